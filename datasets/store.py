@@ -1,0 +1,251 @@
+"""The one store: Zarr 3 groups of arrays that share the ``sample`` axis, written in blocks, resumable.
+
+A store is a folder. Its template (every array, empty) is written first; a *block* is a run of whole chunks along
+``sample`` that one writer fills; the ``done`` array is written last, so resuming is reading ``done``. Attributes hold
+``kind``, ``schema_version``, ``created_with`` and the complete generating ``config`` as JSON.
+"""
+
+import json
+import math
+import os
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+from zarr.codecs import BloscCodec
+
+from datasets.edge import UserError
+
+SCHEMA_VERSION = 1
+CHUNK_BYTES = 4_000_000  # chunks of 1-10 MB read and write fastest (measured: see DESIGN, the store)
+COMPRESSOR = BloscCodec(cname="lz4", clevel=1, shuffle="shuffle")
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One array of a store: its dimensions (``sample`` first), NumPy dtype, unit and what it is."""
+
+    dims: tuple[str, ...]
+    dtype: str
+    units: str
+    long_name: str
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """An array known when the store is made: names, positions, times."""
+
+    dims: tuple[str, ...]
+    values: np.ndarray
+    units: str
+    long_name: str
+
+
+def create(
+    path: Path,
+    kind: str,
+    sizes: Mapping[str, int],
+    block: int,
+    variables: Mapping[str, Variable],
+    coordinates: Mapping[str, Coordinate],
+    attributes: Mapping[str, Any],
+) -> None:
+    """Write the template of a store: every array with its final shape, nothing done.
+
+    Args:
+        path: the folder; must not exist.
+        kind: what the store holds, such as ``"eap"``.
+        sizes: length of every dimension; ``sample`` must be a multiple of `block`.
+        block: samples in a block.
+        variables: arrays to be filled block by block (or, without ``sample``, by whoever finishes a block).
+        coordinates: arrays whose values are known now.
+        attributes: ``config``, ``created_with``, ``seed``: anything JSON can hold.
+
+    Raises:
+        UserError: `path` exists, or the blocks do not divide the samples.
+    """
+    if path.exists():
+        raise UserError(f"{path} exists already: choose another folder or remove it")
+    if sizes["sample"] % block:
+        raise UserError(f"{sizes['sample']} samples are not a whole number of blocks of {block}")
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    group = zarr.create_group(partial, zarr_format=3)
+    # "coordinates" is how xarray learns which arrays are coordinates (CF conventions).
+    known: dict[str, Any] = {"kind": kind, "schema_version": SCHEMA_VERSION, "coordinates": " ".join(coordinates)}
+    group.attrs.update({**known, **attributes})
+    for name, variable in variables.items():
+        _create_array(group, name, variable, tuple(sizes[d] for d in variable.dims), block)
+    for name, coordinate in coordinates.items():
+        values = np.asarray(coordinate.values)
+        array = _create_array(group, name, coordinate, values.shape, block)
+        array[...] = values
+    done = Variable(("block",), "bool", "1", f"the block of {block} samples is complete")
+    _create_array(group, "done", done, (sizes["sample"] // block,), block)
+    os.rename(partial, path)
+
+
+def _create_array(
+    group: zarr.Group, name: str, spec: Variable | Coordinate, shape: tuple[int, ...], block: int
+) -> zarr.Array:
+    dtype = np.dtype(spec.dtype) if isinstance(spec, Variable) else np.asarray(spec.values).dtype
+    text = dtype.kind in "UT"
+    chunks = tuple(max(1, n) for n in shape)
+    if spec.dims[0] == "sample":
+        row_bytes = max(1, math.prod(shape[1:]) * dtype.itemsize)
+        chunks = (_divisor(block, max(1, CHUNK_BYTES // row_bytes)), *chunks[1:])
+    # A chunk that was never written must not look like data.
+    fill = np.nan if dtype.kind == "f" else -1 if dtype.kind == "i" else None
+    return group.create_array(
+        name,
+        shape=shape,
+        chunks=chunks,
+        dtype=str if text else dtype,
+        dimension_names=spec.dims,
+        attributes={"units": spec.units, "long_name": spec.long_name},
+        fill_value=fill,
+        compressors=None if text else COMPRESSOR,
+    )
+
+
+def _divisor(n: int, most: int) -> int:
+    return max(d for d in range(1, min(n, most) + 1) if n % d == 0)
+
+
+def choose_block(per_group: int, most: int = 1000) -> int:
+    """The number of samples in a block: the largest divisor of `per_group` that is at most `most`.
+
+    Raises:
+        UserError: `per_group` has no divisor from a tenth of `most` on, so blocks would be tiny.
+    """
+    block = _divisor(per_group, most)
+    if block < min(per_group, most // 10):
+        raise UserError(f"{per_group} samples do not divide into blocks: choose a multiple of {most // 10}")
+    return block
+
+
+def write_block(path: Path, block: int, index: int, arrays: Mapping[str, np.ndarray]) -> None:
+    """Fill block number `index` of `block` samples; different blocks may be written by different processes."""
+    group = zarr.open_group(path, mode="r+")
+    for name, values in arrays.items():
+        _array(group, name)[index * block : (index + 1) * block] = values
+
+
+def mark_done(path: Path, index: int, small: Mapping[str, tuple[int, Any]] | None = None) -> None:
+    """Write `small` (array name: position, value) and then say that a block is complete; one process alone does so."""
+    group = zarr.open_group(path, mode="r+")
+    for name, (position, value) in (small or {}).items():
+        _array(group, name)[position] = value
+    _array(group, "done")[index] = True
+
+
+def done(path: Path) -> np.ndarray:
+    """Which blocks are complete: a bool array (block,)."""
+    return np.asarray(_array(_group(path), "done")[:])
+
+
+def clean(path: Path) -> None:
+    """Remove what a killed writer left half-written in a store, and templates that were never finished."""
+    for leftover in path.rglob("*.partial"):
+        leftover.unlink()
+    for template in path.parent.glob(f".{path.name}.*.partial"):
+        shutil.rmtree(template, ignore_errors=True)
+
+
+def attributes(path: Path, kind: str) -> dict[str, Any]:
+    """The attributes of a store of the given kind.
+
+    Raises:
+        UserError: not a store, another kind, another schema version.
+    """
+    attrs = dict(_group(path).attrs)
+    if attrs.get("kind") != kind:
+        raise UserError(f"{path} holds {attrs.get('kind', 'something unknown')!r}, not an {kind!r} store")
+    if attrs.get("schema_version") != SCHEMA_VERSION:
+        raise UserError(f"{path} has schema version {attrs.get('schema_version')}, not {SCHEMA_VERSION}: make it again")
+    return attrs
+
+
+def validate(path: Path, kind: str, names: Sequence[str]) -> None:
+    """Check that a store is of this kind, complete, and has the named arrays.
+
+    Raises:
+        UserError: says which blocks are unfinished or which arrays are missing, and what to do.
+    """
+    attributes(path, kind)
+    group = _group(path)
+    missing = [name for name in names if name not in group]
+    if missing:
+        raise UserError(f"{path} has no {', '.join(missing)}; it has {', '.join(sorted(group.array_keys()))}")
+    finished = done(path)
+    if not finished.all():
+        open_blocks = np.flatnonzero(~finished)
+        shown = ", ".join(map(str, open_blocks[:10])) + (", ..." if len(open_blocks) > 10 else "")
+        raise UserError(
+            f"{path} is unfinished: {len(open_blocks)} of {len(finished)} blocks are missing ({shown}); "
+            "repeat the command that made it to continue"
+        )
+
+
+def read(path: Path, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
+    """Samples `start` to `stop` (all by default) of one array of a store, in memory.
+
+    Raises:
+        UserError: a chunk cannot be read, or a value is NaN or infinite (the sample's index is named).
+    """
+    array = _array(_group(path), name)
+    if array.ndim == 0 or not array.shape[0]:
+        return np.asarray(array[...])
+    stop = array.shape[0] if stop is None else stop
+    rows = array.chunks[0]
+    parts = []
+    for first in range(start - start % rows, stop, rows):  # one chunk a call: a damaged one is named
+        lo, hi = max(first, start), min(first + rows, stop)
+        try:
+            parts.append(np.asarray(array[lo:hi]))
+        except (ValueError, RuntimeError, OSError, BufferError) as error:
+            raise UserError(
+                f"{path}/{name}: the chunk of samples {lo} to {hi - 1} is damaged ({error}); "
+                f"delete {path} and make the store again"
+            ) from error
+        check_finite(parts[-1], f"{path}/{name}", lo)
+    return np.concatenate(parts) if len(parts) != 1 else parts[0]
+
+
+def check_finite(values: np.ndarray, where: str, first: int = 0) -> None:
+    """Refuse NaN and infinities in `values` (sample, ...), whose first row is sample `first`, naming the sample."""
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return
+    row = int(np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))[0])
+    raise UserError(f"{where}: sample {first + row} is not finite; delete the store and make it again")
+
+
+def open_dataset(path: Path) -> xr.Dataset:
+    """The store as a lazy xarray Dataset, with units, names and provenance."""
+    _group(path)
+    return xr.open_zarr(path, consolidated=False, chunks=None)
+
+
+def config(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """The generating configuration out of a store's attributes."""
+    return json.loads(attrs["config"])
+
+
+def _group(path: Path) -> zarr.Group:
+    try:
+        return zarr.open_group(path, mode="r", zarr_format=3)
+    except (FileNotFoundError, ValueError) as error:
+        raise UserError(f"{path} is not a Zarr 3 store: {error}") from error
+
+
+def _array(group: zarr.Group, name: str) -> zarr.Array:
+    array = group[name]
+    if not isinstance(array, zarr.Array):
+        raise UserError(f"{group.store_path}/{name} is not an array")
+    return array

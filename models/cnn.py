@@ -1,0 +1,117 @@
+"""The convolutional network of Buccino et al. 2018 and the sizes of its successor NeuroCNN, for images of any grid.
+
+Two blocks of convolution, ReLU and 2x2 max-pooling, a dense layer with dropout, and a linear output (section II.D of
+"A Deep Learning Approach for the Classification of Neuronal Cell Types", EMBC 2018).
+"""
+
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+Size = Literal["xs", "s", "m", "l", "xl"]
+# Kernel width, depth of the two convolutions, width of the dense layer; "l" is the published network.
+SIZES: dict[str, tuple[int, int, int, int]] = {
+    "xs": (2, 4, 8, 128),
+    "s": (2, 8, 16, 256),
+    "m": (3, 16, 32, 512),
+    "l": (3, 32, 64, 1024),
+    "xl": (3, 64, 128, 2048),
+}
+BAND_COLUMNS = 16  # wider images have too many zeros in the band of `_conv_band`
+BAND_CHANNELS = 40
+
+
+class CNN(nn.Module):
+    """Images (batch, row, column, image) to `outputs` numbers a sample; float32.
+
+    Call `init` and `apply` as with any flax.linen module: parameters are an explicit pytree. With ``train=True``
+    `apply` needs the key ``rngs={"dropout": key}``.
+    """
+
+    outputs: int
+    size: Size = "l"
+    dropout: float = 0.7
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Logits (batch, outputs)."""
+        kernel, first, second, dense = SIZES[self.size]
+        for depth in (first, second):
+            x = nn.relu(max_pool(Conv(depth, kernel)(x)))
+        x = nn.relu(nn.Dense(dense)(x.reshape(len(x), -1)))
+        if train:
+            x = dropout(self.make_rng("dropout"), x, self.dropout)
+        return nn.Dense(self.outputs)(x)
+
+
+class Conv(nn.Module):
+    """2-D convolution with zero padding, stride 1: (batch, row, column, in) to (batch, row, column, depth)."""
+
+    depth: int
+    width: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """The convolution in the form that is fastest where it runs."""
+        shape = (self.width, self.width, x.shape[-1], self.depth)
+        kernel = self.param("kernel", nn.initializers.he_normal(), shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.depth,))
+        narrow = x.shape[2] <= BAND_COLUMNS and x.shape[3] <= BAND_CHANNELS
+        on_cpu = _conv_band if narrow else _conv_patches
+        return jax.lax.platform_dependent(x, kernel, cpu=on_cpu, default=_conv) + bias.reshape(1, 1, 1, -1)
+
+
+def _conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def _rows(x: jax.Array, height: int) -> list[jax.Array]:
+    """The image shifted by each row of the kernel, zeros outside ("SAME": the odd zero is behind)."""
+    x = jnp.pad(x, ((0, 0), ((height - 1) // 2, height // 2), (0, 0), (0, 0)))
+    return [x[:, i : x.shape[1] - height + 1 + i] for i in range(height)]
+
+
+def _conv_patches(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """The same as one product of all patches with the kernel: on a CPU twice as fast as XLA's convolution."""
+    height, width, _, depth = kernel.shape
+    padded = jnp.pad(x, ((0, 0), (0, 0), ((width - 1) // 2, width // 2), (0, 0)))
+    shifted = [r[:, :, j : j + x.shape[2]] for r in _rows(padded, height) for j in range(width)]
+    return jnp.concatenate(shifted, axis=3) @ kernel.reshape(-1, depth)
+
+
+def _conv_band(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """The same as one product of whole rows with a band matrix (row in, column in, channel; column out, depth).
+
+    It multiplies zeros, columns / kernel width times as much as needed, but copies each row `height` times where
+    patches copy each pixel `height * width` times: on a CPU, few columns and channels, that is what counts.
+    """
+    batch, rows, columns, channels = x.shape
+    height, width, _, depth = kernel.shape
+    shift = jnp.arange(columns)[:, None] - jnp.arange(columns)[None, :] + (width - 1) // 2
+    reaches = (shift[None] == jnp.arange(width)[:, None, None]).astype(x.dtype)
+    band = jnp.einsum("jab,ijco->iacbo", reaches, kernel).reshape(height * columns * channels, columns * depth)
+    flat = jnp.concatenate([r.reshape(batch, rows, -1) for r in _rows(x, height)], axis=2)
+    return (flat.reshape(batch * rows, -1) @ band).reshape(batch, rows, columns, depth)
+
+
+def max_pool(x: jax.Array) -> jax.Array:
+    """2x2 max-pooling, stride 2, over (batch, row, column, channel); an odd last row or column is pooled alone.
+
+    As maxima of slices, whose gradient is a comparison: XLA's select-and-scatter is slow on a CPU.
+    """
+    x = jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)), mode="edge")
+    x = jnp.maximum(x[:, ::2], x[:, 1::2])
+    return jnp.maximum(x[:, :, ::2], x[:, :, 1::2])
+
+
+def dropout(key: jax.Array, x: jax.Array, rate: float) -> jax.Array:
+    """Set each number to zero with probability `rate` (to 1/65536) and scale the others to keep the mean.
+
+    Sixteen random bits a number: on a CPU, making 32 takes as long as a convolution.
+    """
+    keep = round((1 - rate) * 65536)
+    bits = jax.random.bits(key, ((x.size + 1) // 2,), jnp.uint32)
+    short = jax.lax.bitcast_convert_type(bits, jnp.uint16).reshape(-1)[: x.size].reshape(x.shape)
+    return jnp.where(short < keep, x * (65536 / max(keep, 1)), 0.0)

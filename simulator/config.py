@@ -1,0 +1,52 @@
+"""What a simulated store holds: the one source of defaults and of the help of its command line."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from datasets.edge import UserError
+from simulator.cells import BBP
+from simulator.placement import DEFAULT_BOX, Box
+
+Rotation = Literal["norot", "xrot", "yrot", "zrot", "physrot", "3drot"]
+
+
+@dataclass(frozen=True)
+class EapConfig:
+    """An EAP store; together with the program's versions this determines every byte of it."""
+
+    rotation: Rotation = "3drot"
+    """How cells are turned: not, about one axis, physiologically, or Haar-uniformly."""
+    per_cell: int = 1000
+    """Accepted samples of each cell model."""
+    seed: int = 0
+    """Seed of all placements and noise."""
+    probe: str = "mea10x10"
+    """Name of a layout (mea10x10, neuropixels1, neuropixels2, tetrode, linear16, ...) or a probeinterface JSON file."""
+    box: Box = DEFAULT_BOX
+    """The box in which the soma is uniform (um)."""
+    threshold_uV: float = 30.0
+    """Smallest peak-to-peak amplitude (uV) that the largest contact of an accepted sample has, before noise."""
+    noise_uV: float = 0.0
+    """Standard deviation (uV) of white noise added to every contact and time sample, before the features."""
+    waveform_kHz: float = 8.0
+    """Sampling rate (kHz) of the waveforms kept in the store; 0 keeps features only."""
+    dtype: Literal["float32", "float16"] = "float32"
+    """Number format of the waveforms in the store; features are float32."""
+    source: Literal["line", "point"] = "line"
+    """Current source of a segment: spread along its axis, or in its middle."""
+    sigma_S_per_m: float = 0.3
+    """Conductivity (S/m) of the homogeneous medium."""
+    contact_points: int = 1
+    """Points over which the potential of a contact is averaged; 1 is its centre."""
+    error_uV: float = 1e-3
+    """Largest error (uV) allowed to the low-rank form of the currents."""
+    cell_models: tuple[str, ...] = (BBP,)
+    """Cell models: bbp (the 13 of layer 5 in the MEArec package) and/or folders of the same layout."""
+
+    def __post_init__(self) -> None:
+        for name, low in (("per_cell", 1), ("contact_points", 1), ("noise_uV", 0), ("waveform_kHz", 0)):
+            if not getattr(self, name) >= low:
+                raise UserError(f"{name} is {getattr(self, name)}: it must be at least {low}")
+        for name in ("sigma_S_per_m", "error_uV"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"{name} is {getattr(self, name)}: it must be positive")

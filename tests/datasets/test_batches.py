@@ -1,0 +1,207 @@
+import functools
+import itertools
+import threading
+from contextlib import closing
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from datasets import batches
+from datasets.edge import UserError
+
+N_SAMPLE = 1030
+LABEL = np.random.default_rng(0).choice(3, N_SAMPLE, p=[0.7, 0.2, 0.1])
+TRAIN = np.sort(np.random.default_rng(1).choice(N_SAMPLE, 600, replace=False))
+
+
+@functools.cache
+def draws(balanced, n_step=200, batch=100):
+    plan = batches.plan(TRAIN, LABEL, balanced)
+    keys = jax.vmap(lambda step: jax.random.fold_in(jax.random.key(0), step))(jnp.arange(n_step))
+    return np.asarray(jax.jit(jax.vmap(lambda key: batches.draw(plan, key, batch)))(keys))
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+def test_draws_stay_inside_the_training_part_and_reach_all_of_it(balanced):
+    assert set(draws(balanced).ravel()) == set(TRAIN)
+
+
+def test_unbalanced_draws_are_uniform_over_samples():
+    drawn = np.bincount(draws(False).ravel(), minlength=N_SAMPLE)[TRAIN]
+    assert chisquare(drawn).pvalue > 1e-3
+
+
+def test_balanced_draws_are_uniform_inside_each_class():
+    drawn = np.bincount(draws(True).ravel(), minlength=N_SAMPLE)[TRAIN]
+    for label in range(3):
+        assert chisquare(drawn[LABEL[TRAIN] == label]).pvalue > 1e-3
+
+
+def test_balanced_draws_take_the_classes_in_turn():
+    per_batch = np.stack([np.bincount(LABEL[batch], minlength=3) for batch in draws(True)])
+    assert set(per_batch.ravel()) == {33, 34}
+    assert chisquare(np.bincount(per_batch.argmax(1), minlength=3)).pvalue > 1e-3
+
+
+def test_a_draw_is_a_function_of_its_key_alone():
+    plan, key = batches.plan(TRAIN, LABEL, True), jax.random.fold_in(jax.random.key(0), 7)
+    np.testing.assert_array_equal(batches.draw(plan, key, 100), draws(True)[7])
+    assert len({tuple(batch) for batch in draws(True)}) == 200
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+def test_stacked_plans_of_different_sizes_draw_as_each_alone(balanced):
+    parts = [TRAIN, TRAIN[:200], TRAIN[::3]]
+    plans = [batches.plan(part, LABEL, balanced, n_max=len(TRAIN)) for part in parts]
+    keys = jax.random.split(jax.random.key(5), 3)
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *plans)
+    together = jax.jit(jax.vmap(lambda plan, key: batches.draw(plan, key, 64)))(stacked, keys)
+    assert together.dtype == jnp.int32
+    for part, key, drawn in zip(parts, keys, together, strict=True):
+        alone = batches.draw(batches.plan(part, LABEL, balanced), key, 64)
+        np.testing.assert_array_equal(drawn, alone)
+        assert set(np.asarray(drawn)) <= set(part)
+
+
+def test_empty_part_is_refused():
+    with pytest.raises(ValueError, match="empty"):
+        batches.plan(TRAIN[:0], LABEL, False)
+
+
+# Larger than memory: the value of a sample is its number, so that every batch can be checked.
+
+
+def store(n_sample=N_SAMPLE, feature_chunk=100, waveform_chunk=10):
+    number = np.arange(n_sample, dtype=np.float32)
+    group = zarr.create_group({})
+    group.create_array("feature", data=number[:, None] + np.zeros((1, 2), np.float32), chunks=(feature_chunk, 2))
+    group.create_array("waveform", data=-number[:, None, None], chunks=(waveform_chunk, 1, 1))
+    return {name: group[name] for name in ("feature", "waveform")}
+
+
+def take(arrays, n_step, train=TRAIN, batch=70, seed=3, **options):
+    with closing(batches.stream(arrays, train, batch, seed, **options)) as steps:
+        taken = list(itertools.islice(steps, n_step))
+    for ready in taken:
+        np.testing.assert_array_equal(ready.arrays["feature"][:, 0], ready.sample)
+        np.testing.assert_array_equal(ready.arrays["waveform"][:, 0, 0], -ready.sample)
+    return np.stack([ready.sample for ready in taken])
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    chunks=st.tuples(st.integers(1, 130), st.integers(1, 130)),
+    n_block=st.integers(1, 30),
+    batch=st.integers(1, 200),
+    seed=st.integers(0, 2**40),
+)
+def test_an_epoch_has_each_training_sample_once_but_for_the_remainder(chunks, n_block, batch, seed):
+    arrays, train = store(200, *chunks), np.arange(200)
+    n_step = 200 // batch
+    index = take(arrays, 2 * n_step, train=train, batch=batch, seed=seed, n_block=n_block)
+    for epoch in (index[:n_step], index[n_step:]):
+        assert len(np.unique(epoch)) == n_step * batch
+    if batch < 100:
+        assert not np.array_equal(index[:n_step], index[n_step:])
+
+
+def test_only_training_samples_and_all_of_them():
+    index = take(store(), 16, batch=75, n_block=3)
+    np.testing.assert_array_equal(np.sort(index[:8].ravel()), TRAIN)
+    np.testing.assert_array_equal(np.sort(index[8:].ravel()), TRAIN)
+
+
+@pytest.mark.parametrize("n_block", [1, 3, 20])
+@pytest.mark.parametrize("start", [0, 1, 4, 7, 8, 9, 30])
+def test_resuming_gives_the_batches_of_an_uninterrupted_run(start, n_block):
+    arrays = store()
+    whole = take(arrays, 36, n_block=n_block)
+    np.testing.assert_array_equal(take(arrays, 5, start=start, n_block=n_block), whole[start : start + 5])
+
+
+def test_resuming_reads_only_the_buffers_needed():
+    arrays, read = store(), []
+
+    class Spy:
+        shape, dtype = arrays["feature"].shape, arrays["feature"].dtype
+
+        def __getitem__(self, rows):
+            read.append(rows.start)
+            return arrays["feature"][rows]
+
+    watched = {"feature": Spy(), "waveform": arrays["waveform"]}
+    with closing(batches.stream(watched, np.arange(N_SAMPLE), 10, 0, start=60, n_block=10)) as steps:
+        next(steps)
+    assert len(read) <= 2 * 10
+
+
+def test_seed_and_epoch_change_the_order():
+    arrays = store()
+    assert not np.array_equal(take(arrays, 8, seed=0), take(arrays, 8, seed=1))
+    index = take(arrays, 16, batch=75)
+    assert not np.array_equal(index[:8], index[8:])
+
+
+def test_every_buffer_mixes_a_store_written_cell_by_cell():
+    n_sample, n_cell = 13 * 300, 13
+    cell = np.arange(n_sample) // 300
+    index = take(store(n_sample, 10, 10), n_sample // 200, train=np.arange(n_sample), batch=200, n_block=26)
+    per_batch = np.stack([np.bincount(cell[batch], minlength=n_cell) for batch in index])
+    assert (per_batch > 0).mean() > 0.95
+
+
+def test_no_thread_is_left_behind():
+    steps = batches.stream(store(), TRAIN, 70, 0, n_block=2)
+    next(steps)
+    assert any(thread.name.startswith("stream") for thread in threading.enumerate())
+    steps.close()
+    assert not any(thread.name.startswith("stream") for thread in threading.enumerate())
+
+
+def test_an_error_while_reading_ahead_reaches_the_caller():
+    class Broken:
+        shape, dtype = (N_SAMPLE,), np.dtype("f4")
+
+        def __getitem__(self, rows):
+            raise OSError("chunk is truncated")
+
+    with (
+        closing(batches.stream({"x": Broken()}, TRAIN, 70, 0)) as steps,
+        pytest.raises(OSError, match="truncated"),
+    ):
+        next(steps)
+
+
+def test_what_cannot_be_streamed_is_said():
+    with pytest.raises(UserError, match="a batch of 601 is more than the 600"):
+        next(batches.stream(store(), TRAIN, 601, 0))
+    with pytest.raises(ValueError, match="ascending"):
+        next(batches.stream(store(), TRAIN[::-1], 70, 0))
+    with pytest.raises(ValueError, match="inside the arrays"):
+        next(batches.stream(store(), np.arange(N_SAMPLE + 1), 70, 0))
+    with pytest.raises(ValueError, match="different numbers"):
+        next(batches.stream(store() | {"y": np.zeros(3)}, TRAIN, 70, 0))
+
+
+@pytest.mark.parametrize("batch", [1, 64, 100, 250, 600, 1000])
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_iterate_goes_through_in_order_with_one_shape(batch, in_memory):
+    arrays = {name: array[:] if in_memory else array for name, array in store().items()}
+    parts = list(batches.iterate(arrays, TRAIN, batch))
+    np.testing.assert_array_equal(np.concatenate([part.sample for part in parts]), TRAIN)
+    for part in parts:
+        assert part.arrays["feature"].shape == (batch, 2)
+        np.testing.assert_array_equal(part.arrays["feature"][: len(part.sample), 0], part.sample)
+        np.testing.assert_array_equal(part.arrays["waveform"][: len(part.sample), 0, 0], -part.sample)
+    assert list(batches.iterate(arrays, TRAIN[:0], batch)) == []
+
+
+def test_fits():
+    assert batches.fits(1000)
+    assert not batches.fits(2**60)

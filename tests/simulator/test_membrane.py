@@ -1,0 +1,243 @@
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from datasets.edge import UserError
+from simulator import membrane, neuron_child
+from simulator.cells import CellModel, catalogue
+from simulator.membrane import Protocol, cache_path, simulate, start_nA
+from simulator.protocol import Verdict, judge
+
+SMALL = ("L5_NGC_bNAC219_1", "L5_SBC_bNAC219_1")
+ROOT = Path(__file__).parents[2]
+
+
+def default(name: str) -> CellModel:
+    return next(model for model in catalogue() if model.name == name)
+
+
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CellModel:
+    """A cell model whose files may be changed, and an empty cache; its mechanisms count as compiled."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(membrane, "library", lambda models: tmp_path / "none.so")
+    model = default(SMALL[1])
+    shutil.copytree(model.folder, tmp_path / model.name)
+    return replace(model, folder=tmp_path / model.name)
+
+
+# The verdict ---------------------------------------------------------------------------------------
+
+
+def spikes(count: int, interval_ms: float, first_ms: float = 210.0) -> list[float]:
+    return [first_ms + index * interval_ms for index in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("spike_ms", "now_ms", "verdict"),
+    [
+        ([], 600.0, None),
+        ([], 1200.0, Verdict.TOO_WEAK),
+        (spikes(10, 90.0), 1200.0, Verdict.TOO_WEAK),
+        (spikes(11, 90.0), 1200.0, Verdict.ACCEPTED),
+        (spikes(11, 98.9), 1200.0, Verdict.TOO_WEAK),  # the eleventh, at 1199 ms, is not complete at the end
+        (spikes(30, 33.0), 1200.0, Verdict.ACCEPTED),
+        (spikes(31, 5.0), 361.0, Verdict.TOO_STRONG),  # at once
+        (spikes(11, 60.0), 819.9, None),  # the eleventh, at 810 ms, is not yet complete
+        (spikes(11, 60.0), 820.0, Verdict.ACCEPTED),  # 380 ms at 60 ms: at most 7 more
+        (spikes(11, 30.0), 520.0, None),  # 680 ms at 30 ms: 23 more would be too many
+        (spikes(18, 30.0), 840.0, Verdict.ACCEPTED),  # 360 ms at 30 ms: 12 more make 30
+    ],
+)
+def test_verdict(spike_ms: list[float], now_ms: float, verdict: Verdict | None) -> None:
+    assert judge(spike_ms, now_ms, Protocol()) is verdict
+
+
+def test_the_latest_intervals_decide_not_the_burst_at_the_beginning() -> None:
+    burst = [205.0, 210.0, 215.0]
+    assert judge([*burst, *spikes(8, 60.0, 275.0)], 705.0, Protocol()) is Verdict.ACCEPTED
+    assert judge([*spikes(8, 60.0), 635.0, 640.0, 645.0], 705.0, Protocol()) is None
+
+
+# Pieces of the child's program ---------------------------------------------------------------------
+
+
+def test_the_peak_is_the_spikes_own_not_that_of_the_next() -> None:
+    trace_mV = np.array([-70.0, -40, -20, 10, 5, -40, -60, 0, 30, -50])
+    assert neuron_child.peak_index(trace_mV, 2, 7, -30.0) == 3
+    assert neuron_child.peak_index(trace_mV, 7, 7, -30.0) == 8
+    assert neuron_child.peak_index(np.array([-40.0, -20, -10, 0, 10]), 1, 2, -30.0) == 3
+
+
+def test_without_monopole_sums_to_zero_when_the_sum_is_constant() -> None:
+    current_nA = np.random.default_rng(0).normal(size=(3, 7, 20))
+    current_nA[:, 0] += 0.23 - current_nA.sum(1)
+    np.testing.assert_allclose(current_nA.sum(1), 0.23)
+    rest = neuron_child.without_monopole(current_nA)
+    np.testing.assert_allclose(rest.sum(1), 0, atol=1e-12)
+    assert not rest[:, :, 0].any()
+
+
+def test_the_template_loads_nothing_and_knows_its_synapses() -> None:
+    for model in catalogue():
+        text = (model.folder / "template.hoc").read_text()
+        name, changed = neuron_child.without_synapses(text)
+        assert f"begintemplate {name}\n" in text
+        assert "load_file" not in changed
+        assert re.match(r"begintemplate (synapses_\w+)\nendtemplate \1\n", changed)
+
+
+# The cache -----------------------------------------------------------------------------------------
+
+
+def test_the_search_begins_where_the_published_one_ends() -> None:
+    measured = [0.23, 0.23, 0.0728, 0.2875, 0.2875, 0.23, 0.23, 0.0546, 0.0728, 0.5615, 0.7019, 0.7019, 0.23]
+    guesses = [start_nA(model, Protocol()) for model in catalogue()]
+    np.testing.assert_allclose(guesses, measured, atol=5e-5)
+    unknown = replace(default(SMALL[0]), layer="L1", m_type="DAC", e_type="dSTUT")
+    assert start_nA(unknown, Protocol()) == 0.23
+
+
+def test_the_cache_key_holds_all_that_goes_in(copy: CellModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = cache_path(copy, Protocol())
+    assert path == cache_path(default(copy.name), Protocol())  # contents, not places
+    assert cache_path(copy, Protocol(celsius=35)) != path
+    seen = {path}
+    morphology = next((copy.folder / "morphology").iterdir())
+    pieces = [copy.folder / name for name in ("template.hoc", "biophysics.hoc", "mechanisms/Ih.mod")]
+    for file in (*pieces, morphology):
+        file.write_text(file.read_text() + "\n")
+        seen.add(cache_path(copy, Protocol()))
+    monkeypatch.setattr(membrane, "VERSION", membrane.VERSION + 1)
+    seen.add(cache_path(copy, Protocol()))
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "9.9.9")
+    seen.add(cache_path(copy, Protocol()))
+    assert len(seen) == 7
+    synapses = copy.folder / "mechanisms" / "ProbGABAAB_EMS.mod"
+    path = cache_path(copy, Protocol())
+    synapses.write_text(synapses.read_text() + "\n")
+    assert cache_path(copy, Protocol()) == path  # not used
+
+
+def test_a_child_that_fails_is_named_with_its_words(copy: CellModel) -> None:
+    (copy.folder / "template.hoc").write_text("nothing")
+    with pytest.raises(UserError, match="1 of 1 cell models failed") as error:
+        simulate([copy], workers=1)
+    for part in (copy.name, "exit status 1", "search: not begun", "template.hoc has no begintemplate"):
+        assert part in str(error.value)
+
+
+def test_on_ctrl_c_the_children_are_ended(copy: CellModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def start(*args: object, **options: object) -> subprocess.Popen[bytes]:
+        started.append(popen(*args, **options))  # type: ignore[call-overload]
+        return started[-1]
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(membrane, "subprocess", SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL))
+    monkeypatch.setattr(membrane, "time", SimpleNamespace(sleep=interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        simulate([copy], workers=1)
+    assert [process.returncode for process in started] == [-9]
+
+
+# The whole path, with NEURON -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache in which the channels are compiled and two small cells simulated, beside one that fails."""
+    folder = tmp_path_factory.mktemp("cache")
+    broken = default("L5_BP_bAC217_1")
+    shutil.copytree(broken.folder, folder / broken.name)
+    (folder / broken.name / "biophysics.hoc").write_text("this is not hoc")
+    models = [*map(default, SMALL), replace(broken, folder=folder / broken.name)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        with pytest.raises(UserError, match="1 of 3 cell models failed") as error:
+            simulate(models)
+    assert broken.name in str(error.value)
+    assert "biophysics.hoc" in str(error.value)
+    return folder
+
+
+def compiled(cache: Path) -> Path:
+    return next((cache / "spiketype" / "mechanisms").glob("*/*nrnmech.*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "amplitude_nA"), [(SMALL[0], 0.0546), (SMALL[1], 0.0728)])
+def test_the_source_of_a_cell(cache: Path, monkeypatch: pytest.MonkeyPatch, name: str, amplitude_nA: float) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setattr(subprocess, "Popen", None)  # the fixture's other cells are cached although one failed
+    source = simulate([default(name)])[name]
+    segments = {SMALL[0]: 199, SMALL[1]: 158}[name]
+    assert source.current_nA.shape == (10, segments, 224)
+    assert source.soma_mV.argmax(1).tolist() == [64] * 10
+    np.testing.assert_allclose((source.start_um[0] + source.end_um[0]) / 2, 0, atol=1e-4)  # the soma
+    assert source.diameter_um[0] == source.diameter_um.max()
+    assert source.provenance["amplitude_nA"] == pytest.approx(amplitude_nA, rel=1e-3)
+    assert source.provenance["tried"] == [[source.provenance["amplitude_nA"], 11]]
+    scale_nA = np.abs(source.current_nA).max()
+    assert np.abs(source.current_nA.sum(1, dtype=np.float64)).max() < 1e-6 * scale_nA  # no monopole
+
+
+PROBE = """
+import json, sys
+import numpy as np
+from pathlib import Path
+from simulator import neuron_child
+from simulator.protocol import Protocol, judge
+folder, library, amplitude_nA = sys.argv[1], sys.argv[2], float(sys.argv[3])
+protocol = Protocol()
+cell = neuron_child.load(Path(folder), library, protocol)
+early = neuron_child.inject(cell, amplitude_nA, protocol)
+neuron_child.judge = lambda spikes, now, _: judge(spikes, now, protocol) if now >= protocol.end_ms else None
+whole = neuron_child.inject(cell, amplitude_nA, protocol)
+print(json.dumps({
+    "counts": [early.count, whole.count],
+    "verdicts": [early.verdict.value, whole.verdict.value],
+    "same": early.peak_ms == whole.peak_ms and bool((early.current_nA == whole.current_nA).all()),
+    "sum_error_nA": float(np.abs(whole.current_nA.sum(1) - amplitude_nA).max()),
+    "jax": "jax" in sys.modules,
+}))
+"""
+
+
+@pytest.mark.slow
+def test_ending_early_changes_nothing_and_currents_sum_to_the_injected_one(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    model, amplitude_nA = default(SMALL[1]), 0.07277
+    program = [sys.executable, "-c", PROBE, str(model.folder), str(compiled(cache)), str(amplitude_nA)]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["counts"] == [11, 20]
+    assert found["verdicts"] == ["accepted"] * 2
+    assert found["same"]
+    assert found["sum_error_nA"] < 1e-9
+    assert not found["jax"]
+
+
+@pytest.mark.slow
+def test_a_search_that_finds_nothing_tells_what_it_tried(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setattr(membrane, "library", lambda models: compiled(cache))
+    with pytest.raises(UserError, match=r"0\.07277 nA: 0 spikes, too weak") as error:
+        simulate([default(SMALL[1])], Protocol(delay_ms=1.0, duration_ms=5.0, max_tries=2))
+    assert "search: 0.09097 nA: 0 spikes" in str(error.value)
+    assert "no amplitude gave 11 to 30 spikes" in str(error.value)

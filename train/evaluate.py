@@ -1,0 +1,31 @@
+"""Judge a trained run on another store: ``python -m train.evaluate RUN --data STORE``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from datasets.edge import guard
+from train import runs
+
+
+def main(run: Annotated[Path, tyro.conf.Positional], data: Path) -> None:
+    """Judge a trained network on another store with labels, on cell models it was not trained on where there are any.
+
+    Args:
+        run: The run folder.
+        data: A store with the features that the run was trained on.
+    """
+    task, config = runs.open_config(run)
+    params, about = runs.load_model(run)
+    folder = run / f"evaluation-{data.stem}"
+    folder.mkdir(exist_ok=True)
+    summary = task.evaluate(config, about, params, data, folder)
+    runs.write_json(folder / runs.SUMMARY, summary)
+    print(task.table(summary))
+    print(f"{folder}: numbers in summary.json, pictures beside it")
+
+
+if __name__ == "__main__":
+    with guard():
+        tyro.cli(main, prog="python -m train.evaluate")

@@ -1,0 +1,168 @@
+"""The training loop of every task: a jitted step over members (seeds, folds) and devices, checkpoints, resumption.
+
+A *member* is one training: a seed and a part of the data. All members are trained at once by `jax.vmap`; the devices
+form a mesh whose axis ``member`` divides the members and whose axis ``data`` divides each batch, so the same code is
+one laptop core, eight GPUs with one network, or eight seeds on eight GPUs. What a step draws at random is a function
+of (member's key, step), so a run that continues from a checkpoint gives the numbers of one that was never stopped.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from datasets.edge import UserError
+
+PyTree = Any
+Metrics = dict[str, jax.Array]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is trained. All four are pure; none sees the member axis.
+
+    Attributes:
+        init: key -> (params, state). State is what a loss updates without gradients (batch statistics); else {}.
+        draw: (shared data, own data, key) -> the batch of a step.
+        loss: (params, state, batch, key) -> (loss, (state, metrics)), metrics being scalars.
+        optimizer: any optax transformation.
+    """
+
+    init: Callable[[jax.Array], tuple[PyTree, PyTree]]
+    draw: Callable[[PyTree, PyTree, jax.Array], PyTree]
+    loss: Callable[[PyTree, PyTree, PyTree, jax.Array], tuple[jax.Array, tuple[PyTree, Metrics]]]
+    optimizer: optax.GradientTransformation
+
+
+class TrainState(NamedTuple):
+    """All that a step changes; every array has a leading member axis. The step number completes it."""
+
+    params: PyTree
+    state: PyTree
+    opt_state: PyTree
+
+
+class NonFiniteLoss(UserError):
+    """A loss that is NaN or infinite, with the step and the member where it first was."""
+
+
+def member_mesh(members: int, batch: int, devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """A mesh (member, data) over as many of the devices as divide the members and the batch."""
+    devices = list(jax.devices() if devices is None else devices)
+    by_member = math.gcd(members, len(devices))
+    by_data = math.gcd(batch, len(devices) // by_member)
+    chosen = np.array(devices[: by_member * by_data]).reshape(by_member, by_data)
+    return Mesh(chosen, ("member", "data"), axis_types=(AxisType.Auto,) * 2)
+
+
+def start(problem: Problem, keys: jax.Array, mesh: Mesh) -> TrainState:
+    """The state before the first step, for member keys (member,)."""
+
+    def one(key: jax.Array) -> TrainState:
+        params, state = problem.init(key)
+        return TrainState(params, state, problem.optimizer.init(params))
+
+    return jax.jit(jax.vmap(one), out_shardings=NamedSharding(mesh, PartitionSpec("member")))(keys)
+
+
+def make_step(problem: Problem, mesh: Mesh) -> Callable[..., tuple[TrainState, Metrics]]:
+    """The jitted step (state, shared, own, keys, number) -> (state, metrics); it reuses the memory of its state.
+
+    `shared` is seen by every member, `own` and `keys` have a leading member axis. Metrics are (member,) and include
+    ``loss``.
+    """
+    split_batch = NamedSharding(mesh, PartitionSpec("data"))
+
+    def one(state: TrainState, own: PyTree, key: jax.Array, shared: PyTree, number: jax.Array) -> Any:
+        draw_key, loss_key = jax.random.split(jax.random.fold_in(key, number))
+        batch = problem.draw(shared, own, draw_key)
+        batch = jax.lax.with_sharding_constraint(batch, split_batch)
+        grad = jax.value_and_grad(problem.loss, has_aux=True)
+        (loss, (new, metrics)), gradient = grad(state.params, state.state, batch, loss_key)
+        updates, opt_state = problem.optimizer.update(gradient, state.opt_state, state.params)
+        return TrainState(optax.apply_updates(state.params, updates), new, opt_state), {
+            "loss": loss,
+            **metrics,
+        }
+
+    members = jax.vmap(one, in_axes=(0, 0, 0, None, None), spmd_axis_name="member")
+
+    @partial(jax.jit, donate_argnums=0)
+    def step(state: TrainState, shared: PyTree, own: PyTree, keys: jax.Array, number: jax.Array) -> Any:
+        return members(state, own, keys, shared, number)
+
+    return step
+
+
+def fit(
+    problem: Problem,
+    keys: jax.Array,
+    data: Callable[[int], tuple[PyTree, PyTree]],
+    steps: int,
+    mesh: Mesh,
+    names: Sequence[str],
+    *,
+    begin: tuple[int, TrainState] | None = None,
+    report: Callable[[int, dict[str, np.ndarray]], None] = lambda step, metrics: None,
+    save: Callable[[int, TrainState], None] = lambda step, state: None,
+    stop: Callable[[], bool] = lambda: False,
+    every: int = 50,
+    save_every_s: float = 60.0,
+) -> TrainState:
+    """Train all members to step `steps` and return their state.
+
+    Args:
+        problem: what is trained.
+        keys: one key a member, (member,).
+        data: step number -> (shared, own); a constant for data on the device, else the next batch.
+        steps: the number of the last step, counted from 1.
+        mesh: from `member_mesh`.
+        names: what to call each member in messages.
+        begin: (steps taken, state) to continue from.
+        report: called after every `every` steps with the mean of each metric since the last call, (member,).
+        save: called with a state whose losses were finite, every `save_every_s`, at the end and before stopping.
+        stop: asked after every `every` steps; training that is stopped continues to the same numbers.
+        every: steps between two looks at the metrics.
+        save_every_s: seconds between two checkpoints.
+
+    Raises:
+        NonFiniteLoss: at the first step whose loss is not finite, for any member.
+        KeyboardInterrupt: `stop` said so; the state is saved.
+    """
+    first, state = begin or (0, start(problem, keys, mesh))
+    step, saved, pending = make_step(problem, mesh), time.monotonic(), []
+    for number in range(first + 1, steps + 1):
+        shared, own = data(number)
+        state, metrics = step(state, shared, own, keys, np.uint32(number))
+        pending.append(metrics)
+        if number % every and number != steps:
+            continue
+        report(number, _means(pending, number, names))
+        pending = []
+        stopped = stop()
+        if stopped or number == steps or time.monotonic() - saved > save_every_s:
+            save(number, state)
+            saved = time.monotonic()
+        if stopped and number != steps:
+            raise KeyboardInterrupt
+    return state
+
+
+def _means(pending: list[Metrics], last: int, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Mean of each metric over the pending steps, (member,), after checking every loss."""
+    values = {name: np.stack([np.asarray(m[name]) for m in pending]) for name in pending[0]}
+    bad = np.argwhere(~np.isfinite(values["loss"]))
+    if len(bad):
+        row, member = bad[0]
+        raise NonFiniteLoss(
+            f"the loss is {values['loss'][row, member]} at step {last - len(pending) + 1 + row} ({names[member]}):"
+            " lower --learning-rate, or look at the data; the last checkpoint is from before"
+        )
+    return {name: v.mean(axis=0) for name, v in values.items()}

@@ -1,0 +1,50 @@
+"""Apply a trained run to new data: ``python -m train.predict RUN --data STORE``."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from datasets.edge import guard
+from train import runs
+
+SHOWN = 10
+
+
+def main(run: Annotated[Path, tyro.conf.Positional], data: Path, out: Path | None = None) -> None:
+    """Apply a trained network to data that need no labels, and write a table with one row a sample.
+
+    Args:
+        run: The run folder.
+        data: Data with the features that the run was trained on, such as an EAP store.
+        out: CSV file of the predictions; by default predictions-DATA.csv in the run folder.
+    """
+    task, config = runs.open_config(run)
+    params, about = runs.load_model(run)
+    columns = task.predict(config, about, params, data)
+    out = out or run / f"predictions-{data.stem}.csv"
+    rows = [[_text(value) for value in row] for row in zip(*columns.values(), strict=True)]
+    with open(out, "w", newline="") as file:
+        csv.writer(file).writerows([list(columns), *rows])
+    _show(columns, rows)
+    print(f"{out}: {len(rows)} predictions")
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if hasattr(value, "dtype") and value.dtype.kind == "f" else str(value)
+
+
+def _show(columns: Mapping[str, Any], rows: list[list[str]]) -> None:
+    names = [name for name in columns if not name.startswith("p_")]
+    print("  ".join(names))
+    for row in rows[:SHOWN]:
+        print("  ".join(row[: len(names)]))
+    if len(rows) > SHOWN:
+        print("...")
+
+
+if __name__ == "__main__":
+    with guard():
+        tyro.cli(main, prog="python -m train.predict")

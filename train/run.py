@@ -1,0 +1,134 @@
+"""Train and judge: ``python -m train.run --task mtype --rotation 3drot``. See --help of each task for its options."""
+
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datasets.edge import UserError, guard, progress
+from train import config as command_line
+from train import loop, runs
+from train.tasks import MODULES, Task, get
+
+HELP = """usage: python -m train.run --task TASK [--preset PRESET] [--out RUN] [options of the task]
+       python -m train.run --resume RUN
+
+Train a network, judge it, and leave a run folder with numbers and pictures. Data that are missing are simulated.
+
+  --task TASK      {tasks}; its options: python -m train.run --task TASK --help
+  --preset PRESET  a named set of options, for example paper: the published protocol to the letter
+  --out RUN        run folder; by default runs/TASK-DATE-TIME
+  --resume RUN     continue a run that was stopped, to the numbers it would have had
+"""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The command line."""
+    arguments, given = _take(arguments, "task", "preset", "out", "resume")
+    if given["resume"]:
+        if arguments or given["task"] or given["preset"]:
+            raise UserError("--resume RUN takes no other options: the run's own are in its config.json")
+        folder = Path(given["resume"])
+        task, config = runs.open_config(folder)
+    else:
+        if not given["task"]:
+            print(HELP.format(tasks=", ".join(MODULES)))
+            if {"-h", "--help"} & set(arguments):
+                return
+            raise UserError(f"--task is missing: choose one of {', '.join(MODULES)}")
+        task = get(given["task"])
+        config = _configure(task, arguments, given)
+        folder = Path(given["out"] or time.strftime(f"runs/{given['task']}-%Y%m%d-%H%M%S"))
+        runs.create(folder, config)
+    summary = execute(task, config, folder)
+    print(task.table(summary))
+    print(f"{folder}: numbers in summary.json, pictures in figures/, predictions in predictions.zarr")
+
+
+def _take(arguments: Sequence[str], *names: str) -> tuple[list[str], dict[str, str | None]]:
+    """Split ``--name VALUE`` and ``--name=VALUE`` off a command line."""
+    rest, given = [], dict.fromkeys(names)
+    waiting = iter(arguments)
+    for argument in waiting:
+        name, equals, value = argument.removeprefix("--").partition("=")
+        if argument.startswith("--") and name in given:
+            found = value if equals else next(waiting, "")
+            if not found or found.startswith("--"):
+                raise UserError(f"--{name} needs a value")
+            given[name] = found
+        else:
+            rest.append(argument)
+    return rest, given
+
+
+def _configure(task: Task, arguments: Sequence[str], given: dict[str, str | None]) -> Any:
+    presets = {"default": {}, **task.presets}
+    chosen = given["preset"] or "default"
+    if chosen not in presets:
+        raise UserError(f"unknown preset {chosen!r}: choose one of {', '.join(presets)}")
+    preset = {**presets[chosen], "task": given["task"]}
+    return command_line.parse(task.config, arguments, preset, f"python -m train.run --task {given['task']}")
+
+
+def execute(task: Task, config: Any, folder: Path) -> dict[str, Any]:
+    """Prepare, train from the last checkpoint on, judge; returns the summary that is in ``summary.json``."""
+    began = time.monotonic()
+    experiment = task.prepare(config)
+    mesh = loop.member_mesh(len(experiment.names), experiment.batch)
+    begin = runs.load_state(folder, loop.start(experiment.problem, experiment.keys, mesh))
+    log = runs.MetricsLog(folder, begin[0] if begin else 0)
+    with progress() as bar, _stopping() as stop:
+        shown = bar.add_task("training", total=config.steps, completed=begin[0] if begin else 0)
+
+        def report(step: int, metrics: dict[str, np.ndarray]) -> None:
+            log.write(step, metrics)
+            text = ", ".join(f"{name} {values.mean():.3g}" for name, values in metrics.items())
+            bar.update(shown, completed=step, description=f"training ({text})")
+
+        state = loop.fit(
+            experiment.problem,
+            experiment.keys,
+            experiment.data,
+            config.steps,
+            mesh,
+            experiment.names,
+            begin=begin,
+            report=report,
+            save=lambda step, state: runs.save_state(folder, step, state),
+            stop=stop,
+        )
+    runs.save_model(folder, state.params, experiment.about)
+    summary = experiment.judge(state.params, runs.read_metrics(folder), folder)
+    summary["seconds"] = round(time.monotonic() - began, 1)
+    runs.write_json(folder / runs.SUMMARY, summary)
+    return summary
+
+
+@contextlib.contextmanager
+def _stopping() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM ask to stop at the next look; a second Ctrl-C stops at once."""
+    asked = False
+
+    def ask(number: int, frame: Any) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        print("stopping at the next checkpoint; Ctrl-C again stops at once", file=sys.stderr)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    with guard():
+        main(sys.argv[1:])

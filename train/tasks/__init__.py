@@ -1,0 +1,71 @@
+"""What a task is, and the list of them: adding one is adding a file and its lines here."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from datasets.edge import UserError
+from train.loop import Problem, PyTree
+
+# Task: the module of this package whose TASKS has it. Imported when asked for, so that its needs stay its own.
+MODULES = {"binary": "eap", "mtype": "eap", "location": "eap"}
+History = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A task with its data: ready to be trained and judged.
+
+    Attributes:
+        problem: what is trained.
+        names: of the members, for messages.
+        keys: (member,) random keys.
+        data: step number -> (shared, own) for the loop.
+        batch: samples in a batch, which the devices share.
+        about: JSON that the trained model needs to be used on other data.
+        judge: (params, history, run folder) -> summary; writes predictions and figures there.
+    """
+
+    problem: Problem
+    names: tuple[str, ...]
+    keys: jax.Array
+    data: Callable[[int], tuple[PyTree, PyTree]]
+    batch: int
+    about: dict[str, Any]
+    judge: Callable[[PyTree, History, Path], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task is a value.
+
+    Attributes:
+        config: frozen dataclass of its options; has at least ``task``, ``seed``, ``seeds`` and ``steps``.
+        presets: name -> fields that replace defaults.
+        prepare: configuration -> experiment; finds the data or makes them.
+        evaluate: (configuration, about, params, data, folder) -> summary on other data that have labels.
+        predict: (configuration, about, params, data) -> columns of a table with one row a sample.
+        table: summary -> what the terminal shows.
+    """
+
+    config: type
+    presets: Mapping[str, Mapping[str, Any]]
+    prepare: Callable[[Any], Experiment]
+    evaluate: Callable[[Any, dict[str, Any], PyTree, Path, Path], dict[str, Any]]
+    predict: Callable[[Any, dict[str, Any], PyTree, Path], dict[str, Any]]
+    table: Callable[[dict[str, Any]], str]
+
+
+def get(name: str) -> Task:
+    """The task of that name.
+
+    Raises:
+        UserError: there is none; the valid names are listed.
+    """
+    if name not in MODULES:
+        raise UserError(f"unknown task {name!r}: choose one of {', '.join(MODULES)}")
+    return import_module(f"train.tasks.{MODULES[name]}").TASKS[name]

@@ -1,0 +1,241 @@
+"""The three tasks on EAP stores: excitatory or inhibitory, m-type, soma position. Their options, data and problem."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from tyro.conf import arg
+
+from datasets import batches, eap, splits, store
+from datasets.edge import UserError, cache_dir
+from models.augment import quarter_turns
+from models.cnn import CNN, Size
+from models.losses import cross_entropy, squared_error
+from simulator.config import EapConfig, Rotation
+from train.loop import Problem
+from train.report import cell_table, location_table
+from train.tasks import Experiment, Task, eap_judge
+from train.tasks.eap_judge import LENGTH_UM
+
+TURNABLE = ("xrot", "3drot")  # sets whose distribution a quarter turn of the array leaves as it is
+
+
+@dataclass(frozen=True)
+class EapTaskConfig:
+    """Train and judge a network on simulated extracellular action potentials; what is missing is simulated first."""
+
+    task: Literal["binary", "mtype", "location"] = "mtype"
+    """Excitatory or inhibitory; m-type; or soma position in um."""
+    rotation: Rotation = "3drot"
+    """How the simulated cells are turned before the array."""
+    features: eap.Features = "aw"
+    """Inputs: images of amplitude and width (aw), half width and width (fw), all three (afw), or the waveform."""
+    split: Literal["auto", "random", "kfold", "group", "leave-one-out", "lists"] = "auto"
+    """What is held out. auto: cell models (group) where every class has two or more, else random samples."""
+    folds: int = 4
+    """Number of folds of --split kfold and group."""
+    lists: Path | None = None
+    """JSON file {"train": [...], "test": [...]} of cell models or sample numbers, for --split lists."""
+    per_cell: int = 1000
+    """Samples of each cell model in the store that is simulated."""
+    noise_uV: Annotated[float, arg(name="noise-uv")] = 0.0
+    """Standard deviation (uV) of the white noise that the simulated recordings have."""
+    probe: str = "mea10x10"
+    """Probe of the simulated recordings; the network needs a regular grid."""
+    cell_models: tuple[str, ...] = ("bbp",)
+    """Cell models: bbp (the 13 of layer 5 in the MEArec package) and/or folders of the same layout."""
+    store: Path | None = None
+    """An EAP store to use instead of simulating one."""
+    network: Size = "l"
+    """Size of the network; l is the published one."""
+    steps: int = 3000
+    """Training steps."""
+    batch: int = 500
+    """Samples in a step."""
+    learning_rate: float = 2e-3
+    """Adam's step size, the largest of the schedule."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """Learning rate over the steps: up in the first twentieth and down to zero along a cosine, or constant."""
+    dropout: float = 0.5
+    """Share of the dense layer's numbers that a training step sets to zero."""
+    balanced: bool = True
+    """Draw every class equally often."""
+    scaled: bool = True
+    """Amplitudes on a logarithmic scale, widths in parts of the window; else uV and ms."""
+    turns: bool = True
+    """Turn training samples by random quarter turns of the array, where the rotation set is invariant to that."""
+    seed: int = 0
+    """Seed of the split, the initial weights and the batches."""
+    seeds: int = 1
+    """Number of trainings, with seeds from --seed on, all at once."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "seeds", "per_cell"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name.replace('_', '-')} is {getattr(self, name)}: it must be at least 1")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"--dropout is {self.dropout}: it must be at least 0 and below 1")
+        if not self.learning_rate > 0:
+            raise UserError(f"--learning-rate is {self.learning_rate}: it must be positive")
+        if self.split == "lists" and self.lists is None:
+            raise UserError("--split lists needs --lists FILE")
+
+
+# Buccino et al. 2018, II.D: 5000 steps of 1000 samples, Adam with 5e-4, dropout 0.7, 10 % of each cell held out.
+PAPER = {
+    "split": "random",
+    "steps": 5000,
+    "batch": 1000,
+    "learning_rate": 5e-4,
+    "schedule": "constant",
+    "dropout": 0.7,
+    "balanced": False,
+    "scaled": False,
+    "turns": False,
+}
+
+
+def find_store(config: EapTaskConfig) -> Path:
+    """The store that a run uses: the one given, or the one of its options in the cache, simulated where missing."""
+    if config.store is not None:
+        return config.store
+    wanted = EapConfig(
+        rotation=config.rotation,
+        per_cell=config.per_cell,
+        noise_uV=config.noise_uV,
+        probe=config.probe,
+        cell_models=config.cell_models,
+    )
+    # Imported here: training on a store that exists needs neither NEURON nor cell models.
+    from simulator.eap import generate
+
+    digest = hashlib.sha256(json.dumps(asdict(wanted), sort_keys=True).encode()).hexdigest()[:16]
+    return generate(wanted, cache_dir() / "eap" / f"{config.rotation}-{config.per_cell}-{digest}.zarr")
+
+
+def labels(task: str, table: eap.EapTable) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Class of each sample (sample,) int32 and the names of the classes; None for positions."""
+    if task == "location":
+        return None, ()
+    if task == "binary":
+        return table.excitatory.astype(np.int32), ("inhibitory", "excitatory")
+    return table.m_type, table.m_type_names
+
+
+def inputs(config: EapTaskConfig, table: eap.EapTable) -> np.ndarray:
+    """What the network sees: (sample, row, column, image) float32."""
+    return eap.scale(table.inputs, table.images) if config.scaled else table.inputs
+
+
+def make_problem(config: EapTaskConfig, net: CNN, shape: tuple[int, ...], turns: bool) -> Problem:
+    """Network, batches, loss and optimizer. Shared data: inputs and targets of all samples; own: a batches.Plan."""
+
+    def init(key: jax.Array) -> Any:
+        return net.init(key, jnp.zeros((1, *shape)))["params"], {}
+
+    def draw(shared: Any, own: batches.Plan, key: jax.Array) -> Any:
+        index_key, turn_key = jax.random.split(key)
+        index = batches.draw(own, index_key, config.batch)
+        x, y = shared[0][index], shared[1][index]
+        return quarter_turns(turn_key, x, y) if turns else (x, y)
+
+    def loss(params: Any, state: Any, batch: Any, key: jax.Array) -> Any:
+        x, y = batch
+        out = jnp.asarray(net.apply({"params": params}, x, train=True, rngs={"dropout": key}))
+        value, metrics = squared_error(out, y) if config.task == "location" else cross_entropy(out, y)
+        return value, (state, metrics)
+
+    return Problem(init, draw, loss, optax.adam(learning_rate(config)))
+
+
+def learning_rate(config: EapTaskConfig) -> float | optax.Schedule:
+    """Step size over the steps."""
+    if config.schedule == "constant":
+        return config.learning_rate
+    return optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, config.steps // 20, config.steps)
+
+
+def prepare(config: EapTaskConfig) -> Experiment:
+    """Load (or simulate) the samples, split them, and set up one member for every seed and fold."""
+    path = find_store(config)
+    table = eap.load(path, config.features)
+    label, classes = labels(config.task, table)
+    kind = splits.default_kind(label, table.cell) if config.split == "auto" else config.split
+    split = splits.make(kind, label, table.cell, table.cell_names, config.folds, config.seed, lists=config.lists)
+    members = [(s, f) for s in range(config.seed, config.seed + config.seeds) for f in range(len(split.folds))]
+    x, net = inputs(config, table), CNN(len(classes) or 3, config.network, config.dropout)
+    if not batches.fits(x.nbytes):
+        raise UserError(f"{path}: {x.nbytes / 1e9:.1f} GB of inputs do not fit in memory: use --features aw")
+    target = table.position_um / np.float32(LENGTH_UM) if label is None else label
+    shared = (jnp.asarray(x), jnp.asarray(target))
+    own = _plans(config, split, members, np.zeros(len(x), np.int32) if label is None else label)
+    turns = config.turns and rotation_of(path) in TURNABLE and table.grid[0] == table.grid[1]
+    about = {
+        "classes": list(classes),
+        "grid": list(table.grid),
+        "images_in_a_sample": x.shape[3],
+        "store_config": store.attributes(path, "eap")["config"],
+        "split": split.kind,
+        "optimistic": split.optimistic,
+        "members": [{"seed": s, **_part(table, split.folds[f])} for s, f in members],
+    }
+    return Experiment(
+        problem=make_problem(config, net, x.shape[1:], turns),
+        names=tuple(f"seed {s}, {split.folds[f].name}" for s, f in members),
+        keys=jnp.stack([jax.random.fold_in(jax.random.key(np.uint32(s)), np.uint32(f)) for s, f in members]),
+        data=lambda step: (shared, own),
+        batch=config.batch,
+        about=about,
+        judge=partial(eap_judge.judge, config, net, table, x, label, classes, split, members),
+    )
+
+
+def _plans(config: EapTaskConfig, split: splits.Split, members: Sequence[tuple[int, int]], label: np.ndarray) -> Any:
+    """The training part of every member, with a leading member axis."""
+    longest = max(len(fold.train) for fold in split.folds)
+    plans = [batches.plan(fold.train, label, config.balanced, longest) for fold in split.folds]
+    return jax.tree.map(lambda *rows: jnp.stack(rows), *(plans[f] for _, f in members))
+
+
+def _part(table: eap.EapTable, fold: splits.Fold) -> dict[str, Any]:
+    """What a member was trained on: names of the cell models, and the mean position, which is a baseline."""
+    cells = [table.cell_names[c] for c in np.unique(table.cell[fold.train])]
+    return {
+        "fold": fold.name,
+        "trained_on": cells,
+        "mean_um": table.position_um[fold.train].mean(axis=0).tolist(),
+    }
+
+
+def rotation_of(path: Path) -> str:
+    """The rotation set of a store."""
+    return str(store.config(store.attributes(path, "eap"))["rotation"])
+
+
+def evaluate(config: EapTaskConfig, about: dict[str, Any], params: Any, data: Path, folder: Path) -> dict[str, Any]:
+    """Judge on another store."""
+    return eap_judge.evaluate(config, about, _network(config, about), params, data, folder)
+
+
+def predict(config: EapTaskConfig, about: dict[str, Any], params: Any, data: Path) -> dict[str, Any]:
+    """Apply to another store."""
+    return eap_judge.predict(config, about, _network(config, about), params, data)
+
+
+def _network(config: EapTaskConfig, about: dict[str, Any]) -> CNN:
+    return CNN(len(about["classes"]) or 3, config.network, config.dropout)
+
+
+def _task(table: Any) -> Task:
+    return Task(EapTaskConfig, {"paper": PAPER}, prepare, evaluate, predict, table)
+
+
+TASKS = {"binary": _task(cell_table), "mtype": _task(cell_table), "location": _task(location_table)}

@@ -1,0 +1,253 @@
+"""The judgement of the tasks on EAP stores: predictions of every member, tables, figures, other stores."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+
+from datasets import eap, store
+from datasets.eap import EapTable
+from datasets.edge import UserError
+from datasets.splits import Split
+from models.cnn import CNN
+from train.baselines import logistic_baseline, majority_baseline
+from train.figures import save
+from train.footprints import feature_figure
+from train.predictions import Locations, Predictions
+from train.report import classification_figures, location_figures
+from train.summary import location_summary, summary
+
+LENGTH_UM = 50.0  # positions are learned in units of this
+BATCH = 1000
+
+
+def outputs(net: CNN, params: Any, member: int, x: np.ndarray) -> np.ndarray:
+    """What one member says of the inputs x (sample, row, column, image): probabilities, or positions in um."""
+    own = jax.tree.map(lambda a: a[member], params)
+    apply = jax.jit(lambda batch: net.apply({"params": own}, batch))
+    padded = np.concatenate([x, np.zeros((-len(x) % BATCH, *x.shape[1:]), x.dtype)])
+    said = [np.asarray(apply(padded[i : i + BATCH])) for i in range(0, len(padded), BATCH)]
+    return np.concatenate(said)[: len(x)]
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """Softmax over the last axis, in float64."""
+    return np.asarray(jax.nn.softmax(logits, axis=-1), np.float64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """Rows of predictions before they are judged: what each member said of its test samples."""
+
+    said: np.ndarray  # (row, output)
+    index: np.ndarray  # (row,) sample
+    seed: np.ndarray  # (row,)
+    fold: np.ndarray  # (row,)
+
+
+def say(
+    net: CNN, params: Any, x: np.ndarray, members: Sequence[tuple[int, int]], tests: Sequence[np.ndarray]
+) -> Judged:
+    """Every member's outputs for its test samples; members are (seed, fold), tests the samples of each."""
+    said = [outputs(net, params, m, x[test]) for m, test in enumerate(tests)]
+    seed, fold = (
+        np.concatenate([np.full(len(t), member[i]) for member, t in zip(members, tests, strict=True)]) for i in (0, 1)
+    )
+    return Judged(np.concatenate(said), np.concatenate(list(tests)), seed, fold)
+
+
+def classified(judged: Judged, table: EapTable, label: np.ndarray, classes: Sequence[str]) -> Predictions:
+    """Predictions with what judges them."""
+    i = judged.index
+    return Predictions(
+        probability=probabilities(judged.said),
+        label=label[i],
+        cell=table.cell[i],
+        seed=judged.seed,
+        fold=judged.fold,
+        index=i,
+        distance_um=table.distance_um[i],
+        amplitude_uV=table.amplitude_uV[i],
+        class_names=tuple(classes),
+        cell_names=table.cell_names,
+    )
+
+
+def located(judged: Judged, table: EapTable) -> Locations:
+    """Predicted positions in um with the true ones."""
+    i = judged.index
+    return Locations(
+        judged.said * LENGTH_UM,
+        table.position_um[i],
+        table.cell[i],
+        judged.seed,
+        judged.fold,
+        i,
+        table.cell_names,
+    )
+
+
+def judge(
+    config: Any,
+    net: CNN,
+    table: EapTable,
+    x: np.ndarray,
+    label: np.ndarray | None,
+    classes: Sequence[str],
+    split: Split,
+    members: Sequence[tuple[int, int]],
+    params: Any,
+    history: list[dict[str, Any]],
+    folder: Path,
+) -> dict[str, Any]:
+    """Judge all members on their test parts; write predictions and figures into the run folder."""
+    judged = say(net, params, x, members, [split.folds[fold].test for _, fold in members])
+    name = f"{split.kind}, {'optimistic' if split.optimistic else 'new cell models'}"
+    title = f"{config.task}, {config.rotation}, {config.features}"
+    save(_examples(table), folder / "figures" / "inputs.png")
+    if label is None:
+        locations = located(judged, table)
+        mean_um = np.stack([table.position_um[split.folds[f].train].mean(axis=0) for f in judged.fold])
+        result = location_summary(locations, not split.optimistic, mean_um, name, config.seed)
+        location_figures(locations, result, history, title, folder / "figures")
+        _write(
+            folder,
+            judged,
+            {"predicted_um": locations.predicted_um, "true_um": locations.true_um},
+            ("x", "y", "z"),
+        )
+        return result
+    predictions = classified(judged, table, label, classes)
+    baselines = _baselines(predictions, x, label, split)
+    result = summary(predictions, not split.optimistic, name, baselines, config.seed)
+    classification_figures(result, history, title, folder / "figures")
+    _write(folder, judged, {"probability": predictions.probability}, classes, label=predictions.label)
+    return result
+
+
+def _baselines(p: Predictions, x: np.ndarray, label: np.ndarray, split: Split) -> dict[str, Predictions]:
+    """The commonest class and logistic regression on the same inputs and folds."""
+    n_class, first = len(p.class_names), p.seed == p.seed.min()
+    majority, logistic = np.zeros((2, int(first.sum()), n_class))
+    for number, fold in enumerate(split.folds):
+        rows = p.fold[first] == number
+        majority[rows] = majority_baseline(label[fold.train], len(fold.test), n_class)
+        logistic[rows] = logistic_baseline(x[fold.train], label[fold.train], x[fold.test], n_class)
+    fields = {f.name: getattr(p, f.name) for f in dataclasses.fields(p)}
+    one_seed = {name: v[first] if isinstance(v, np.ndarray) else v for name, v in fields.items()}
+    return {
+        "majority class": Predictions(**one_seed | {"probability": majority}),
+        "logistic regression": Predictions(**one_seed | {"probability": logistic}),
+    }
+
+
+def _examples(table: EapTable) -> Any:
+    """The inputs of the largest EAP of each cell model (as Fig. 3), or of a waveform its deepest moment."""
+    largest = [
+        int(np.flatnonzero(table.cell == c)[np.argmax(table.amplitude_uV[table.cell == c])])
+        for c in np.unique(table.cell)
+    ]
+    images = table.inputs[largest]
+    if table.images == eap.IMAGES["waveform"]:
+        images = images.min(axis=-1, keepdims=True)
+    names = [table.cell_names[c] for c in np.unique(table.cell)]
+    return feature_figure(
+        np.moveaxis(images, -1, 1), names, list(table.images), "Inputs: the largest EAP of each cell model"
+    )
+
+
+def _write(
+    folder: Path,
+    judged: Judged,
+    values: dict[str, np.ndarray],
+    columns: Sequence[str],
+    label: np.ndarray | None = None,
+) -> None:
+    """predictions.zarr: one row a prediction."""
+    arrays: dict[str, Any] = {name: (("row", "output"), v.astype(np.float32)) for name, v in values.items()}
+    arrays |= {"sample": ("row", judged.index), "seed": ("row", judged.seed), "fold": ("row", judged.fold)}
+    if label is not None:
+        arrays["label"] = ("row", label)
+    dataset = xr.Dataset(arrays, attrs={"outputs": list(columns)})
+    dataset.to_zarr(folder / "predictions.zarr", mode="w", zarr_format=3, consolidated=False)
+
+
+def other_inputs(config: Any, about: dict[str, Any], data: Path) -> np.ndarray:
+    """The network's inputs from another store.
+
+    Raises:
+        UserError: a store whose grid or features are not those that the network was trained on.
+    """
+    raw = eap.load_inputs(data, config.features)
+    grid, images = list(raw.shape[1:3]), raw.shape[3]
+    if grid != about["grid"] or images != about["images_in_a_sample"]:
+        raise UserError(
+            f"{data} has {images} images of {grid[0]}x{grid[1]} contacts; the network was trained on"
+            f" {about['images_in_a_sample']} of {about['grid'][0]}x{about['grid'][1]} ({config.features}):"
+            " make a store with the same --probe and --waveform-khz"
+        )
+    return eap.scale(raw, eap.IMAGES[config.features]) if config.scaled else raw
+
+
+def evaluate(config: Any, about: dict[str, Any], net: CNN, params: Any, data: Path, folder: Path) -> dict[str, Any]:
+    """Judge a trained network on another store with labels: on cell models that a member was not trained on, if any.
+
+    Raises:
+        UserError: the store of the training itself; classes that the network does not know.
+    """
+    if store.attributes(data, "eap")["config"] == about["store_config"]:
+        raise UserError(
+            f"{data} is what the run was trained on: simulate another (python -m simulator.eap --seed 1 ...)"
+        )
+    table, x = eap.load(data, config.features), other_inputs(config, about, data)
+    known = [set(member["trained_on"]) for member in about["members"]]
+    new = [np.flatnonzero([table.cell_names[c] not in cells for c in table.cell]) for cells in known]
+    by_group = all(len(rows) for rows in new)
+    tests = new if by_group else [np.arange(len(x))] * len(known)
+    seeds = [(member["seed"], number) for number, member in enumerate(about["members"])]
+    judged = say(net, params, x, seeds, tests)
+    name = "other store, " + ("new cell models" if by_group else "optimistic: the same cell models")
+    title = f"{config.task}, {config.features}, {data.name}"
+    if config.task == "location":
+        locations = located(judged, table)
+        result = location_summary(
+            locations, by_group, np.mean([m["mean_um"] for m in about["members"]], axis=0), name, config.seed
+        )
+        location_figures(locations, result, [], title, folder)
+        return result
+    predictions = classified(judged, table, _known_labels(config, about, table, data), about["classes"])
+    result = summary(predictions, by_group, name, {}, config.seed)
+    classification_figures(result, [], title, folder)
+    return result
+
+
+def _known_labels(config: Any, about: dict[str, Any], table: EapTable, data: Path) -> np.ndarray:
+    if config.task == "binary":
+        return table.excitatory.astype(np.int32)
+    if unknown := sorted(set(table.m_type_names) - set(about["classes"])):
+        raise UserError(f"{data} has m-types that the network does not know: {', '.join(unknown)}")
+    return np.array([about["classes"].index(name) for name in table.m_type_names])[table.m_type]
+
+
+def predict(config: Any, about: dict[str, Any], net: CNN, params: Any, data: Path) -> dict[str, Any]:
+    """Columns of a table, one row a sample: the mean over members and how far they differ."""
+    x = other_inputs(config, about, data)
+    said = np.stack([outputs(net, params, m, x) for m in range(len(about["members"]))])
+    sample = {"sample": np.arange(len(x))}
+    if config.task == "location":
+        mean, sd = said.mean(axis=0) * LENGTH_UM, said.std(axis=0) * LENGTH_UM
+        return (
+            sample
+            | {f"{a}_um": mean[:, i] for i, a in enumerate("xyz")}
+            | {f"{a}_sd_um": sd[:, i] for i, a in enumerate("xyz")}
+        )
+    probability = probabilities(said)
+    mean = probability.mean(axis=0)
+    best = mean.argmax(axis=1)
+    chosen = {"class": np.array(about["classes"])[best], "probability": mean.max(axis=1)}
+    chosen["sd_over_members"] = probability.std(axis=0)[np.arange(len(best)), best]
+    return sample | chosen | {f"p_{name}": mean[:, i] for i, name in enumerate(about["classes"])}
