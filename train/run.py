@@ -121,8 +121,9 @@ def execute(task: Task, config: Any, folder: Path) -> dict[str, Any]:
             save=lambda step, state: runs.save_state(folder, step, state),
             stop=stop,
         )
-    runs.save_model(folder, state.variables, experiment.about)
-    summary = experiment.judge(state.variables, runs.read_metrics(folder), folder)
+        runs.save_model(folder, state.variables, experiment.about)
+        bar.add_task("judging", total=None)
+        summary = experiment.judge(state.variables, runs.read_metrics(folder), folder)
     summary["seconds"] = round(time.monotonic() - began, 1)
     runs.write_json(folder / runs.SUMMARY, summary)
     return summary

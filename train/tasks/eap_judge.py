@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 import xarray as xr
+from matplotlib.figure import Figure
 
 from datasets import eap, store
 from datasets.eap import EapTable
@@ -111,13 +112,12 @@ def judge(
 ) -> dict[str, Any]:
     """Judge all members on their test parts; write predictions and figures into the run folder."""
     judged = say(net, variables, x, members, [split.folds[fold].test for _, fold in members])
-    name = f"{split.kind}, {'optimistic' if split.optimistic else 'new cell models'}"
     title = f"{config.task}, {config.rotation}, {config.features}"
     save(_examples(table), folder / "figures" / "inputs.png")
     if label is None:
         locations = located(judged, table)
         mean_um = np.stack([table.position_um[split.folds[f].train].mean(axis=0) for f in judged.fold])
-        result = location_summary(locations, not split.optimistic, mean_um, name, config.seed)
+        result = location_summary(locations, not split.optimistic, mean_um, split.kind, config.seed)
         location_figures(locations, result, history, title, folder / "figures")
         _write(
             folder,
@@ -128,7 +128,7 @@ def judge(
         return result
     predictions = classified(judged, table, label, classes)
     baselines = _baselines(predictions, x, label, split)
-    result = summary(predictions, not split.optimistic, name, baselines, config.seed)
+    result = summary(predictions, not split.optimistic, split.kind, baselines, config.seed)
     classification_figures(result, history, title, folder / "figures")
     _write(folder, judged, {"probability": predictions.probability}, classes, label=predictions.label)
     return result
@@ -150,19 +150,16 @@ def _baselines(p: Predictions, x: np.ndarray, label: np.ndarray, split: Split) -
     }
 
 
-def _examples(table: EapTable) -> Any:
-    """The inputs of the largest EAP of each cell model (as Fig. 3), or of a waveform its deepest moment."""
-    largest = [
-        int(np.flatnonzero(table.cell == c)[np.argmax(table.amplitude_uV[table.cell == c])])
-        for c in np.unique(table.cell)
-    ]
+def _examples(table: EapTable) -> Figure:
+    """The inputs of the largest EAP of (up to 20) cell models, as in Fig. 3; of a waveform its deepest moment."""
+    cells = np.unique(table.cell)[:20]
+    largest = [max(np.flatnonzero(table.cell == c), key=lambda i: table.amplitude_uV[i]) for c in cells]
     images = table.inputs[largest]
     if table.images == eap.IMAGES["waveform"]:
         images = images.min(axis=-1, keepdims=True)
-    names = [table.cell_names[c] for c in np.unique(table.cell)]
-    return feature_figure(
-        np.moveaxis(images, -1, 1), names, list(table.images), "Inputs: the largest EAP of each cell model"
-    )
+    names = [table.cell_names[c].split("_")[1] if "_" in table.cell_names[c] else table.cell_names[c] for c in cells]
+    title = "Inputs: the largest EAP of each cell model"
+    return feature_figure(np.moveaxis(images, -1, 1), names, list(table.images), title)
 
 
 def _write(
@@ -215,7 +212,7 @@ def evaluate(config: Any, about: dict[str, Any], net: CNN, variables: Any, data:
     tests = new if by_group else [np.arange(len(x))] * len(known)
     seeds = [(member["seed"], number) for number, member in enumerate(about["members"])]
     judged = say(net, variables, x, seeds, tests)
-    name = "other store, " + ("new cell models" if by_group else "optimistic: the same cell models")
+    name = "other store"
     title = f"{config.task}, {config.features}, {data.name}"
     if config.task == "location":
         locations = located(judged, table)
