@@ -242,6 +242,19 @@ def check_values(values: np.ndarray, where: str, first: int = 0, missing: float 
         raise UserError(f"{where}: sample {first + row} is {what}; delete the store and make it again")
 
 
+class OnDisk:
+    """One array of a store that stays on disk; slices along ``sample`` are read and checked by `read`."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        found = _array(_group(path), name)
+        self.path, self.name = path, name
+        self.shape, self.dtype, self.chunks = found.shape, found.dtype, found.chunks
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        start, stop, _ = rows.indices(self.shape[0])
+        return read(self.path, self.name, start, stop)
+
+
 def open_dataset(path: Path) -> "xr.Dataset":
     """The store as a lazy xarray Dataset, with units, names and provenance."""
     import xarray as xr  # takes a second, which writers need not spend
@@ -263,7 +276,7 @@ def _group(path: Path) -> zarr.Group:
 
 
 def _array(group: zarr.Group, name: str) -> zarr.Array:
-    array = group[name]
-    if not isinstance(array, zarr.Array):
+    found = group[name]
+    if not isinstance(found, zarr.Array):
         raise UserError(f"{group.store_path}/{name} is not an array")
-    return array
+    return found

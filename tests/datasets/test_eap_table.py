@@ -1,5 +1,7 @@
 """EAP stores as tables: images, labels, groups, and stores that cannot be used."""
 
+import contextlib
+import itertools
 import json
 from pathlib import Path
 
@@ -42,21 +44,39 @@ def make(path: Path, skip: tuple[str, ...] = (), grid: tuple[int, ...] = GRID, f
 
 @pytest.mark.parametrize(("features", "images"), [("aw", 2), ("fw", 2), ("afw", 3)])
 def test_feature_images(tmp_path, features, images):
-    table = eap.load(make(tmp_path / "s"), features)
-    assert table.inputs.shape == (SAMPLES, *GRID, images)
-    assert table.inputs.dtype == np.float32
-    for i, name in enumerate(table.images):
-        np.testing.assert_array_equal(table.inputs[:, 1, 2, i], ARRAYS[name][:, 5])  # row-major channels
+    inputs = eap.Inputs(make(tmp_path / "s"), features, scaled=False)
+    x = inputs.rows(np.arange(SAMPLES))
+    assert x.shape == inputs.shape == (SAMPLES, *GRID, images)
+    assert x.dtype == np.float32
+    for i, name in enumerate(inputs.images):
+        np.testing.assert_array_equal(x[:, 1, 2, i], ARRAYS[name][:, 5])  # row-major channels
+
+
+@pytest.mark.parametrize("features", ["aw", "waveform"])
+@pytest.mark.parametrize("scaled", [True, False])
+def test_inputs_on_disk_are_those_in_memory(tmp_path, monkeypatch, features, scaled):
+    path = make(tmp_path / "s")
+    memory = eap.Inputs(path, features, scaled)
+    monkeypatch.setattr(eap.batches, "fits", lambda n_bytes: False)
+    disk = eap.Inputs(path, features, scaled)
+    assert disk.whole is None
+    index = np.array([0, 3, 4, 9, 11])
+    np.testing.assert_array_equal(disk.rows(index), memory.rows(index))
+    for ours, theirs in zip(disk.pieces(index, 2), memory.pieces(index, 2), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with contextlib.closing(disk.stream(index, 2, 0, 0)) as stream:
+        for sample, x in itertools.islice(stream, 5):
+            np.testing.assert_array_equal(x, np.stack([memory.rows(np.array([s]))[0] for s in sample]))
 
 
 def test_waveforms_are_one_image_a_time_sample(tmp_path):
-    table = eap.load(make(tmp_path / "s"), "waveform")
-    assert table.inputs.shape == (SAMPLES, *GRID, TIME)
-    np.testing.assert_array_equal(table.inputs[:, 1, 0], ARRAYS["eap_uV"][:, 3])
+    inputs = eap.Inputs(make(tmp_path / "s"), "waveform", scaled=False)
+    assert inputs.shape == (SAMPLES, *GRID, TIME)
+    np.testing.assert_array_equal(inputs.rows(np.arange(SAMPLES))[:, 1, 0], ARRAYS["eap_uV"][:, 3])
 
 
 def test_labels_groups_and_what_results_are_plotted_against(tmp_path):
-    table = eap.load(make(tmp_path / "s"), "aw")
+    table = eap.load(make(tmp_path / "s"))
     assert table.m_type_names == ("B", "X")
     assert table.cell_names == ("L5_X_1", "L5_B_1", "L5_X_2")
     np.testing.assert_array_equal(table.m_type, np.repeat([1, 0, 1], 4))
@@ -68,8 +88,8 @@ def test_labels_groups_and_what_results_are_plotted_against(tmp_path):
 
 def test_scaled_inputs_are_of_order_one_and_keep_order(tmp_path):
     images = eap.IMAGES["aw"]
-    x = np.array([[0, 7], [5, 3.5], [500, 0]], np.float32)
-    np.testing.assert_allclose(eap.scale(x, images), [[0, 1], [np.log(2), 0.5], [np.log(101), 0]], rtol=1e-6)
+    x = np.array([[0, 7], [5, 0.5], [500, 1]], np.float32)  # the first is below the threshold: its width is the window
+    np.testing.assert_allclose(eap.scale(x, images), [[0, 0], [np.log(2), 0], [np.log(101), np.log(2)]], rtol=1e-6)
     v = np.array([-500, -1, 0, 1, 500], np.float32)
     scaled = eap.scale(v, eap.IMAGES["waveform"])
     np.testing.assert_allclose(scaled, -scaled[::-1])
@@ -79,21 +99,21 @@ def test_scaled_inputs_are_of_order_one_and_keep_order(tmp_path):
 
 def test_a_probe_without_a_grid_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"no regular grid.*choose a grid probe"):
-        eap.load(make(tmp_path / "s", grid=()), "aw")
+        eap.Inputs(make(tmp_path / "s", grid=()), "aw", scaled=True)
 
 
 def test_a_store_without_the_features_of_the_run(tmp_path):
     with pytest.raises(UserError, match=r"has no eap_uV; it has .*amplitude_uV"):
-        eap.load(make(tmp_path / "s", skip=("eap_uV",)), "waveform")
+        eap.Inputs(make(tmp_path / "s", skip=("eap_uV",)), "waveform", scaled=True)
 
 
 def test_an_unfinished_store(tmp_path):
     with pytest.raises(UserError, match=r"1 of 2 blocks are missing \(1\)"):
-        eap.load(make(tmp_path / "s", finish=False), "aw")
+        eap.load(make(tmp_path / "s", finish=False))
 
 
 def test_inputs_alone_need_no_labels(tmp_path):
     path = make(tmp_path / "s", skip=("cell", "position_um"))
-    assert eap.load_inputs(path, "aw").shape == (SAMPLES, *GRID, 2)
+    assert eap.Inputs(path, "aw", scaled=True).shape == (SAMPLES, *GRID, 2)
     with pytest.raises(UserError, match="has no cell, position_um"):
-        eap.load(path, "aw")
+        eap.load(path)

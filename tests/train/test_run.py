@@ -22,6 +22,7 @@ import xarray as xr
 import zarr
 from optimizers import adam
 
+from datasets import batches
 from datasets.edge import guard
 from simulator import eap as generator
 from simulator.config import EapConfig
@@ -93,6 +94,16 @@ def test_a_run_learns(trained: Path) -> None:
     assert summary["over_cells_percent"]["mean"]["value"] > majority + 10
     first, last = (np.mean(row["loss"]) for row in runs.read_metrics(trained))
     assert last < first
+
+
+def test_inputs_that_do_not_fit_in_memory_are_read_from_disk(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "fits", lambda n_bytes: False)
+    summary = train("mtype", store, tmp_path / "run", "--seeds", "2")
+    assert summary["over_cells_percent"]["mean"]["value"] > 3 * 100 / 13  # far above chance
+    again = train("mtype", store, tmp_path / "again", "--seeds", "2")
+    assert {**again, "seconds": 0} == {**summary, "seconds": 0}
 
 
 def test_resuming_a_finished_run_judges_it_again(trained: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -135,21 +135,23 @@ def labels(task: str, table: eap.EapTable) -> tuple[np.ndarray | None, tuple[str
     return table.m_type, table.m_type_names
 
 
-def inputs(config: EapTaskConfig, table: eap.EapTable) -> np.ndarray:
-    """What the network sees: (sample, row, column, image) float32."""
-    return eap.scale(table.inputs, table.images) if config.scaled else table.inputs
+def make_problem(config: EapTaskConfig, net: CNN, inputs: eap.Inputs, turns: bool) -> Problem:
+    """Network, batches, loss and optimizer.
 
-
-def make_problem(config: EapTaskConfig, net: CNN, shape: tuple[int, ...], turns: bool) -> Problem:
-    """Network, batches, loss and optimizer. Shared data: inputs and targets of all samples; own: a batches.Plan."""
+    Shared data are inputs and targets of all samples and own ones a batches.Plan; or, where the inputs are on disk,
+    shared data are nothing and own ones the batch of the step.
+    """
 
     def init(key: jax.Array) -> Any:
-        return net.init(key, jnp.zeros((1, *shape)))["params"], {}
+        return net.init(key, jnp.zeros((1, *inputs.shape[1:])))["params"], {}
 
-    def draw(shared: Any, own: batches.Plan, key: jax.Array) -> Any:
+    def draw(shared: Any, own: Any, key: jax.Array) -> Any:
         index_key, turn_key = jax.random.split(key)
-        index = batches.draw(own, index_key, config.batch)
-        x, y = shared[0][index], shared[1][index]
+        if inputs.whole is None:
+            x, y = own
+        else:
+            index = batches.draw(own, index_key, config.batch)
+            x, y = shared[0][index], shared[1][index]
         return quarter_turns(turn_key, x, y) if turns else (x, y)
 
     def loss(params: Any, state: Any, batch: Any, key: jax.Array) -> Any:
@@ -171,43 +173,62 @@ def learning_rate(config: EapTaskConfig) -> float | optax.Schedule:
 def prepare(config: EapTaskConfig) -> Experiment:
     """Load (or simulate) the samples, split them, and set up one member for every seed and fold."""
     path = find_store(config)
-    table = eap.load(path, config.features)
+    table = eap.load(path)
     label, classes = labels(config.task, table)
     kind = splits.default_kind(label, table.cell) if config.split == "auto" else config.split
     split = splits.make(kind, label, table.cell, table.cell_names, config.folds, config.seed, lists=config.lists)
     members = [(s, f) for s in range(config.seed, config.seed + config.seeds) for f in range(len(split.folds))]
-    x, net = inputs(config, table), CNN(len(classes) or 3, config.network, config.dropout)
-    if not batches.fits(x.nbytes):
-        raise UserError(f"{path}: {x.nbytes / 1e9:.1f} GB of inputs do not fit in memory: use --features aw")
+    inputs, net = (
+        eap.Inputs(path, config.features, config.scaled),
+        CNN(len(classes) or 3, config.network, config.dropout),
+    )
     target = table.position_um / np.float32(LENGTH_UM) if label is None else label
-    shared = (jnp.asarray(x), jnp.asarray(target))
-    own = _plans(config, split, members, np.zeros(len(x), np.int32) if label is None else label)
-    turns = config.turns and turnable(path)
+    in_class = np.zeros(len(target), np.int32) if label is None else label
     about = {
         "classes": list(classes),
-        "grid": list(table.grid),
-        "images_in_a_sample": x.shape[3],
+        "grid": list(inputs.shape[1:3]),
+        "images_in_a_sample": inputs.shape[3],
         "store_config": store.attributes(path, "eap")["config"],
         "split": split.kind,
         "optimistic": split.optimistic,
         "members": [{"seed": s, **_part(table, split.folds[f])} for s, f in members],
     }
     return Experiment(
-        problem=make_problem(config, net, x.shape[1:], turns),
+        problem=make_problem(config, net, inputs, config.turns and turnable(path)),
         names=tuple(f"seed {s}, {split.folds[f].name}" for s, f in members),
         keys=jnp.stack([jax.random.fold_in(jax.random.key(np.uint32(s)), np.uint32(f)) for s, f in members]),
-        data=lambda step: (shared, own),
+        data=_data(config, split, members, inputs, target, in_class),
         batch=config.batch,
         about=about,
-        judge=partial(eap_judge.judge, config, net, table, x, label, classes, split, members),
+        judge=partial(eap_judge.judge, config, net, table, inputs, label, classes, split, members),
     )
 
 
-def _plans(config: EapTaskConfig, split: splits.Split, members: Sequence[tuple[int, int]], label: np.ndarray) -> Any:
-    """The training part of every member, with a leading member axis."""
-    longest = max(len(fold.train) for fold in split.folds)
-    plans = [batches.plan(fold.train, label, config.balanced, longest) for fold in split.folds]
-    return jax.tree.map(lambda *rows: jnp.stack(rows), *(plans[f] for _, f in members))
+def _data(
+    config: EapTaskConfig,
+    split: splits.Split,
+    members: Sequence[tuple[int, int]],
+    inputs: eap.Inputs,
+    target: np.ndarray,
+    in_class: np.ndarray,
+) -> Callable[[int], tuple[Any, Any]]:
+    """What the loop asks for at every step: all samples and the members' plans, or batches read ahead from disk."""
+    if inputs.whole is not None:
+        longest = max(len(fold.train) for fold in split.folds)
+        plans = [batches.plan(fold.train, in_class, config.balanced, longest) for fold in split.folds]
+        own = jax.tree.map(lambda *rows: jnp.stack(rows), *(plans[f] for _, f in members))
+        shared = (jnp.asarray(inputs.whole), jnp.asarray(target))
+        return lambda step: (shared, own)
+    streams: list[Iterator[tuple[np.ndarray, np.ndarray]]] = []
+
+    def read(step: int) -> tuple[Any, Any]:
+        if not streams:
+            trained = ((split.folds[f].train, config.batch, s * len(split.folds) + f) for s, f in members)
+            streams.extend(inputs.stream(*part, step - 1) for part in trained)
+        sample, x = zip(*map(next, streams), strict=True)
+        return (), (np.stack(x), target[np.stack(sample)])
+
+    return read
 
 
 def _part(table: eap.EapTable, fold: splits.Fold) -> dict[str, Any]:

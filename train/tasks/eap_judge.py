@@ -25,14 +25,14 @@ from train.summary import location_summary, summary
 
 LENGTH_UM = 50.0  # positions are learned in units of this
 BATCH = 1000
+BASELINE_SAMPLES = 20_000
 
 
-def outputs(net: CNN, variables: Any, member: int, x: np.ndarray) -> np.ndarray:
-    """What one member says of the inputs x (sample, row, column, image): logits, or positions in LENGTH_UM."""
+def outputs(net: CNN, variables: Any, member: int, inputs: eap.Inputs, index: np.ndarray) -> np.ndarray:
+    """What one member says of samples `index`, ascending: logits, or positions in LENGTH_UM."""
     own = jax.tree.map(lambda a: a[member], variables)
-    padded = np.concatenate([x, np.zeros((-len(x) % BATCH, *x.shape[1:]), x.dtype)])
-    said = [np.asarray(_apply(net, own, padded[i : i + BATCH])) for i in range(0, len(padded), BATCH)]
-    return np.concatenate(said)[: len(x)]
+    said = [np.asarray(_apply(net, own, x)) for x in inputs.pieces(index, BATCH)]
+    return np.concatenate(said)[: len(index)]
 
 
 @partial(jax.jit, static_argnames="net")  # one program for all members
@@ -56,10 +56,10 @@ class Judged:
 
 
 def say(
-    net: CNN, variables: Any, x: np.ndarray, members: Sequence[tuple[int, int]], tests: Sequence[np.ndarray]
+    net: CNN, variables: Any, inputs: eap.Inputs, members: Sequence[tuple[int, int]], tests: Sequence[np.ndarray]
 ) -> Judged:
     """Every member's outputs for its test samples; members are (seed, fold), tests the samples of each."""
-    said = [outputs(net, variables, m, x[test]) for m, test in enumerate(tests)]
+    said = [outputs(net, variables, m, inputs, test) for m, test in enumerate(tests)]
     seed, fold = (
         np.concatenate([np.full(len(t), member[i]) for member, t in zip(members, tests, strict=True)]) for i in (0, 1)
     )
@@ -101,7 +101,7 @@ def judge(
     config: Any,
     net: CNN,
     table: EapTable,
-    x: np.ndarray,
+    inputs: eap.Inputs,
     label: np.ndarray | None,
     classes: Sequence[str],
     split: Split,
@@ -111,9 +111,9 @@ def judge(
     folder: Path,
 ) -> dict[str, Any]:
     """Judge all members on their test parts; write predictions and figures into the run folder."""
-    judged = say(net, variables, x, members, [split.folds[fold].test for _, fold in members])
+    judged = say(net, variables, inputs, members, [split.folds[fold].test for _, fold in members])
     title = f"{config.task}, {config.rotation}, {config.features}"
-    save(_examples(table), folder / "figures" / "inputs.png")
+    save(_examples(table, inputs), folder / "figures" / "inputs.png")
     if label is None:
         locations = located(judged, table)
         mean_um = np.stack([table.position_um[split.folds[f].train].mean(axis=0) for f in judged.fold])
@@ -127,21 +127,25 @@ def judge(
         )
         return result
     predictions = classified(judged, table, label, classes)
-    baselines = _baselines(predictions, x, label, split)
+    baselines = _baselines(predictions, inputs, label, split, config.seed)
     result = summary(predictions, not split.optimistic, split.kind, baselines, config.seed)
     classification_figures(result, history, title, folder / "figures")
     _write(folder, judged, {"probability": predictions.probability}, classes, label=predictions.label)
     return result
 
 
-def _baselines(p: Predictions, x: np.ndarray, label: np.ndarray, split: Split) -> dict[str, Predictions]:
-    """The commonest class and logistic regression on the same inputs and folds."""
+def _baselines(
+    p: Predictions, inputs: eap.Inputs, label: np.ndarray, split: Split, seed: int
+) -> dict[str, Predictions]:
+    """The commonest class and logistic regression on the same inputs and folds (or 20,000 samples of them)."""
     n_class, first = len(p.class_names), p.seed == p.seed.min()
     majority, logistic = np.zeros((2, int(first.sum()), n_class))
     for number, fold in enumerate(split.folds):
-        rows = p.fold[first] == number
-        majority[rows] = majority_baseline(label[fold.train], len(fold.test), n_class)
-        logistic[rows] = logistic_baseline(x[fold.train], label[fold.train], x[fold.test], n_class)
+        rows, train = p.fold[first] == number, fold.train
+        majority[rows] = majority_baseline(label[train], len(fold.test), n_class)
+        if len(train) > BASELINE_SAMPLES:
+            train = np.sort(np.random.default_rng(seed).choice(train, BASELINE_SAMPLES, replace=False))
+        logistic[rows] = logistic_baseline(inputs.rows(train), label[train], inputs.rows(fold.test), n_class)
     fields = {f.name: getattr(p, f.name) for f in dataclasses.fields(p)}
     one_seed = {name: v[first] if isinstance(v, np.ndarray) else v for name, v in fields.items()}
     return {
@@ -150,16 +154,16 @@ def _baselines(p: Predictions, x: np.ndarray, label: np.ndarray, split: Split) -
     }
 
 
-def _examples(table: EapTable) -> Figure:
+def _examples(table: EapTable, inputs: eap.Inputs) -> Figure:
     """The inputs of the largest EAP of (up to 20) cell models, as in Fig. 3; of a waveform its deepest moment."""
     cells = np.unique(table.cell)[:20]
-    largest = [max(np.flatnonzero(table.cell == c), key=lambda i: table.amplitude_uV[i]) for c in cells]
-    images = table.inputs[largest]
-    if table.images == eap.IMAGES["waveform"]:
+    largest = np.array([max(np.flatnonzero(table.cell == c), key=lambda i: table.amplitude_uV[i]) for c in cells])
+    images = np.concatenate([inputs.rows(largest[i : i + 1]) for i in range(len(largest))])
+    if inputs.images == eap.IMAGES["waveform"]:
         images = images.min(axis=-1, keepdims=True)
     names = [table.cell_names[c].split("_")[1] if "_" in table.cell_names[c] else table.cell_names[c] for c in cells]
     title = "Inputs: the largest EAP of each cell model"
-    return feature_figure(np.moveaxis(images, -1, 1), names, list(table.images), title)
+    return feature_figure(np.moveaxis(images, -1, 1), names, list(inputs.images), title)
 
 
 def _write(
@@ -178,21 +182,21 @@ def _write(
     dataset.to_zarr(folder / "predictions.zarr", mode="w", zarr_format=3, consolidated=False)
 
 
-def other_inputs(config: Any, about: dict[str, Any], data: Path) -> np.ndarray:
+def other_inputs(config: Any, about: dict[str, Any], data: Path) -> eap.Inputs:
     """The network's inputs from another store.
 
     Raises:
         UserError: a store whose grid or features are not those that the network was trained on.
     """
-    raw = eap.load_inputs(data, config.features)
-    grid, images = list(raw.shape[1:3]), raw.shape[3]
+    inputs = eap.Inputs(data, config.features, config.scaled)
+    grid, images = list(inputs.shape[1:3]), inputs.shape[3]
     if grid != about["grid"] or images != about["images_in_a_sample"]:
         raise UserError(
             f"{data} has {images} images of {grid[0]}x{grid[1]} contacts; the network was trained on"
             f" {about['images_in_a_sample']} of {about['grid'][0]}x{about['grid'][1]} ({config.features}):"
             " make a store with the same --probe and --waveform-khz"
         )
-    return eap.scale(raw, eap.IMAGES[config.features]) if config.scaled else raw
+    return inputs
 
 
 def evaluate(config: Any, about: dict[str, Any], net: CNN, variables: Any, data: Path, folder: Path) -> dict[str, Any]:
@@ -205,13 +209,13 @@ def evaluate(config: Any, about: dict[str, Any], net: CNN, variables: Any, data:
         raise UserError(
             f"{data} is what the run was trained on: simulate another (python -m simulator.eap --seed 1 ...)"
         )
-    table, x = eap.load(data, config.features), other_inputs(config, about, data)
+    table, inputs = eap.load(data), other_inputs(config, about, data)
     known = [set(member["trained_on"]) for member in about["members"]]
     new = [np.flatnonzero([table.cell_names[c] not in cells for c in table.cell]) for cells in known]
     by_group = all(len(rows) for rows in new)
-    tests = new if by_group else [np.arange(len(x))] * len(known)
+    tests = new if by_group else [np.arange(len(table.cell))] * len(known)
     seeds = [(member["seed"], number) for number, member in enumerate(about["members"])]
-    judged = say(net, variables, x, seeds, tests)
+    judged = say(net, variables, inputs, seeds, tests)
     name = "other store"
     title = f"{config.task}, {config.features}, {data.name}"
     if config.task == "location":
@@ -237,9 +241,10 @@ def _known_labels(config: Any, about: dict[str, Any], table: EapTable, data: Pat
 
 def predict(config: Any, about: dict[str, Any], net: CNN, variables: Any, data: Path) -> dict[str, Any]:
     """Columns of a table, one row a sample: the mean over members and how far they differ."""
-    x = other_inputs(config, about, data)
-    said = np.stack([outputs(net, variables, m, x) for m in range(len(about["members"]))])
-    sample = {"sample": np.arange(len(x))}
+    inputs = other_inputs(config, about, data)
+    index = np.arange(inputs.shape[0])
+    said = np.stack([outputs(net, variables, m, inputs, index) for m in range(len(about["members"]))])
+    sample = {"sample": index}
     if config.task == "location":
         mean, sd = said.mean(axis=0) * LENGTH_UM, said.std(axis=0) * LENGTH_UM
         return (
