@@ -170,7 +170,7 @@ def _transfer(
 
 
 def _smallest(full_uV: np.ndarray, basis: np.ndarray, error_uV: float) -> int:
-    """Smallest rank that leaves a third of ``error_uV`` or less, or the whole: by bisection, for the error falls with it.
+    """Smallest rank that leaves a third of ``error_uV``, or the whole: by bisection, as the error falls with the rank.
 
     What a rank leaves of ``full_uV (n, channel, time)`` is made of the components (n, time, component) after it.
     """
