@@ -71,7 +71,7 @@ class EapTaskConfig:
     balanced: bool = True
     """Draw every class equally often."""
     scaled: bool = True
-    """Amplitudes on a logarithmic scale, widths in parts of the window; else uV and ms."""
+    """Amplitudes and widths on logarithmic scales; else uV and ms."""
     turns: bool = True
     """Turn training samples by random quarter turns of the array, where the rotation set is invariant to that."""
     seed: int = 0
