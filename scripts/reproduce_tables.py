@@ -99,7 +99,7 @@ def _locations(results: dict[tuple[str, str, str], dict[str, Any]]) -> str:
             axes = [number(error[f"{axis}_mean_abs"]) for axis in "xyz"]
             theirs = number(summary["baseline_error_um"]["mean_3d"]).split()[0]
             rows.append(["location (um)", name, rotation, *axes, number(error["mean_3d"]), theirs])
-    return text_table(["task", "split", "rotation", "|x|", "|y|", "|z|", "3D", "3D of the mean position"], rows)
+    return text_table(["task", "split", "rotation", "x", "y", "z", "3D", "3D of the mean position"], rows)
 
 
 def _figures(out: Path) -> None:
