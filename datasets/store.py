@@ -61,19 +61,17 @@ def create(
     Args:
         path: the folder; must not exist.
         kind: what the store holds, such as ``"eap"``.
-        sizes: length of every dimension; ``sample`` must be a multiple of `block`.
-        block: samples in a block.
+        sizes: length of every dimension.
+        block: samples in a block; the last one may have fewer.
         variables: arrays to be filled block by block (or, without ``sample``, by whoever finishes a block).
         coordinates: arrays whose values are known now.
         attributes: ``config``, ``created_with``, ``seed``: anything JSON can hold.
 
     Raises:
-        UserError: `path` exists, or the blocks do not divide the samples.
+        UserError: `path` exists.
     """
     if path.exists():
         raise UserError(f"{path} exists already: choose another folder or remove it")
-    if sizes["sample"] % block:
-        raise UserError(f"{sizes['sample']} samples are not a whole number of blocks of {block}")
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     partial.parent.mkdir(parents=True, exist_ok=True)
     group = zarr.create_group(partial, zarr_format=3)
@@ -87,7 +85,7 @@ def create(
         array = _create_array(group, name, coordinate, values.shape, block)
         array[...] = values
     done = Variable(("block",), "bool", "1", f"the block of {block} samples is complete")
-    _create_array(group, "done", done, (sizes["sample"] // block,), block)
+    _create_array(group, "done", done, (-(-sizes["sample"] // block),), block)
     os.rename(partial, path)
 
 
