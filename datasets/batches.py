@@ -20,8 +20,9 @@ import numpy as np
 import zarr
 
 from datasets.edge import UserError
+from datasets.store import OnDisk
 
-Arrays = Mapping[str, zarr.Array | np.ndarray]
+Arrays = Mapping[str, OnDisk] | Mapping[str, zarr.Array | np.ndarray] | Mapping[str, np.ndarray]
 
 
 def fits(n_bytes: int, fraction: float = 0.4) -> bool:
@@ -177,7 +178,7 @@ class _Buffer(NamedTuple):
 
 def _block_length(arrays: Arrays) -> int:
     """Return the samples in the largest chunk; arrays in memory have none, and any length does."""
-    return max((array.chunks[0] for array in arrays.values() if isinstance(array, zarr.Array)), default=1024)
+    return max((array.chunks[0] for array in arrays.values() if isinstance(array, OnDisk | zarr.Array)), default=1024)
 
 
 def _members(arrays: Arrays, index: np.ndarray) -> list[np.ndarray]:

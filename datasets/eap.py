@@ -1,12 +1,14 @@
 """EAP stores as tables: feature images or waveforms as inputs, cell types as labels, cell models as groups."""
 
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from datasets import store
+from datasets import batches, store
 from datasets.edge import UserError
 
 Features = Literal["aw", "fw", "afw", "waveform"]
@@ -18,7 +20,8 @@ IMAGES: dict[str, tuple[str, ...]] = {
     "waveform": ("eap_uV",),
 }
 # Fixed by the definition of the features (detection threshold, length of the window), so nothing is fitted to data.
-THRESHOLD_UV, WINDOW_MS = 5.0, 7.0
+THRESHOLD_UV, WINDOW_MS, TYPICAL_WIDTH_MS = 5.0, 7.0, 0.5
+COPIES = 3  # of the inputs at once while they are read, scaled and moved to the device
 
 
 @dataclass(frozen=True)
@@ -27,21 +30,15 @@ class EapTable:
 
     Attributes:
         store: where they are.
-        grid: rows and columns of the contacts.
-        inputs: (sample, row, column, image) float32: the feature images in the units of the store, or the waveform,
-            one image a time sample (uV).
         m_type: (sample,) index into `m_type_names`.
         excitatory: (sample,) bool.
         position_um: (sample, 3) soma position.
         cell: (sample,) index into `cell_names`: the group of a sample.
         distance_um: (sample,) from the soma to the nearest contact.
         amplitude_uV: (sample,) largest amplitude of any contact.
-        images: what each image is.
     """
 
     store: Path
-    grid: tuple[int, int]
-    inputs: np.ndarray
     m_type: np.ndarray
     m_type_names: tuple[str, ...]
     excitatory: np.ndarray
@@ -50,49 +47,83 @@ class EapTable:
     cell_names: tuple[str, ...]
     distance_um: np.ndarray
     amplitude_uV: np.ndarray
-    images: tuple[str, ...]
 
 
-def load(path: Path, features: Features) -> EapTable:
-    """Read an EAP store whole.
+def load(path: Path) -> EapTable:
+    """Read the labels of an EAP store and what else judges a result.
 
     Raises:
-        UserError: not a complete EAP store, without these features, damaged, or of a probe that is no grid.
+        UserError: not a complete EAP store, or damaged.
     """
     store.validate(path, "eap", ("amplitude_uV", "cell", "position_um", "m_type", "excitatory", "contact_um"))
-    inputs = load_inputs(path, features)
     cell, position_um = store.read(path, "cell").astype(np.int32), store.read(path, "position_um")
     m_type_names, m_type = np.unique(_names(path, "m_type"), return_inverse=True)
-    away = position_um[:, None] - store.read(path, "contact_um")[None]
+    contact_um = store.read(path, "contact_um")
+    nearest = [np.linalg.norm(position_um - contact, axis=1) for contact in contact_um]
     return EapTable(
         store=path,
-        grid=(inputs.shape[1], inputs.shape[2]),
-        inputs=inputs,
         m_type=m_type[cell].astype(np.int32),
         m_type_names=tuple(map(str, m_type_names)),
         excitatory=store.read(path, "excitatory")[cell],
         position_um=position_um,
         cell=cell,
         cell_names=_names(path, "cell_name"),
-        distance_um=np.sqrt((away**2).sum(axis=2).min(axis=1)),
+        distance_um=np.min(nearest, axis=0),
         amplitude_uV=store.read(path, "amplitude_uV").max(axis=1),
-        images=IMAGES[features],
     )
 
 
-def load_inputs(path: Path, features: Features) -> np.ndarray:
-    """The inputs of a network, (sample, row, column, image) float32, of a store that need have no labels.
+class Inputs:
+    """What a network sees of the samples of a store: (sample, row, column, image) float32, in memory or on disk.
 
-    Raises:
-        UserError: as `load`.
+    Images are features in the units of the store or scaled (`scale`); a waveform is one image a time sample.
+
+    Attributes:
+        shape: (sample, row, column, image).
+        images: what each image is; one name for all time samples of a waveform.
+        whole: the array, or None where it does not fit in memory and stays on disk.
     """
-    store.validate(path, "eap", IMAGES[features])
-    grid = store.attributes(path, "eap")["probe_grid"]
-    if not grid:
-        raise UserError(f"{path}: its probe is no regular grid, and the network needs images: choose a grid probe")
-    arrays = [store.read(path, name) for name in IMAGES[features]]
-    stacked = arrays[0] if features == "waveform" else np.stack(arrays, axis=-1)
-    return stacked.reshape(len(stacked), *map(int, grid), -1).astype(np.float32, copy=False)
+
+    def __init__(self, path: Path, features: Features, scaled: bool) -> None:
+        """Open the inputs of a complete store, which need have no labels.
+
+        Raises:
+            UserError: no EAP store, incomplete, damaged, without these features, or of a probe that is no grid.
+        """
+        self.path, self.images, self._scaled = path, IMAGES[features], scaled
+        store.validate(path, "eap", self.images)
+        grid = store.attributes(path, "eap")["probe_grid"]
+        if not grid:
+            raise UserError(f"{path}: its probe is no regular grid, and the network needs images: choose a grid probe")
+        self._arrays = {name: store.OnDisk(path, name) for name in self.images}
+        first = self._arrays[self.images[0]].shape
+        self.shape = (first[0], int(grid[0]), int(grid[1]), first[2] if features == "waveform" else len(self.images))
+        self.whole: np.ndarray | None = None
+        if batches.fits(COPIES * 4 * math.prod(self.shape)):
+            self.whole = self._images({name: array[:] for name, array in self._arrays.items()})
+
+    def pieces(self, index: np.ndarray, size: int) -> Iterator[np.ndarray]:
+        """The inputs of samples `index`, ascending, `size` at a time; the last piece is padded to `size`."""
+        source = self._arrays if self.whole is None else {"whole": self.whole}
+        for batch in batches.iterate(source, index, size):
+            yield self._images(batch.arrays) if self.whole is None else batch.arrays["whole"]
+
+    def rows(self, index: np.ndarray) -> np.ndarray:
+        """The inputs of samples `index`, ascending, in memory."""
+        if self.whole is not None:
+            return self.whole[index]
+        return np.concatenate([*self.pieces(index, 1000), np.empty((0, *self.shape[1:]), np.float32)])[: len(index)]
+
+    def stream(self, train: np.ndarray, batch: int, seed: int, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Samples and inputs of the batches of steps `start`, `start` + 1, ... without end (`datasets.batches`)."""
+        for read in batches.stream(self._arrays, train, batch, seed, start):
+            yield read.sample, self._images(read.arrays)
+
+    def _images(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+        values = [arrays[name].astype(np.float32, copy=False) for name in self.images]
+        stacked = values[0] if values[0].ndim == 3 else np.stack(values, axis=-1)
+        images = stacked.reshape(len(stacked), *self.shape[1:])
+        return scale(images, self.images) if self._scaled else images
 
 
 def _names(path: Path, name: str) -> tuple[str, ...]:
@@ -100,17 +131,22 @@ def _names(path: Path, name: str) -> tuple[str, ...]:
 
 
 def scale(inputs: np.ndarray, images: tuple[str, ...]) -> np.ndarray:
-    """Inputs (..., image) in comparable units of about 1: amplitudes as ln(1 + A / 5 uV), widths over 7 ms.
+    """Inputs (..., image) in comparable units of about 1, by fixed formulas: nothing is fitted to the samples.
 
-    Waveforms keep their sign: sign(v) ln(1 + |v| / 5 uV). The logarithm makes the fall with distance, which spans two
-    decades, a slope. All constants are those of the features' definition, so no statistics leave the training part.
+    Amplitudes become ln(1 + A / 5 uV), which makes the fall with distance, over two decades, a slope; widths become
+    ln(w / 0.5 ms), 0 at contacts below the detection threshold, whose width is the whole window; waveforms become
+    sign(v) ln(1 + |v| / 5 uV). Against amplitudes in logarithms and widths over 7 ms, this took the m-type accuracy
+    on zrot from 92.0 to 95.5 % after 1000 steps (store of seed 0, on which the defaults of training were chosen).
     """
     if images == IMAGES["waveform"]:
         return np.sign(inputs) * np.log1p(np.abs(inputs) / np.float32(THRESHOLD_UV))
-    scaled = [
-        np.log1p(inputs[..., i] / np.float32(THRESHOLD_UV))
-        if name == "amplitude_uV"
-        else inputs[..., i] / np.float32(WINDOW_MS)
-        for i, name in enumerate(images)
-    ]
-    return np.stack(scaled, axis=-1)
+    scaled = np.empty_like(inputs)
+    for i, name in enumerate(images):
+        x = inputs[..., i]
+        if name == "amplitude_uV":
+            scaled[..., i] = np.log1p(x / np.float32(THRESHOLD_UV))
+        else:
+            quiet = x > np.float32(WINDOW_MS - 1e-3)
+            shortest = np.maximum(x, np.float32(TYPICAL_WIDTH_MS / 20))
+            scaled[..., i] = np.where(quiet, 0, np.log(shortest / np.float32(TYPICAL_WIDTH_MS)))
+    return scaled

@@ -63,13 +63,12 @@ def guard() -> Iterator[None]:
     except KeyboardInterrupt:
         print("stopped: what is finished is kept; the same command continues from there", file=sys.stderr)
         raise SystemExit(130) from None
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
-            raise
-        print(
-            f"error: {error}: free some space or choose another folder, then repeat the command",
-            file=sys.stderr,
-        )
+        remedy = ": free some space or choose another folder" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        print(f"error: {error}{remedy}, then repeat the command", file=sys.stderr)
         raise SystemExit(1) from None
 
 

@@ -13,18 +13,23 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 import zarr
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 
 from datasets.edge import UserError
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 SCHEMA_VERSION = 1
+BLOCK_BYTES = 64_000_000  # each writer holds one block
 CHUNK_BYTES = 4_000_000  # chunks of 1-10 MB read and write fastest (measured: see DESIGN, the store)
-COMPRESSOR = BloscCodec(cname="lz4", clevel=1, shuffle="shuffle")
+FILL = {"f": np.nan, "i": -1}  # by kind of dtype: a chunk that was never written must not look like data
+# Blosc alone reads some truncated chunks without a word: the checksum makes every damage an error.
+COMPRESSORS = (BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"), Crc32cCodec())
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,10 @@ class Variable:
     dtype: str
     units: str
     long_name: str
+
+    def row_bytes(self, sizes: Mapping[str, int]) -> int:
+        """Bytes of one row, such as one sample, given the length of every dimension."""
+        return math.prod(sizes[d] for d in self.dims[1:]) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True)
@@ -98,8 +107,6 @@ def _create_array(
     if spec.dims[0] == "sample":
         row_bytes = max(1, math.prod(shape[1:]) * dtype.itemsize)
         chunks = (_divisor(block, max(1, CHUNK_BYTES // row_bytes)), *chunks[1:])
-    # A chunk that was never written must not look like data.
-    fill = np.nan if dtype.kind == "f" else -1 if dtype.kind == "i" else None
     return group.create_array(
         name,
         shape=shape,
@@ -107,8 +114,8 @@ def _create_array(
         dtype=str if text else dtype,
         dimension_names=spec.dims,
         attributes={"units": spec.units, "long_name": spec.long_name},
-        fill_value=fill,
-        compressors=None if text else COMPRESSOR,
+        fill_value=FILL.get(dtype.kind),
+        compressors=None if text else COMPRESSORS,
     )
 
 
@@ -116,15 +123,16 @@ def _divisor(n: int, most: int) -> int:
     return max(d for d in range(1, min(n, most) + 1) if n % d == 0)
 
 
-def choose_block(per_group: int, most: int = 1000) -> int:
-    """The number of samples in a block: the largest divisor of `per_group` that is at most `most`.
+def choose_block(per_group: int, row_bytes: int, most: int = 1000) -> int:
+    """The number of samples in a block: the largest divisor of `per_group` that `most` and `BLOCK_BYTES` allow.
 
     Raises:
-        UserError: `per_group` has no divisor from a tenth of `most` on, so blocks would be tiny.
+        UserError: `per_group` has no divisor from a tenth of the allowed on, so blocks would be tiny.
     """
+    most = max(1, min(most, BLOCK_BYTES // row_bytes))
     block = _divisor(per_group, most)
     if block < min(per_group, most // 10):
-        raise UserError(f"{per_group} samples do not divide into blocks: choose a multiple of {most // 10}")
+        raise UserError(f"{per_group} samples do not divide into blocks of at most {most}: choose a multiple of 100")
     return block
 
 
@@ -195,12 +203,14 @@ def read(path: Path, name: str, start: int = 0, stop: int | None = None) -> np.n
     """Samples `start` to `stop` (all by default) of one array of a store, in memory.
 
     Raises:
-        UserError: a chunk cannot be read, or a value is NaN or infinite (the sample's index is named).
+        UserError: a chunk cannot be read, or a value is missing, NaN or infinite (the sample's index is named).
     """
     array = _array(_group(path), name)
     if array.ndim == 0 or not array.shape[0]:
         return np.asarray(array[...])
     stop = array.shape[0] if stop is None else stop
+    if start >= stop:
+        return np.empty((0, *array.shape[1:]), array.dtype)
     rows = array.chunks[0]
     parts = []
     for first in range(start - start % rows, stop, rows):  # one chunk a call: a damaged one is named
@@ -212,20 +222,41 @@ def read(path: Path, name: str, start: int = 0, stop: int | None = None) -> np.n
                 f"{path}/{name}: the chunk of samples {lo} to {hi - 1} is damaged ({error}); "
                 f"delete {path} and make the store again"
             ) from error
-        check_finite(parts[-1], f"{path}/{name}", lo)
+        check_values(parts[-1], f"{path}/{name}", lo, FILL.get(array.dtype.kind))
     return np.concatenate(parts) if len(parts) != 1 else parts[0]
 
 
-def check_finite(values: np.ndarray, where: str, first: int = 0) -> None:
-    """Refuse NaN and infinities in `values` (sample, ...), whose first row is sample `first`, naming the sample."""
-    if values.dtype.kind != "f" or np.isfinite(values).all():
+def check_values(values: np.ndarray, where: str, first: int = 0, missing: float | None = None) -> None:
+    """Refuse NaN, infinities and `missing` in `values` (sample, ...), whose first row is sample `first`, naming it."""
+    if values.dtype.kind == "f":
+        bad = ~np.isfinite(values)
+    elif missing is not None:
+        bad = values == missing
+    else:
         return
-    row = int(np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))[0])
-    raise UserError(f"{where}: sample {first + row} is not finite; delete the store and make it again")
+    if bad.any():
+        row = int(np.flatnonzero(bad.reshape(len(values), -1).any(axis=1))[0])
+        what = "not finite" if values.dtype.kind == "f" else "missing"
+        raise UserError(f"{where}: sample {first + row} is {what}; delete the store and make it again")
 
 
-def open_dataset(path: Path) -> xr.Dataset:
+class OnDisk:
+    """One array of a store that stays on disk; slices along ``sample`` are read and checked by `read`."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        found = _array(_group(path), name)
+        self.path, self.name = path, name
+        self.shape, self.dtype, self.chunks = found.shape, found.dtype, found.chunks
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        start, stop, _ = rows.indices(self.shape[0])
+        return read(self.path, self.name, start, stop)
+
+
+def open_dataset(path: Path) -> "xr.Dataset":
     """The store as a lazy xarray Dataset, with units, names and provenance."""
+    import xarray as xr  # takes a second, which writers need not spend
+
     _group(path)
     return xr.open_zarr(path, consolidated=False, chunks=None)
 
@@ -238,12 +269,12 @@ def config(attrs: Mapping[str, Any]) -> dict[str, Any]:
 def _group(path: Path) -> zarr.Group:
     try:
         return zarr.open_group(path, mode="r", zarr_format=3)
-    except (FileNotFoundError, ValueError) as error:
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise UserError(f"{path} is not a Zarr 3 store: {error}") from error
 
 
 def _array(group: zarr.Group, name: str) -> zarr.Array:
-    array = group[name]
-    if not isinstance(array, zarr.Array):
+    found = group[name]
+    if not isinstance(found, zarr.Array):
         raise UserError(f"{group.store_path}/{name} is not an array")
-    return array
+    return found

@@ -112,6 +112,8 @@ def dropout(key: jax.Array, x: jax.Array, rate: float) -> jax.Array:
     Sixteen random bits a number: on a CPU, making 32 takes as long as a convolution.
     """
     keep = round((1 - rate) * 65536)
+    if keep == 65536:  # does not fit in sixteen bits
+        return x
     bits = jax.random.bits(key, ((x.size + 1) // 2,), jnp.uint32)
     short = jax.lax.bitcast_convert_type(bits, jnp.uint16).reshape(-1)[: x.size].reshape(x.shape)
     return jnp.where(short < keep, x * (65536 / max(keep, 1)), 0.0)

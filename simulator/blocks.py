@@ -4,6 +4,7 @@ import zlib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ from simulator.probes import points, probe
 from simulator.source import Source
 
 CPU_BATCH, ACCELERATOR_BATCH = 32, 1024  # candidates at once: what stays in a core's cache; what fills a GPU
-RANK_MULTIPLE = 16  # ranks are padded to whole multiples, so that most cells share one compiled program
+RANK_MULTIPLE = 48  # ranks are padded to whole multiples: at the default error all 13 cells share one program
 NOISE = 1000  # folded into a candidate's key: no number that the placement's own split of that key uses
 GIVE_UP = 200_000  # candidates without a single accepted one
 
@@ -36,6 +37,7 @@ class BlockTask:
     index: int  # number of the block
     samples: int  # in the block
     candidate: int  # the first one to try
+    resampling: np.ndarray | None  # (time, new time), from `features.resample`; None for no waveforms
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,19 @@ class BlockResult:
     error_uV: float
 
 
-def variables(config: EapConfig, n_time: int, dt_ms: float) -> tuple[dict[str, store.Variable], np.ndarray]:
-    """The arrays of an EAP store and the times (ms) of its waveforms, of which there may be none."""
+class Recording(NamedTuple):
+    """What of a configuration a compiled program depends on."""
+
+    sigma_S_per_m: float
+    source: forward.Kind
+    threshold_uV: float
+    noise_uV: float
+    dtype: str
+    dt_ms: float
+
+
+def variables(config: EapConfig, new_time: int) -> dict[str, store.Variable]:
+    """The arrays of an EAP store whose waveforms have `new_time` samples, or are not kept (0)."""
     var, per_channel = store.Variable, ("sample", "channel")
     spec = {
         "amplitude_uV": var(per_channel, "float32", "uV", "negative peak to the positive peak that follows"),
@@ -66,11 +79,9 @@ def variables(config: EapConfig, n_time: int, dt_ms: float) -> tuple[dict[str, s
         "rank": var(("cell_model",), "int16", "1", "number of factors of the membrane currents"),
         "rank_error_uV": var(("cell_model",), "float32", "uV", "worst error of that rank over random placements"),
     }
-    if not config.waveform_kHz:
-        return spec, np.zeros(0)
-    new_time = features.resample(n_time, dt_ms, config.waveform_kHz).shape[1]
-    spec["eap_uV"] = var((*per_channel, "time"), config.dtype, "uV", "extracellular action potential")
-    return spec, np.arange(new_time, dtype=np.float32) / np.float32(config.waveform_kHz)
+    if new_time:
+        spec["eap_uV"] = var((*per_channel, "time"), config.dtype, "uV", "extracellular action potential")
+    return spec
 
 
 def write_block(task: BlockTask) -> BlockResult:
@@ -82,21 +93,25 @@ def write_block(task: BlockTask) -> BlockResult:
     factors, error_uV, rank = _factors(task)
     contacts = points(probe(task.config.probe), task.config.contact_points)
     batch = CPU_BATCH if jax.default_backend() == "cpu" else ACCELERATOR_BATCH
-    kept: list[dict[str, np.ndarray]] = []
-    missing, first = task.samples, task.candidate
-    while missing:
+    block: dict[str, np.ndarray] = {}
+    filled = 0
+    # Batches begin at whole multiples: the last bits of a sample must not depend on where its block begins.
+    first = task.candidate // batch * batch
+    while filled < task.samples:
         arrays, accepted = _candidates(task, factors, contacts, first, batch)
-        rows = np.flatnonzero(accepted)[:missing]
-        if len(rows):
-            kept.append({name: np.asarray(a)[rows] for name, a in arrays.items()})
-        missing -= len(rows)
+        accepted[: max(0, task.candidate - first)] = False
+        rows = np.flatnonzero(accepted)[: task.samples - filled]
+        for name, values in arrays.items():
+            if name not in block:
+                block[name] = np.empty((task.samples, *values.shape[1:]), values.dtype)
+            block[name][filled : filled + len(rows)] = np.asarray(values)[rows]
+        filled += len(rows)
         first += batch
-        if missing == task.samples and first - task.candidate > GIVE_UP:
+        if not filled and first - task.candidate > GIVE_UP:
             raise UserError(
-                f"cell {task.model.name}: none of {GIVE_UP} placements reaches {task.config.threshold_uV} uV at a"
-                f" contact of {task.config.probe}: lower the threshold or move the box nearer"
+                f"cell {task.model.name}: none of {GIVE_UP} placements reaches {task.config.threshold_uV:g} uV at a"
+                f" contact of {task.config.probe}: lower --threshold-uv or move the box nearer"
             )
-    block = {name: np.concatenate([k[name] for k in kept]) for name in kept[0]}
     block["cell"] = np.full(task.samples, task.cell, np.int16)
     store.write_block(task.path, task.samples, task.index, block)
     return BlockResult(task.cell, task.index, int(block["candidate"][-1]) + 1, rank, error_uV)
@@ -106,58 +121,44 @@ def _candidates(
     task: BlockTask, factors: forward.Factors, contacts: np.ndarray, first: int, batch: int
 ) -> tuple[dict[str, jax.Array], np.ndarray]:
     config, model, n_spike = task.config, task.model, len(task.source.current_nA)
-    placed = placement.draw(
-        config.seed,
-        model.name,
-        model.m_type,
-        model.excitatory,
-        first,
-        batch,
-        config.rotation,
-        config.box,
-        n_spike,
-    )
+    about = config.seed, model.name, model.m_type, model.excitatory
+    placed = placement.draw(*about, first, batch, config.rotation, config.box, n_spike)
     number = first + np.arange(batch, dtype=np.uint32)
     key = jax.random.fold_in(jax.random.key(np.uint32(config.seed)), np.uint32(zlib.crc32(model.name.encode())))
-    arrays, accepted = _simulate(factors, contacts, placed, number, key, config, task.source.dt_ms)
+    how = Recording(
+        config.sigma_S_per_m, config.source, config.threshold_uV, config.noise_uV, config.dtype, task.source.dt_ms
+    )
+    arrays, accepted = _simulate(factors, contacts, placed, number, key, task.resampling, how)
     arrays |= {
         "spike": placed.spike,
         "candidate": number,
         "position_um": placed.position_um,
         "rotation": placed.rotation,
     }
-    return arrays, np.asarray(accepted)
+    return arrays, np.array(accepted)
 
 
-@partial(jax.jit, static_argnames=("config", "dt_ms"))
+@partial(jax.jit, static_argnames="how")
 def _simulate(
     factors: forward.Factors,
     contacts: jax.Array,
     placed: placement.Placement,
     number: jax.Array,
     key: jax.Array,
-    config: EapConfig,
-    dt_ms: float,
+    resampling: jax.Array | None,
+    how: Recording,
 ) -> tuple[dict[str, jax.Array], jax.Array]:
     """Features, waveforms and acceptance of a batch of placements of one cell."""
-    eap = forward.potentials(
-        factors,
-        contacts,
-        placed.position_um,
-        placed.rotation,
-        placed.spike,
-        config.sigma_S_per_m,
-        config.source,
-    )
-    accepted = (eap.max(axis=2) - eap.min(axis=2)).max(axis=1) >= config.threshold_uV
-    if config.noise_uV:
+    eap = forward.potentials(factors, contacts, *placed, how.sigma_S_per_m, how.source)
+    accepted = (eap.max(axis=2) - eap.min(axis=2)).max(axis=1) >= how.threshold_uV
+    if how.noise_uV:
         keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.fold_in(key, k), NOISE))(number)
-        eap = eap + config.noise_uV * jax.vmap(lambda k: jax.random.normal(k, eap.shape[1:]))(keys)
-    arrays = features.extract(eap, dt_ms)._asdict()
-    if config.waveform_kHz:
-        matrix = features.resample(eap.shape[2], dt_ms, config.waveform_kHz)
-        waveform = eap if matrix.shape == (eap.shape[2],) * 2 else jnp.dot(eap, matrix, precision=forward.EXACT)
-        arrays["eap_uV"] = waveform.astype(config.dtype)
+        eap = eap + how.noise_uV * jax.vmap(lambda k: jax.random.normal(k, eap.shape[1:]))(keys)
+    arrays = features.extract(eap, how.dt_ms)._asdict()
+    if resampling is not None:
+        same = resampling.shape == (eap.shape[2],) * 2
+        waveform = eap if same else jnp.dot(eap, resampling, precision=forward.EXACT)
+        arrays["eap_uV"] = waveform.astype(how.dtype)
     return arrays, accepted
 
 

@@ -1,7 +1,10 @@
 """What a simulated store holds: the one source of defaults and of the help of its command line."""
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from tyro.conf import arg
 
 from datasets.edge import UserError
 from simulator.cells import BBP
@@ -24,29 +27,38 @@ class EapConfig:
     """Name of a layout (mea10x10, neuropixels1, neuropixels2, tetrode, linear16, ...) or a probeinterface JSON file."""
     box: Box = DEFAULT_BOX
     """The box in which the soma is uniform (um)."""
-    threshold_uV: float = 30.0
+    threshold_uV: Annotated[float, arg(name="threshold-uv")] = 30.0
     """Smallest peak-to-peak amplitude (uV) that the largest contact of an accepted sample has, before noise."""
-    noise_uV: float = 0.0
+    noise_uV: Annotated[float, arg(name="noise-uv")] = 0.0
     """Standard deviation (uV) of white noise added to every contact and time sample, before the features."""
-    waveform_kHz: float = 8.0
+    waveform_kHz: Annotated[float, arg(name="waveform-khz")] = 8.0
     """Sampling rate (kHz) of the waveforms kept in the store; 0 keeps features only."""
     dtype: Literal["float32", "float16"] = "float32"
     """Number format of the waveforms in the store; features are float32."""
     source: Literal["line", "point"] = "line"
     """Current source of a segment: spread along its axis, or in its middle."""
-    sigma_S_per_m: float = 0.3
+    sigma_S_per_m: Annotated[float, arg(name="sigma-s-per-m")] = 0.3
     """Conductivity (S/m) of the homogeneous medium."""
     contact_points: int = 1
     """Points over which the potential of a contact is averaged; 1 is its centre."""
-    error_uV: float = 1e-3
+    error_uV: Annotated[float, arg(name="error-uv")] = 1e-3
     """Largest error (uV) allowed to the low-rank form of the currents."""
     cell_models: tuple[str, ...] = (BBP,)
     """Cell models: bbp (the 13 of layer 5 in the MEArec package) and/or folders of the same layout."""
 
     def __post_init__(self) -> None:
-        for name, low in (("per_cell", 1), ("contact_points", 1), ("noise_uV", 0), ("waveform_kHz", 0)):
-            if not getattr(self, name) >= low:
-                raise UserError(f"{name} is {getattr(self, name)}: it must be at least {low}")
+        least = {"per_cell": 1, "contact_points": 1, "threshold_uV": 0, "noise_uV": 0, "waveform_kHz": 0}
+        for name, low in least.items():
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= low):
+                raise UserError(f"{_flag(name)} is {value}: it must be at least {low}")
         for name in ("sigma_S_per_m", "error_uV"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"{name} is {getattr(self, name)}: it must be positive")
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise UserError(f"{_flag(name)} is {value}: it must be positive")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"--seed is {self.seed}: it must be from 0 to 2**32 - 1")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.lower().replace("_", "-")

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import signal
 
 from datasets.edge import UserError
 
@@ -97,6 +96,8 @@ def resample(n_time: int, dt_ms: float, rate_kHz: float) -> np.ndarray:
     Raises:
         UserError: a rate that is not positive, or that leaves fewer than two samples of the window.
     """
+    from scipy import signal  # takes two seconds, which only who resamples need spend
+
     if not (np.isfinite(rate_kHz) and rate_kHz > 0):
         raise UserError(f"sampling rate {rate_kHz} kHz: give a positive number")
     ratio = Fraction(rate_kHz * dt_ms).limit_denominator(10_000)

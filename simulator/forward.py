@@ -19,17 +19,18 @@ Kind = Literal["line", "point"]
 
 
 class Factors(NamedTuple):
-    """One cell's geometry and its currents, ``spatial @ temporal[spike]``, padded with currents of 0.
+    """One cell's geometry and its currents, ``spatial[spike] @ temporal[spike]``, padded with currents of 0.
 
-    Cells padded to the same shapes (`simulator.lowrank.pad`) share one compiled program; more segments cost
-    nothing but in the last chunk, because only ``segments`` of them are visited.
+    Each spike has its own factors: half as many as all spikes together need. Cells padded to the same shapes
+    (`simulator.lowrank.pad`) share one compiled program; more segments cost nothing but in the last chunk, because
+    only ``segments`` of them are visited.
     """
 
     start_um: jax.Array  # (segment, 3), in the cell's frame
     end_um: jax.Array  # (segment, 3)
     diameter_um: jax.Array  # (segment,)
-    spatial: jax.Array  # (segment, rank), dimensionless
-    temporal: jax.Array  # (spike, rank, time), nA; any linear map over time (resampling, filters) may be applied
+    spatial: jax.Array  # (spike, segment, rank), nA
+    temporal: jax.Array  # (spike, rank, time); any linear map over time (resampling, filters) may be applied
     segments: jax.Array  # int32: how many segments are real
 
 
@@ -93,26 +94,29 @@ def in_cell_frame(contact_um: jax.Array, position_um: jax.Array, rotation: jax.A
     return jnp.einsum("nij,nci->jnc", rotation, from_soma, precision=EXACT)
 
 
-def project(factors: Factors, contact_um: jax.Array, kind: Kind) -> jax.Array:
-    """Sum over segments of source times spatial factor: ``(contact, rank)``, 1/um, contacts ``(3, contact)``.
+def project(factors: Factors, contact_um: jax.Array, spike: jax.Array, kind: Kind) -> jax.Array:
+    """Sum over segments of source times the spike's spatial factor: ``(n, contact, rank)``, nA/um.
+
+    Contacts are ``(3, n, contact)``, in the frames of n cells, and ``spike (n,)`` says whose currents they see.
 
     One chunk of segments at a time, so that (contact, segment) never exists whole; the number of chunks is a
     run-time value, so that a small cell padded to the shape of a large one neither recompiles nor pays.
     """
+    n = len(spike)
     segments = as_segments(factors.start_um, factors.end_um, factors.diameter_um)
     source = {"line": line_source, "point": point_source}[kind]
     # Separate buffers: fused into the loop, columns are gathered anew for every element, ten times slower.
-    contact, segments = jax.lax.optimization_barrier((tuple(contact_um), segments))
+    contact, segments = jax.lax.optimization_barrier((tuple(contact_um.reshape(3, -1)), segments))
 
     def chunk(i: jax.Array, total: jax.Array) -> jax.Array:
-        def here(x: jax.Array) -> jax.Array:
-            return jax.lax.dynamic_slice_in_dim(x, i * SEGMENTS_PER_CHUNK, SEGMENTS_PER_CHUNK)
+        def here(x: jax.Array, axis: int = 0) -> jax.Array:
+            return jax.lax.dynamic_slice_in_dim(x, i * SEGMENTS_PER_CHUNK, SEGMENTS_PER_CHUNK, axis)
 
-        matrix = source(contact, jax.tree.map(here, segments))
-        return total + jnp.dot(matrix, here(factors.spatial), precision=EXACT)
+        matrix = source(contact, jax.tree.map(here, segments)).reshape(n, -1, SEGMENTS_PER_CHUNK)
+        return total + jnp.einsum("ncs,nsr->ncr", matrix, here(factors.spatial, 1)[spike], precision=EXACT)
 
     chunks = (factors.segments + SEGMENTS_PER_CHUNK - 1) // SEGMENTS_PER_CHUNK
-    shape = (contact_um.shape[1], factors.spatial.shape[1])
+    shape = (n, contact_um.shape[2], factors.spatial.shape[2])
     return jax.lax.fori_loop(0, chunks, chunk, jnp.zeros(shape, jnp.float32))
 
 
@@ -143,6 +147,6 @@ def potentials(
     channel, point, _ = contacts_um.shape
     n = position_um.shape[0]
     contact = in_cell_frame(jnp.reshape(contacts_um, (-1, 3)), position_um, rotation)
-    projected = project(factors, contact.reshape(3, -1), kind).reshape(n, channel, point, -1).mean(axis=2)
+    projected = project(factors, contact, spike, kind).reshape(n, channel, point, -1).mean(axis=2)
     scale = UV_FROM_NA_PER_UM / (4 * jnp.pi * sigma_S_per_m)
     return jnp.einsum("ncr,nrt->nct", scale * projected, factors.temporal[spike], precision=EXACT)

@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from tyro.conf import Positional, arg
 
 from datasets.edge import guard
 from train import runs
 
 
-def main(run: Annotated[Path, tyro.conf.Positional], data: Path) -> None:
+def main(run: Annotated[Path, Positional, arg(metavar="RUN")], data: Annotated[Path, arg(metavar="STORE")]) -> None:
     """Judge a trained network on another store with labels, on cell models it was not trained on where there are any.
 
     Args:
@@ -17,10 +18,10 @@ def main(run: Annotated[Path, tyro.conf.Positional], data: Path) -> None:
         data: A store with the features that the run was trained on.
     """
     task, config = runs.open_config(run)
-    params, about = runs.load_model(run)
+    variables, about = runs.load_model(run)
     folder = run / f"evaluation-{data.stem}"
+    summary = task.evaluate(config, about, variables, data, folder)
     folder.mkdir(exist_ok=True)
-    summary = task.evaluate(config, about, params, data, folder)
     runs.write_json(folder / runs.SUMMARY, summary)
     print(task.table(summary))
     print(f"{folder}: numbers in summary.json, pictures beside it")

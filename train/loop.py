@@ -22,15 +22,17 @@ from datasets.edge import UserError
 
 PyTree = Any
 Metrics = dict[str, jax.Array]
+REMEDY = "lower --learning-rate, or look at the data; a checkpoint, if there is one, is from before"
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is trained. All four are pure; none sees the member axis.
+    """What is trained. The three functions are pure and see one member, without the member axis.
 
     Attributes:
-        init: key -> (params, state). State is what a loss updates without gradients (batch statistics); else {}.
-        draw: (shared data, own data, key) -> the batch of a step.
+        init: key -> (params, state). State is what a loss updates without gradients: collections as flax.linen has
+            them, {"batch_stats": ...}, or {}. Both hold nothing but dicts, named tuples and arrays.
+        draw: (shared data, own data, key) -> the batch of a step: a pytree whose arrays all have a leading batch axis.
         loss: (params, state, batch, key) -> (loss, (state, metrics)), metrics being scalars.
         optimizer: any optax transformation.
     """
@@ -47,6 +49,11 @@ class TrainState(NamedTuple):
     params: PyTree
     state: PyTree
     opt_state: PyTree
+
+    @property
+    def variables(self) -> dict[str, PyTree]:
+        """What a trained network is: its parameters and its state, as `apply` of a flax.linen module takes them."""
+        return {"params": self.params, **self.state}
 
 
 class NonFiniteLoss(UserError):
@@ -69,7 +76,7 @@ def start(problem: Problem, keys: jax.Array, mesh: Mesh) -> TrainState:
         params, state = problem.init(key)
         return TrainState(params, state, problem.optimizer.init(params))
 
-    return jax.jit(jax.vmap(one), out_shardings=NamedSharding(mesh, PartitionSpec("member")))(keys)
+    return jax.jit(jax.vmap(one), out_shardings=_by_member(mesh))(keys)
 
 
 def make_step(problem: Problem, mesh: Mesh) -> Callable[..., tuple[TrainState, Metrics]]:
@@ -87,14 +94,11 @@ def make_step(problem: Problem, mesh: Mesh) -> Callable[..., tuple[TrainState, M
         grad = jax.value_and_grad(problem.loss, has_aux=True)
         (loss, (new, metrics)), gradient = grad(state.params, state.state, batch, loss_key)
         updates, opt_state = problem.optimizer.update(gradient, state.opt_state, state.params)
-        return TrainState(optax.apply_updates(state.params, updates), new, opt_state), {
-            "loss": loss,
-            **metrics,
-        }
+        return TrainState(optax.apply_updates(state.params, updates), new, opt_state), {"loss": loss, **metrics}
 
     members = jax.vmap(one, in_axes=(0, 0, 0, None, None), spmd_axis_name="member")
 
-    @partial(jax.jit, donate_argnums=0)
+    @partial(jax.jit, donate_argnums=0, out_shardings=_by_member(mesh))
     def step(state: TrainState, shared: PyTree, own: PyTree, keys: jax.Array, number: jax.Array) -> Any:
         return members(state, own, keys, shared, number)
 
@@ -121,13 +125,15 @@ def fit(
     Args:
         problem: what is trained.
         keys: one key a member, (member,).
-        data: step number -> (shared, own); a constant for data on the device, else the next batch.
+        data: step number -> (shared, own). The same object again means the same data, which stay on the devices;
+            another one is the next batch.
         steps: the number of the last step, counted from 1.
         mesh: from `member_mesh`.
         names: what to call each member in messages.
-        begin: (steps taken, state) to continue from.
+        begin: (steps taken, state) to continue from: a checkpoint, or the result of an earlier phase with the state
+            of this problem's optimizer. Its memory is reused.
         report: called after every `every` steps with the mean of each metric since the last call, (member,).
-        save: called with a state whose losses were finite, every `save_every_s`, at the end and before stopping.
+        save: called with a state that is finite, every `save_every_s`, at the end and before stopping.
         stop: asked after every `every` steps; training that is stopped continues to the same numbers.
         every: steps between two looks at the metrics.
         save_every_s: seconds between two checkpoints.
@@ -137,9 +143,11 @@ def fit(
         KeyboardInterrupt: `stop` said so; the state is saved.
     """
     first, state = begin or (0, start(problem, keys, mesh))
+    place = _Placed(mesh)
+    state, keys = jax.device_put((state, keys), _by_member(mesh))
     step, saved, pending = make_step(problem, mesh), time.monotonic(), []
     for number in range(first + 1, steps + 1):
-        shared, own = data(number)
+        shared, own = place(*data(number))
         state, metrics = step(state, shared, own, keys, np.uint32(number))
         pending.append(metrics)
         if number % every and number != steps:
@@ -148,11 +156,32 @@ def fit(
         pending = []
         stopped = stop()
         if stopped or number == steps or time.monotonic() - saved > save_every_s:
+            _check_params(state.params, number, names)
             save(number, state)
             saved = time.monotonic()
         if stopped and number != steps:
             raise KeyboardInterrupt
     return state
+
+
+def _by_member(mesh: Mesh) -> NamedSharding:
+    return NamedSharding(mesh, PartitionSpec("member"))
+
+
+class _Placed:
+    """Data on the mesh: shared on every device, own with its member; what stays the same is moved once."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self.shardings = (NamedSharding(mesh, PartitionSpec()), _by_member(mesh))
+        self.given: list[PyTree] = [None, None]
+        self.placed: list[PyTree] = [None, None]
+
+    def __call__(self, *data: PyTree) -> list[PyTree]:
+        """(shared, own) where the step wants them."""
+        for i, (value, sharding) in enumerate(zip(data, self.shardings, strict=True)):
+            if value is not self.given[i]:
+                self.given[i], self.placed[i] = value, jax.device_put(value, sharding)
+        return self.placed
 
 
 def _means(pending: list[Metrics], last: int, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -161,8 +190,15 @@ def _means(pending: list[Metrics], last: int, names: Sequence[str]) -> dict[str,
     bad = np.argwhere(~np.isfinite(values["loss"]))
     if len(bad):
         row, member = bad[0]
-        raise NonFiniteLoss(
-            f"the loss is {values['loss'][row, member]} at step {last - len(pending) + 1 + row} ({names[member]}):"
-            " lower --learning-rate, or look at the data; the last checkpoint is from before"
-        )
+        step = last - len(pending) + 1 + row
+        raise NonFiniteLoss(f"the loss is {values['loss'][row, member]} at step {step} ({names[member]}): {REMEDY}")
     return {name: v.mean(axis=0) for name, v in values.items()}
+
+
+def _check_params(params: PyTree, step: int, names: Sequence[str]) -> None:
+    """Refuse parameters that a finite loss with a gradient that is not has left: the next loss would be NaN."""
+    for path, array in jax.tree.leaves_with_path(params):
+        bad = ~np.isfinite(array).reshape(len(names), -1).all(axis=1)
+        if bad.any():
+            where = f"{jax.tree_util.keystr(path)} of {names[int(np.argmax(bad))]}"
+            raise NonFiniteLoss(f"the gradient was not finite at step {step} or just before ({where}): {REMEDY}")

@@ -6,14 +6,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+from tyro.conf import Positional, arg
 
-from datasets.edge import guard
+from datasets.edge import UserError, guard
 from train import runs
 
 SHOWN = 10
 
 
-def main(run: Annotated[Path, tyro.conf.Positional], data: Path, out: Path | None = None) -> None:
+def main(
+    run: Annotated[Path, Positional, arg(metavar="RUN")],
+    data: Annotated[Path, arg(metavar="STORE")],
+    out: Annotated[Path | None, arg(metavar="FILE")] = None,
+) -> None:
     """Apply a trained network to data that need no labels, and write a table with one row a sample.
 
     Args:
@@ -22,8 +27,10 @@ def main(run: Annotated[Path, tyro.conf.Positional], data: Path, out: Path | Non
         out: CSV file of the predictions; by default predictions-DATA.csv in the run folder.
     """
     task, config = runs.open_config(run)
-    params, about = runs.load_model(run)
-    columns = task.predict(config, about, params, data)
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        raise UserError(f"--out {out}: give the name of a file in a folder that exists")
+    variables, about = runs.load_model(run)
+    columns = task.predict(config, about, variables, data)
     out = out or run / f"predictions-{data.stem}.csv"
     rows = [[_text(value) for value in row] for row in zip(*columns.values(), strict=True)]
     with open(out, "w", newline="") as file:

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> None:
     """The command line."""
     arguments, given = _take(arguments, "task", "preset", "out", "resume")
     if given["resume"]:
-        if arguments or given["task"] or given["preset"]:
+        if arguments or given["task"] or given["preset"] or given["out"]:
             raise UserError("--resume RUN takes no other options: the run's own are in its config.json")
         folder = Path(given["resume"])
         task, config = runs.open_config(folder)
@@ -44,8 +44,14 @@ def main(arguments: Sequence[str]) -> None:
         task = get(given["task"])
         config = _configure(task, arguments, given)
         folder = Path(given["out"] or time.strftime(f"runs/{given['task']}-%Y%m%d-%H%M%S"))
-        runs.create(folder, config)
-    summary = execute(task, config, folder)
+        runs.check_new(folder)
+    try:
+        summary = execute(task, config, folder)
+    except KeyboardInterrupt:
+        if not runs.exists(folder):  # still preparing the data: guard says what to do
+            raise
+        print(f"stopped: continue with python -m train.run --resume {folder}", file=sys.stderr)
+        raise SystemExit(130) from None
     print(task.table(summary))
     print(f"{folder}: numbers in summary.json, pictures in figures/, predictions in predictions.zarr")
 
@@ -72,18 +78,31 @@ def _configure(task: Task, arguments: Sequence[str], given: dict[str, str | None
     if chosen not in presets:
         raise UserError(f"unknown preset {chosen!r}: choose one of {', '.join(presets)}")
     preset = {**presets[chosen], "task": given["task"]}
-    return command_line.parse(task.config, arguments, preset, f"python -m train.run --task {given['task']}")
+    also = f"Also --preset ({', '.join(presets)}) and --out RUN: see python -m train.run --help."
+    return command_line.parse(task.config, arguments, preset, f"python -m train.run --task {given['task']}", also)
 
 
 def execute(task: Task, config: Any, folder: Path) -> dict[str, Any]:
-    """Prepare, train from the last checkpoint on, judge; returns the summary that is in ``summary.json``."""
+    """Prepare, train from the last checkpoint on, judge; returns the summary that is in ``summary.json``.
+
+    The run folder is made when the data are there, so that a mistake in the options leaves none.
+
+    Raises:
+        UserError: the data cannot be had; the folder has a run with other options; the loss is not finite.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the same call continues.
+    """
     began = time.monotonic()
     experiment = task.prepare(config)
+    if runs.exists(folder):
+        runs.check_same(folder, config)
+    else:
+        runs.create(folder, config)
     mesh = loop.member_mesh(len(experiment.names), experiment.batch)
-    begin = runs.load_state(folder, loop.start(experiment.problem, experiment.keys, mesh))
-    log = runs.MetricsLog(folder, begin[0] if begin else 0)
+    fresh = loop.start(experiment.problem, experiment.keys, mesh)
+    begin = runs.load_state(folder, fresh) or (0, fresh)
+    log = runs.MetricsLog(folder, after=begin[0])
     with progress() as bar, _stopping() as stop:
-        shown = bar.add_task("training", total=config.steps, completed=begin[0] if begin else 0)
+        shown = bar.add_task("training", total=config.steps, completed=begin[0])
 
         def report(step: int, metrics: dict[str, np.ndarray]) -> None:
             log.write(step, metrics)
@@ -102,8 +121,9 @@ def execute(task: Task, config: Any, folder: Path) -> dict[str, Any]:
             save=lambda step, state: runs.save_state(folder, step, state),
             stop=stop,
         )
-    runs.save_model(folder, state.params, experiment.about)
-    summary = experiment.judge(state.params, runs.read_metrics(folder), folder)
+        runs.save_model(folder, state.variables, experiment.about)
+        bar.add_task("judging", total=None)
+        summary = experiment.judge(state.variables, runs.read_metrics(folder), folder)
     summary["seconds"] = round(time.monotonic() - began, 1)
     runs.write_json(folder / runs.SUMMARY, summary)
     return summary

@@ -20,7 +20,7 @@ HERE = (jnp.zeros((1, 3)), jnp.eye(3)[None], jnp.zeros(1, jnp.int32))  # one cel
 def cell(start: list, end: list, diameter: list, current: np.ndarray) -> Factors:
     """Factors with a full set of currents ``(segment, time)``, in nA."""
     n = len(start)
-    arrays = [np.asarray(x, np.float32) for x in (start, end, diameter, np.eye(n), current[None])]
+    arrays = [np.asarray(x, np.float32) for x in (start, end, diameter, np.eye(n)[None], current[None])]
     factors = Factors(*map(jnp.asarray, arrays), jnp.int32(n))
     return lowrank._grow(factors, 64, n)
 
@@ -151,7 +151,7 @@ def test_low_rank_currents_reach_the_error(segments):
     for error_uV in (1.0, 1e-3):
         factors, reached, rank = lowrank.factorise(source, error_uV=error_uV)
         assert 0 < reached <= error_uV
-        assert factors.spatial.shape[1] == rank
+        assert factors.spatial.shape[2] == rank
         got = potentials(factors, probe().contact_um[:, None], position, rotation, spike)
         error = np.abs(got - reference(source, contacts, spike)).max()
         assert error < 1.5 * error_uV + 5e-6 * np.abs(got).max()
@@ -159,10 +159,16 @@ def test_low_rank_currents_reach_the_error(segments):
     assert ranks[0] < ranks[1]
 
 
-def test_an_error_that_no_rank_reaches_is_refused():
+def test_an_error_below_single_precision_is_refused():
+    with pytest.raises(UserError, match=r"synthetic0.*rank 224"):
+        lowrank.factorise(synthetic_source(150), error_uV=1e-7)
+
+
+def test_currents_without_structure_keep_all_components():
     noise = RNG.normal(size=(3, 150, 224)).astype(np.float32)
-    with pytest.raises(UserError, match=r"synthetic0.*rank 150"):
-        lowrank.factorise(synthetic_source(150, current_nA=noise))
+    _, reached, rank = lowrank.factorise(synthetic_source(150, current_nA=noise), error_uV=0.01)
+    assert rank > 100
+    assert reached <= 0.01
 
 
 def test_padding_changes_nothing_and_shares_the_program():
@@ -247,7 +253,7 @@ def test_lfpykit_agrees_on_point_sources():
 def current_factors(source: Source) -> Factors:
     """The full currents as factors: the identity times the currents."""
     n = len(source.diameter_um)
-    arrays = (source.start_um, source.end_um, source.diameter_um, np.eye(n), source.current_nA)
+    arrays = (source.start_um, source.end_um, source.diameter_um, np.stack([np.eye(n)] * 3), source.current_nA)
     factors = Factors(*(jnp.asarray(x, jnp.float32) for x in arrays), jnp.int32(n))
     return lowrank._grow(factors, 64 * (n // 64 + 1), n)
 

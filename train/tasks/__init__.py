@@ -14,6 +14,7 @@ from train.loop import Problem, PyTree
 # Task: the module of this package whose TASKS has it. Imported when asked for, so that its needs stay its own.
 MODULES = {"binary": "eap", "mtype": "eap", "location": "eap"}
 History = list[dict[str, Any]]
+Variables = dict[str, PyTree]
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Experiment:
         data: step number -> (shared, own) for the loop.
         batch: samples in a batch, which the devices share.
         about: JSON that the trained model needs to be used on other data.
-        judge: (params, history, run folder) -> summary; writes predictions and figures there.
+        judge: (variables, history, run folder) -> summary; writes predictions and figures there. Variables are
+            `TrainState.variables`: {"params": ..., and state}, every array with a leading member axis.
     """
 
     problem: Problem
@@ -36,7 +38,7 @@ class Experiment:
     data: Callable[[int], tuple[PyTree, PyTree]]
     batch: int
     about: dict[str, Any]
-    judge: Callable[[PyTree, History, Path], dict[str, Any]]
+    judge: Callable[[Variables, History, Path], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -47,16 +49,16 @@ class Task:
         config: frozen dataclass of its options; has at least ``task``, ``seed``, ``seeds`` and ``steps``.
         presets: name -> fields that replace defaults.
         prepare: configuration -> experiment; finds the data or makes them.
-        evaluate: (configuration, about, params, data, folder) -> summary on other data that have labels.
-        predict: (configuration, about, params, data) -> columns of a table with one row a sample.
+        evaluate: (configuration, about, variables, data, folder) -> summary on other data that have labels.
+        predict: (configuration, about, variables, data) -> columns of a table with one row a sample.
         table: summary -> what the terminal shows.
     """
 
     config: type
     presets: Mapping[str, Mapping[str, Any]]
     prepare: Callable[[Any], Experiment]
-    evaluate: Callable[[Any, dict[str, Any], PyTree, Path, Path], dict[str, Any]]
-    predict: Callable[[Any, dict[str, Any], PyTree, Path], dict[str, Any]]
+    evaluate: Callable[[Any, dict[str, Any], Variables, Path, Path], dict[str, Any]]
+    predict: Callable[[Any, dict[str, Any], Variables, Path], dict[str, Any]]
     table: Callable[[dict[str, Any]], str]
 
 

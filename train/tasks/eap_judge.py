@@ -2,12 +2,14 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import xarray as xr
+from matplotlib.figure import Figure
 
 from datasets import eap, store
 from datasets.eap import EapTable
@@ -23,15 +25,19 @@ from train.summary import location_summary, summary
 
 LENGTH_UM = 50.0  # positions are learned in units of this
 BATCH = 1000
+BASELINE_SAMPLES = 20_000
 
 
-def outputs(net: CNN, params: Any, member: int, x: np.ndarray) -> np.ndarray:
-    """What one member says of the inputs x (sample, row, column, image): probabilities, or positions in um."""
-    own = jax.tree.map(lambda a: a[member], params)
-    apply = jax.jit(lambda batch: net.apply({"params": own}, batch))
-    padded = np.concatenate([x, np.zeros((-len(x) % BATCH, *x.shape[1:]), x.dtype)])
-    said = [np.asarray(apply(padded[i : i + BATCH])) for i in range(0, len(padded), BATCH)]
-    return np.concatenate(said)[: len(x)]
+def outputs(net: CNN, variables: Any, member: int, inputs: eap.Inputs, index: np.ndarray) -> np.ndarray:
+    """What one member says of samples `index`, ascending: logits, or positions in LENGTH_UM."""
+    own = jax.tree.map(lambda a: a[member], variables)
+    said = [np.asarray(_apply(net, own, x)) for x in inputs.pieces(index, BATCH)]
+    return np.concatenate(said)[: len(index)]
+
+
+@partial(jax.jit, static_argnames="net")  # one program for all members
+def _apply(net: CNN, variables: Any, x: jax.Array) -> Any:
+    return net.apply(variables, x)
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
@@ -50,10 +56,10 @@ class Judged:
 
 
 def say(
-    net: CNN, params: Any, x: np.ndarray, members: Sequence[tuple[int, int]], tests: Sequence[np.ndarray]
+    net: CNN, variables: Any, inputs: eap.Inputs, members: Sequence[tuple[int, int]], tests: Sequence[np.ndarray]
 ) -> Judged:
     """Every member's outputs for its test samples; members are (seed, fold), tests the samples of each."""
-    said = [outputs(net, params, m, x[test]) for m, test in enumerate(tests)]
+    said = [outputs(net, variables, m, inputs, test) for m, test in enumerate(tests)]
     seed, fold = (
         np.concatenate([np.full(len(t), member[i]) for member, t in zip(members, tests, strict=True)]) for i in (0, 1)
     )
@@ -95,24 +101,23 @@ def judge(
     config: Any,
     net: CNN,
     table: EapTable,
-    x: np.ndarray,
+    inputs: eap.Inputs,
     label: np.ndarray | None,
     classes: Sequence[str],
     split: Split,
     members: Sequence[tuple[int, int]],
-    params: Any,
+    variables: Any,
     history: list[dict[str, Any]],
     folder: Path,
 ) -> dict[str, Any]:
     """Judge all members on their test parts; write predictions and figures into the run folder."""
-    judged = say(net, params, x, members, [split.folds[fold].test for _, fold in members])
-    name = f"{split.kind}, {'optimistic' if split.optimistic else 'new cell models'}"
+    judged = say(net, variables, inputs, members, [split.folds[fold].test for _, fold in members])
     title = f"{config.task}, {config.rotation}, {config.features}"
-    save(_examples(table), folder / "figures" / "inputs.png")
+    save(_examples(table, inputs), folder / "figures" / "inputs.png")
     if label is None:
         locations = located(judged, table)
         mean_um = np.stack([table.position_um[split.folds[f].train].mean(axis=0) for f in judged.fold])
-        result = location_summary(locations, not split.optimistic, mean_um, name, config.seed)
+        result = location_summary(locations, not split.optimistic, mean_um, split.kind, config.seed)
         location_figures(locations, result, history, title, folder / "figures")
         _write(
             folder,
@@ -122,21 +127,25 @@ def judge(
         )
         return result
     predictions = classified(judged, table, label, classes)
-    baselines = _baselines(predictions, x, label, split)
-    result = summary(predictions, not split.optimistic, name, baselines, config.seed)
+    baselines = _baselines(predictions, inputs, label, split, config.seed)
+    result = summary(predictions, not split.optimistic, split.kind, baselines, config.seed)
     classification_figures(result, history, title, folder / "figures")
     _write(folder, judged, {"probability": predictions.probability}, classes, label=predictions.label)
     return result
 
 
-def _baselines(p: Predictions, x: np.ndarray, label: np.ndarray, split: Split) -> dict[str, Predictions]:
-    """The commonest class and logistic regression on the same inputs and folds."""
+def _baselines(
+    p: Predictions, inputs: eap.Inputs, label: np.ndarray, split: Split, seed: int
+) -> dict[str, Predictions]:
+    """The commonest class and logistic regression on the same inputs and folds (or 20,000 samples of them)."""
     n_class, first = len(p.class_names), p.seed == p.seed.min()
     majority, logistic = np.zeros((2, int(first.sum()), n_class))
     for number, fold in enumerate(split.folds):
-        rows = p.fold[first] == number
-        majority[rows] = majority_baseline(label[fold.train], len(fold.test), n_class)
-        logistic[rows] = logistic_baseline(x[fold.train], label[fold.train], x[fold.test], n_class)
+        rows, train = p.fold[first] == number, fold.train
+        majority[rows] = majority_baseline(label[train], len(fold.test), n_class)
+        if len(train) > BASELINE_SAMPLES:
+            train = np.sort(np.random.default_rng(seed).choice(train, BASELINE_SAMPLES, replace=False))
+        logistic[rows] = logistic_baseline(inputs.rows(train), label[train], inputs.rows(fold.test), n_class)
     fields = {f.name: getattr(p, f.name) for f in dataclasses.fields(p)}
     one_seed = {name: v[first] if isinstance(v, np.ndarray) else v for name, v in fields.items()}
     return {
@@ -145,19 +154,16 @@ def _baselines(p: Predictions, x: np.ndarray, label: np.ndarray, split: Split) -
     }
 
 
-def _examples(table: EapTable) -> Any:
-    """The inputs of the largest EAP of each cell model (as Fig. 3), or of a waveform its deepest moment."""
-    largest = [
-        int(np.flatnonzero(table.cell == c)[np.argmax(table.amplitude_uV[table.cell == c])])
-        for c in np.unique(table.cell)
-    ]
-    images = table.inputs[largest]
-    if table.images == eap.IMAGES["waveform"]:
+def _examples(table: EapTable, inputs: eap.Inputs) -> Figure:
+    """The inputs of the largest EAP of (up to 20) cell models, as in Fig. 3; of a waveform its deepest moment."""
+    cells = np.unique(table.cell)[:20]
+    largest = np.array([max(np.flatnonzero(table.cell == c), key=lambda i: table.amplitude_uV[i]) for c in cells])
+    images = np.concatenate([inputs.rows(largest[i : i + 1]) for i in range(len(largest))])
+    if inputs.images == eap.IMAGES["waveform"]:
         images = images.min(axis=-1, keepdims=True)
-    names = [table.cell_names[c] for c in np.unique(table.cell)]
-    return feature_figure(
-        np.moveaxis(images, -1, 1), names, list(table.images), "Inputs: the largest EAP of each cell model"
-    )
+    names = [table.cell_names[c].split("_")[1] if "_" in table.cell_names[c] else table.cell_names[c] for c in cells]
+    title = "Inputs: the largest EAP of each cell model"
+    return feature_figure(np.moveaxis(images, -1, 1), names, list(inputs.images), title)
 
 
 def _write(
@@ -176,24 +182,24 @@ def _write(
     dataset.to_zarr(folder / "predictions.zarr", mode="w", zarr_format=3, consolidated=False)
 
 
-def other_inputs(config: Any, about: dict[str, Any], data: Path) -> np.ndarray:
+def other_inputs(config: Any, about: dict[str, Any], data: Path) -> eap.Inputs:
     """The network's inputs from another store.
 
     Raises:
         UserError: a store whose grid or features are not those that the network was trained on.
     """
-    raw = eap.load_inputs(data, config.features)
-    grid, images = list(raw.shape[1:3]), raw.shape[3]
+    inputs = eap.Inputs(data, config.features, config.scaled)
+    grid, images = list(inputs.shape[1:3]), inputs.shape[3]
     if grid != about["grid"] or images != about["images_in_a_sample"]:
         raise UserError(
             f"{data} has {images} images of {grid[0]}x{grid[1]} contacts; the network was trained on"
             f" {about['images_in_a_sample']} of {about['grid'][0]}x{about['grid'][1]} ({config.features}):"
             " make a store with the same --probe and --waveform-khz"
         )
-    return eap.scale(raw, eap.IMAGES[config.features]) if config.scaled else raw
+    return inputs
 
 
-def evaluate(config: Any, about: dict[str, Any], net: CNN, params: Any, data: Path, folder: Path) -> dict[str, Any]:
+def evaluate(config: Any, about: dict[str, Any], net: CNN, variables: Any, data: Path, folder: Path) -> dict[str, Any]:
     """Judge a trained network on another store with labels: on cell models that a member was not trained on, if any.
 
     Raises:
@@ -203,14 +209,14 @@ def evaluate(config: Any, about: dict[str, Any], net: CNN, params: Any, data: Pa
         raise UserError(
             f"{data} is what the run was trained on: simulate another (python -m simulator.eap --seed 1 ...)"
         )
-    table, x = eap.load(data, config.features), other_inputs(config, about, data)
+    table, inputs = eap.load(data), other_inputs(config, about, data)
     known = [set(member["trained_on"]) for member in about["members"]]
     new = [np.flatnonzero([table.cell_names[c] not in cells for c in table.cell]) for cells in known]
     by_group = all(len(rows) for rows in new)
-    tests = new if by_group else [np.arange(len(x))] * len(known)
+    tests = new if by_group else [np.arange(len(table.cell))] * len(known)
     seeds = [(member["seed"], number) for number, member in enumerate(about["members"])]
-    judged = say(net, params, x, seeds, tests)
-    name = "other store, " + ("new cell models" if by_group else "optimistic: the same cell models")
+    judged = say(net, variables, inputs, seeds, tests)
+    name = "other store"
     title = f"{config.task}, {config.features}, {data.name}"
     if config.task == "location":
         locations = located(judged, table)
@@ -233,11 +239,12 @@ def _known_labels(config: Any, about: dict[str, Any], table: EapTable, data: Pat
     return np.array([about["classes"].index(name) for name in table.m_type_names])[table.m_type]
 
 
-def predict(config: Any, about: dict[str, Any], net: CNN, params: Any, data: Path) -> dict[str, Any]:
+def predict(config: Any, about: dict[str, Any], net: CNN, variables: Any, data: Path) -> dict[str, Any]:
     """Columns of a table, one row a sample: the mean over members and how far they differ."""
-    x = other_inputs(config, about, data)
-    said = np.stack([outputs(net, params, m, x) for m in range(len(about["members"]))])
-    sample = {"sample": np.arange(len(x))}
+    inputs = other_inputs(config, about, data)
+    index = np.arange(inputs.shape[0])
+    said = np.stack([outputs(net, variables, m, inputs, index) for m in range(len(about["members"]))])
+    sample = {"sample": index}
     if config.task == "location":
         mean, sd = said.mean(axis=0) * LENGTH_UM, said.std(axis=0) * LENGTH_UM
         return (

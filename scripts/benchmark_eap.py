@@ -1,0 +1,145 @@
+"""EAPs a second of the store writer's forward model, of LFPykit on the same placements, and of MEArec."""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import lfpykit
+import numpy as np
+
+from simulator import cells, forward, lowrank, membrane, placement
+from simulator.blocks import CPU_BATCH
+from simulator.eap import ONE_THREAD
+from simulator.probes import points, probe
+from simulator.source import Source
+
+MEAREC = """
+import json, sys, time, MEArec, yaml
+folder, n = sys.argv[1], int(sys.argv[2])
+params = dict(rot="3drot", probe="SqMEA-10-15", ncontacts=1, xlim=[10, 60], ylim=[-75, 75], zlim=[-75, 75],
+              min_amp=30, n=n, seed=0, check_eap_shape=False)
+common = dict(params=params, templates_tmp_folder=folder + "/tmp", delete_tmp=False, verbose=False)
+try:
+    MEArec.gen_templates(folder + "/cells", intraonly=True, **common)
+except FileNotFoundError:
+    pass  # MEArec 1.11 looks for templates even then
+began = time.perf_counter()
+made = MEArec.gen_templates(folder + "/cells", **common)
+print(json.dumps([len(made.templates), time.perf_counter() - began]))
+"""
+
+
+def benchmark(rounds: int = 5, batches: int = 8, lfpykit_batch: int = 4, mearec_python: Path | None = None) -> None:
+    """Potentials of all cell models at 100 contacts x 224 samples, 3drot, intracellular part excluded.
+
+    Args:
+        rounds: Times that each is measured, in turn.
+        batches: Batches of each cell in a round of ours.
+        lfpykit_batch: Placements of each cell, the first of ours, in a round of LFPykit.
+        mearec_python: Python of an environment with MEArec[templates] and NEURON 8; left out where it is absent.
+    """
+    models = cells.catalogue()
+    sources = membrane.simulate(models)
+    before = dict(os.environ)
+    os.environ.update(ONE_THREAD)
+    count = membrane.cores()
+    context = get_context("spawn")
+    order = sorted(models, key=lambda m: -sources[m.name].current_nA.shape[1])  # the heaviest first, as the writer does
+    paths = [str(membrane.cache_path(model, membrane.PUBLISHED)) for model in order]
+    with ProcessPoolExecutor(count, context, prepare, (paths, context.Barrier(count))) as pool:
+        list(pool.map(ours, paths, [1] * len(paths)))
+        os.environ.clear()
+        os.environ.update(before)
+        rates = []
+        for _ in range(rounds):
+            began = time.perf_counter()
+            done = sum(pool.map(ours, paths, [batches] * len(paths)))
+            middle = time.perf_counter()
+            theirs = sum(len(reference(source, lfpykit_batch)) for source in sources.values())
+            rates.append((done / (middle - began), theirs / (time.perf_counter() - middle)))
+    ratio = statistics.median(a / b for a, b in rates)
+    print(f"ours, {count} processes of one thread: {statistics.median(a for a, _ in rates):.0f} EAPs/s")
+    print(f"LFPykit, all cores: {statistics.median(b for _, b in rates):.1f} EAPs/s")
+    print(f"ratio to LFPykit, median of {rounds}: {ratio:.0f} (wanted: 150)", flush=True)
+    print(f"largest difference of {models[0].name}: {disagreement(sources[models[0].name], 4):.1g} uV", flush=True)
+    if mearec_python is None:
+        print("MEArec: left out; --mearec-python PATH names the Python of an environment with MEArec[templates]")
+        return
+    mearec_rate = mearec(mearec_python, models)
+    print(f"mearec gen-templates, currents cached: {mearec_rate:.2f} EAPs/s")
+    print(f"ratio to MEArec: {statistics.median(a for a, _ in rates) / mearec_rate:.0f} (wanted: 1000)")
+
+
+def placed(name: str, first: int, count: int) -> placement.Placement:
+    """Placements of a cell by number."""
+    return placement.draw(0, name, "BP", True, first, count, "3drot")
+
+
+def prepare(paths: Sequence[str], barrier: Barrier) -> None:
+    """Factorise and compile everything in this process, and wait for the others."""
+    for path in paths:
+        ours(path, 1)
+    barrier.wait()
+
+
+@cache
+def known(path: str) -> tuple[str, forward.Factors]:
+    """Name and factors of a cell, once in each process, padded as in the store writer."""
+    source = Source.load(Path(path))
+    return source.name, lowrank.pad(lowrank.factorise(source)[0], 1344, 48)
+
+
+def ours(path: str, batches: int) -> int:
+    """Compute batches of potentials of one cell; returns how many EAPs that were."""
+    name, factors = known(path)
+    contacts = points(probe())
+    for number in range(batches):
+        forward.potentials(factors, contacts, *placed(name, number * CPU_BATCH, CPU_BATCH)).block_until_ready()
+    return batches * CPU_BATCH
+
+
+def reference(source: Source, count: int) -> np.ndarray:
+    """LFPykit's potentials in uV (n, channel, time): a matrix for each placement, times the currents."""
+    position, rotation, spike = map(np.asarray, placed(source.name, 0, CPU_BATCH))
+    result = []
+    for p, r, k in zip(position[:count], rotation[:count], spike[:count], strict=True):
+        ends = [(end @ r.T + p).astype(float) for end in (source.start_um, source.end_um)]
+        x, y, z = (np.stack([ends[0][:, i], ends[1][:, i]], axis=1) for i in range(3))
+        geometry = lfpykit.CellGeometry(x=x, y=y, z=z, d=source.diameter_um.astype(float))
+        contact = probe().contact_um.astype(float)
+        model = lfpykit.LineSourcePotential(geometry, x=contact[:, 0], y=contact[:, 1], z=contact[:, 2], sigma=0.3)
+        result.append(1e3 * (model.get_transformation_matrix() @ source.current_nA[k]))
+    return np.stack(result)
+
+
+def disagreement(source: Source, count: int) -> float:
+    """Largest difference (uV) between ours and LFPykit's potentials."""
+    factors = lowrank.pad(lowrank.factorise(source)[0], 1344, 48)
+    got = forward.potentials(factors, points(probe()), *placed(source.name, 0, CPU_BATCH))[:count]
+    return float(np.abs(np.asarray(got) - reference(source, count)).max())
+
+
+def mearec(python: Path, models: Sequence[cells.CellModel], count: int = 2) -> float:
+    """EAPs a second of ``mearec gen-templates`` with the intracellular simulations done before."""
+    with tempfile.TemporaryDirectory() as folder:
+        copies = Path(folder) / "cells"
+        for model in models:  # copies, because MEArec compiles the mechanisms inside the folder
+            shutil.copytree(model.folder, copies / model.name)
+        environment = {**os.environ, "PATH": f"{python.absolute().parent}{os.pathsep}{os.environ['PATH']}"}
+        command = [str(python.absolute()), "-c", MEAREC, folder, str(count)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)
+        if done.returncode:
+            sys.exit(f"MEArec failed:\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}")
+        made, seconds = json.loads(done.stdout.strip().splitlines()[-1])
+        return made / seconds

@@ -1,0 +1,249 @@
+"""The store: template, blocks, resumption, and what is said of stores that are damaged or something else."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datasets import store
+from datasets.edge import UserError
+
+BLOCK, BLOCKS = 6, 4
+VARIABLES = {
+    "value_uV": store.Variable(("sample", "channel"), "float32", "uV", "a made-up value"),
+    "cell": store.Variable(("sample",), "int16", "1", "index of the cell"),
+    "rank": store.Variable(("cell_model",), "int16", "1", "one a cell"),
+}
+
+
+def template(path: Path, **other) -> Path:
+    coordinates = {
+        "cell_name": store.Coordinate(("cell_model",), np.array(["a", "bé"]), "1", "cell model"),
+        "contact_um": store.Coordinate(("channel", "axis"), np.arange(9, dtype=np.float32).reshape(3, 3), "um", "at"),
+    }
+    settings = {
+        "kind": "toy",
+        "sizes": {"sample": BLOCK * BLOCKS, "channel": 3, "cell_model": 2, "axis": 3},
+        "block": BLOCK,
+        "variables": VARIABLES,
+        "coordinates": coordinates,
+        "attributes": {"config": json.dumps({"seed": 3}), "created_with": json.dumps({"numpy": "x"}), "seed": 3},
+    }
+    store.create(path, **(settings | other))
+    return path
+
+
+def block_of(index: int) -> dict[str, np.ndarray]:
+    value = np.arange(BLOCK * 3, dtype=np.float32).reshape(BLOCK, 3) + 100 * index
+    return {"value_uV": value, "cell": np.full(BLOCK, index % 2, np.int16)}
+
+
+def fill(path: Path, indices=range(BLOCKS)) -> Path:
+    for index in indices:
+        store.write_block(path, BLOCK, index, block_of(index))
+        store.mark_done(path, index, {"rank": (index % 2, 7 + index % 2)})
+    return path
+
+
+@pytest.fixture
+def whole(tmp_path) -> Path:
+    return fill(template(tmp_path / "s.zarr"))
+
+
+def chunk(path: Path, name: str, number: int) -> Path:
+    found = [p for p in (path / name / "c").rglob("*") if p.is_file()]
+    return sorted(found, key=lambda p: int(p.relative_to(path / name / "c").parts[0]))[number]
+
+
+@given(st.permutations(range(BLOCKS)))
+def test_blocks_may_be_written_in_any_order(tmp_path_factory, order):
+    path = fill(template(tmp_path_factory.mktemp("any") / "s"), order)
+    store.validate(path, "toy", tuple(VARIABLES))
+    expected = np.concatenate([block_of(i)["value_uV"] for i in range(BLOCKS)])
+    np.testing.assert_array_equal(store.read(path, "value_uV"), expected)
+    np.testing.assert_array_equal(store.read(path, "rank"), [7, 8])
+
+
+@given(st.tuples(st.integers(0, 24), st.integers(0, 24)).map(sorted))
+def test_any_part_may_be_read(tmp_path_factory, ends):
+    path = tmp_path_factory.getbasetemp() / "part"
+    if not path.exists():
+        fill(template(path))
+    expected = np.concatenate([block_of(i)["value_uV"] for i in range(BLOCKS)])
+    np.testing.assert_array_equal(store.read(path, "value_uV", *ends), expected[slice(*ends)])
+
+
+@given(st.integers(1, 200_000), st.integers(1, 10_000_000))
+def test_blocks_divide_the_samples_and_fit_in_memory(per_group, row_bytes):
+    try:
+        block = store.choose_block(per_group, row_bytes)
+    except UserError as error:
+        assert "multiple" in str(error)  # noqa: PT017 (either outcome is right)
+        return
+    assert per_group % block == 0
+    assert block <= 1000
+    assert block == 1 or block * row_bytes <= store.BLOCK_BYTES
+
+
+@pytest.mark.parametrize("per_cell", [1, 7, 20, 100, 997, 1000, 1500, 5000, 100_000])
+def test_usual_numbers_have_blocks(per_cell):
+    assert store.choose_block(per_cell, 24_000) >= min(per_cell, 100)
+
+
+def test_xarray_shows_units_names_and_provenance(whole):
+    with store.open_dataset(whole) as data:
+        assert data.value_uV.dims == ("sample", "channel")
+        assert data.value_uV.attrs == {"units": "uV", "long_name": "a made-up value"}
+        assert set(data.coords) == {"cell_name", "contact_um"}
+        assert list(data.cell_name.values) == ["a", "bé"]
+        assert data.contact_um.attrs["units"] == "um"
+        assert (data.attrs["kind"], data.attrs["schema_version"], data.attrs["seed"]) == ("toy", 1, 3)
+        assert store.config(data.attrs) == {"seed": 3}
+        assert json.loads(data.attrs["created_with"]) == {"numpy": "x"}
+        assert all("units" in v.attrs and "long_name" in v.attrs for v in data.variables.values())
+
+
+def test_chunks_run_along_samples_and_stay_within_their_size(tmp_path):
+    variable = store.Variable(("sample", "channel"), "float32", "uV", "wide")
+    sizes = {"sample": 1000, "channel": 20_000, "cell_model": 2}
+    path = template(tmp_path / "s", sizes=sizes, block=500, variables={"wide": variable})
+    array = zarr.open_group(path, mode="r")["wide"]
+    assert array.chunks[1] == 20_000
+    assert 500 % array.chunks[0] == 0
+    assert 1e6 <= array.chunks[0] * 80_000 <= 1e7
+
+
+def test_an_existing_folder_is_not_touched(whole):
+    with pytest.raises(UserError, match="exists already"):
+        template(whole)
+
+
+def test_samples_that_are_no_whole_number_of_blocks(tmp_path):
+    with pytest.raises(UserError, match="not a whole number of blocks of 7"):
+        template(tmp_path / "s", block=7)
+
+
+@pytest.mark.parametrize("what", ["nothing", "file", "folder", "other"])
+def test_not_a_store(tmp_path, what):
+    path = tmp_path / "s"
+    if what == "file":
+        path.write_text("x")
+    elif what != "nothing":
+        path.mkdir()
+    if what == "other":
+        (path / "zarr.json").write_text("{not json")
+    for use in (store.done, store.open_dataset, lambda p: store.validate(p, "toy", ())):
+        with pytest.raises(UserError, match=f"{path} is not a Zarr 3 store"):
+            use(path)
+
+
+def test_another_kind(whole):
+    with pytest.raises(UserError, match="holds 'toy', not an 'eap' store"):
+        store.validate(whole, "eap", ())
+
+
+def test_another_schema(whole):
+    zarr.open_group(whole, mode="r+").attrs["schema_version"] = 99
+    with pytest.raises(UserError, match=r"schema version 99, not 1: make it again"):
+        store.validate(whole, "toy", ())
+
+
+def test_missing_arrays_are_named_with_those_there_are(whole):
+    with pytest.raises(UserError, match=r"has no width_ms, eap_uV; it has cell,.*value_uV"):
+        store.validate(whole, "toy", ("cell", "width_ms", "eap_uV"))
+
+
+def test_unfinished_blocks_are_named(tmp_path):
+    path = fill(template(tmp_path / "s"), (0, 2))
+    np.testing.assert_array_equal(store.done(path), [True, False, True, False])
+    with pytest.raises(UserError, match=r"2 of 4 blocks are missing \(1, 3\); repeat the command"):
+        store.validate(path, "toy", ())
+
+
+@pytest.mark.parametrize("keep", [0, 1, 5, -3, -1])
+@pytest.mark.parametrize("name", ["value_uV", "cell"])
+def test_a_truncated_chunk_is_named(whole, name, keep):
+    damaged = chunk(whole, name, 2)
+    damaged.write_bytes(damaged.read_bytes()[:keep])
+    with pytest.raises(UserError, match=rf"{name}: the chunk of samples 12 to 17 is damaged .*make the store again"):
+        store.read(whole, name)
+    assert len(store.read(whole, name, 0, 12)) == 12
+
+
+@given(st.data())
+def test_a_changed_byte_is_never_taken_for_data(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "changed"
+    if not path.exists():
+        fill(template(path))
+    file = chunk(path, "value_uV", 1)
+    good = bytearray(file.read_bytes())
+    position, flip = data.draw(st.integers(0, len(good) - 1)), data.draw(st.integers(1, 255))
+    bad = good.copy()
+    bad[position] ^= flip
+    try:
+        file.write_bytes(bad)
+        with pytest.raises(UserError, match="the chunk of samples 6 to 11 is damaged"):
+            store.read(path, "value_uV")
+    finally:
+        file.write_bytes(good)
+
+
+@pytest.mark.parametrize(("name", "word"), [("value_uV", "not finite"), ("cell", "missing")])
+def test_a_deleted_chunk_is_not_taken_for_data(whole, name, word):
+    chunk(whole, name, 1).unlink()
+    with pytest.raises(UserError, match=f"{name}: sample 6 is {word}"):
+        store.read(whole, name)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_is_refused_with_its_sample(whole, value):
+    zarr.open_group(whole, mode="r+")["value_uV"][13, 1] = value
+    with pytest.raises(UserError, match="value_uV: sample 13 is not finite"):
+        store.read(whole, "value_uV")
+    with pytest.raises(UserError, match="sample 13"):
+        store.read(whole, "value_uV", 13, 14)
+    assert len(store.read(whole, "value_uV", 14)) == 10
+
+
+WRITER = """
+import os, signal, sys
+from pathlib import Path
+import zarr.storage._local as local
+sys.path.insert(0, sys.argv[1])
+import test_store
+from datasets import store
+path, calls, real = Path(sys.argv[2]), [], os.replace
+def replace(*names):  # the ninth chunk is written, and not yet in its place
+    calls.append(names)
+    if len(calls) == 9:
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(*names)
+Path.replace = lambda self, target: replace(self, target)
+os.replace = replace
+test_store.fill(path)
+"""
+
+
+def test_a_writer_that_is_killed_is_continued_to_the_same_bytes(tmp_path, whole):
+    path = template(tmp_path / "killed")
+    here = Path(__file__).parent
+    done = subprocess.run([sys.executable, "-c", WRITER, str(here), str(path)], cwd=here.parents[1])
+    assert done.returncode == -9
+    left = [p.name for p in path.rglob("*.partial")]
+    assert left
+    finished = store.done(path)
+    assert finished.any()
+    assert not finished.all()
+    (tmp_path / ".killed.0a1b2c3d.partial").mkdir()  # a template that was never finished
+    store.clean(path)
+    assert not list(tmp_path.rglob("*.partial"))
+    fill(path, np.flatnonzero(~finished))
+    names = {p.relative_to(whole) for p in whole.rglob("*") if p.is_file()}
+    assert names == {p.relative_to(path) for p in path.rglob("*") if p.is_file()}
+    assert all((whole / n).read_bytes() == (path / n).read_bytes() for n in names)

@@ -1,0 +1,397 @@
+"""The command lines, on small stores: what a run leaves, bad input, interruption and continuation."""
+
+import contextlib
+import csv
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import eap_store
+import numpy as np
+import optax
+import pytest
+import tyro
+import xarray as xr
+import zarr
+from optimizers import adam
+
+from datasets import batches
+from datasets.edge import guard
+from simulator import eap as generator
+from simulator.config import EapConfig
+from train import evaluate, predict, run, runs
+from train.tasks.eap import PAPER, EapTaskConfig
+
+SMALL = ("--network", "xs", "--batch", "32", "--steps", "60")
+
+
+@pytest.fixture(autouse=True)
+def lenient_adam(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optax, "adam", adam)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return eap_store.write(tmp_path_factory.mktemp("store") / "eap.zarr")
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return eap_store.write(tmp_path_factory.mktemp("other") / "other.zarr", seed=1)
+
+
+@pytest.fixture(scope="module")
+def trained(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two seeds."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(optax, "adam", adam)
+        run.main(["--task", "mtype", "--store", str(store), "--seeds", "2", "--out", str(folder), *SMALL])
+    return folder
+
+
+def train(task: str, store: Path, folder: Path, *options: str) -> dict[str, Any]:
+    run.main(["--task", task, "--store", str(store), "--out", str(folder), *SMALL, *options])
+    return json.loads((folder / runs.SUMMARY).read_text())
+
+
+def fails(capsys: pytest.CaptureFixture[str], main: Callable[..., None], *arguments: Any) -> str:
+    """Run a command line that must fail with a message, without a traceback; return the message."""
+    with pytest.raises(SystemExit) as stopped, guard():
+        main(*arguments)
+    assert stopped.value.code not in (0, None)
+    told = re.sub(r"[\s│]+", " ", capsys.readouterr().err)
+    assert "Traceback" not in told
+    return told
+
+
+def test_a_run_folder_is_complete(trained: Path, store: Path) -> None:
+    left = {path.name for path in trained.iterdir()}
+    assert left == {"config.json", "metrics.jsonl", "checkpoints", "predictions.zarr", "figures", "summary.json"}
+    figures = {path.name for path in (trained / "figures").iterdir()}
+    assert figures >= {"inputs.png", "confusion.png", "cells.png", "curves.png", "training.png"}
+    summary = json.loads((trained / runs.SUMMARY).read_text())
+    assert (summary["seeds"], summary["cells"]) == (2, 8)
+    assert summary["seconds"] > 0
+    assert [row["step"] for row in runs.read_metrics(trained)] == [50, 60]
+    config = json.loads((trained / runs.CONFIG).read_text())
+    assert config["config"]["store"] == str(store)
+    predictions = xr.open_zarr(trained / "predictions.zarr", consolidated=False)
+    np.testing.assert_allclose(predictions["probability"].sum("output"), 1, rtol=1e-5)
+    assert set(predictions["seed"].values) == {0, 1}
+
+
+def test_a_run_learns(trained: Path) -> None:
+    summary = json.loads((trained / runs.SUMMARY).read_text())
+    majority = summary["baselines"]["majority class"]["over_cells_percent"]["mean"]["value"]
+    assert summary["over_cells_percent"]["mean"]["value"] > majority + 10
+    first, last = (np.mean(row["loss"]) for row in runs.read_metrics(trained))
+    assert last < first
+
+
+def test_inputs_that_do_not_fit_in_memory_are_read_from_disk(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "fits", lambda n_bytes: False)
+    summary = train("mtype", store, tmp_path / "run", "--seeds", "2")
+    assert summary["over_cells_percent"]["mean"]["value"] > 3 * 100 / 13  # far above chance
+    again = train("mtype", store, tmp_path / "again", "--seeds", "2")
+    assert {**again, "seconds": 0} == {**summary, "seconds": 0}
+
+
+def test_resuming_a_finished_run_judges_it_again(trained: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    run.main(["--resume", str(copy)])
+    assert without_seconds(copy) == without_seconds(trained)
+
+
+def test_evaluate_and_predict_on_another_store(
+    trained: Path, other: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate.main(trained, other)
+    summary = json.loads((trained / "evaluation-other" / runs.SUMMARY).read_text())
+    assert summary["samples"] == 160
+    assert "other store" in summary["split"]
+    predict.main(trained, other, tmp_path / "out.csv")
+    with open(tmp_path / "out.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 160
+    assert {row["class"] for row in rows} <= {"BP", "LBC", "STPC", "TTPC1"}
+    total = sum(float(value) for name, value in rows[0].items() if name.startswith("p_"))
+    assert total == pytest.approx(1, abs=1e-2)
+    assert "160 predictions" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_location_from_waveforms(store: Path, other: Path, tmp_path: Path) -> None:
+    summary = train("location", store, tmp_path / "run", "--features", "waveform", "--split", "kfold", "--folds", "2")
+    assert (summary["folds"], summary["samples"]) == (2, 160)
+    ours, constant = (summary[name]["mean_3d"]["value"] for name in ("error_um", "baseline_error_um"))
+    assert ours < 0.8 * constant
+    assert (tmp_path / "run" / "figures" / "location.png").exists()
+    evaluate.main(tmp_path / "run", other)
+    predict.main(tmp_path / "run", other)
+    with open(tmp_path / "run" / "predictions-other.csv") as file:
+        rows = list(csv.DictReader(file))
+    said = np.array([[float(row[f"{axis}_um"]) for axis in "xyz"] for row in rows])
+    true = xr.open_zarr(other, consolidated=False)["position_um"].values
+    assert np.linalg.norm(said - true, axis=1).mean() < 0.8 * np.linalg.norm(true - true.mean(axis=0), axis=1).mean()
+
+
+@pytest.mark.slow
+def test_binary_holds_out_cell_models(store: Path, tmp_path: Path) -> None:
+    summary = train("binary", store, tmp_path / "run", "--features", "afw")
+    assert not summary["optimistic"]
+    assert "group" in summary["split"]
+    about = json.loads((tmp_path / "run" / runs.ABOUT).read_text())
+    assert about["classes"] == ["inhibitory", "excitatory"]
+    for member in about["members"]:
+        assert len(member["trained_on"]) == 6
+
+
+@pytest.mark.slow
+def test_paper_preset_leaving_one_cell_out(store: Path, tmp_path: Path) -> None:
+    options = ("--preset", "paper", "--split", "leave-one-out", "--features", "fw")
+    summary = train("binary", store, tmp_path / "run", *options)
+    assert summary["folds"] == 8
+    config = json.loads((tmp_path / "run" / runs.CONFIG).read_text())["config"]
+    given = {"split": "leave-one-out", "steps": 60, "batch": 32}
+    assert {name: config[name] for name in PAPER} == PAPER | given
+
+
+def test_paper_preset_is_the_published_protocol() -> None:
+    config = run._configure(run.get("mtype"), [], {"task": "mtype", "preset": "paper"})
+    assert (config.steps, config.batch, config.learning_rate, config.dropout) == (5000, 1000, 5e-4, 0.7)
+    assert (config.network, config.split, config.features, config.schedule) == ("l", "random", "aw", "constant")
+
+
+# ---- interruption
+
+
+def without_seconds(folder: Path) -> dict[str, Any]:
+    summary = json.loads((folder / runs.SUMMARY).read_text())
+    return {name: value for name, value in summary.items() if name != "seconds"}
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "train.run", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def await_lines(process: subprocess.Popen[str], folder: Path, lines: int) -> None:
+    """Wait until metrics.jsonl has so many lines."""
+    for _ in range(12_000):
+        if process.poll() is not None or len(runs.read_metrics(folder)) >= lines:
+            return
+        time.sleep(0.01)
+    process.kill()
+    pytest.fail(f"no {lines} lines in {folder} after two minutes")
+
+
+@pytest.mark.slow
+def test_interrupted_and_killed_runs_continue_to_the_same_numbers(store: Path, tmp_path: Path) -> None:
+    """From a list of cell models, so that --split lists is tried, too."""
+    lists = tmp_path / "lists.json"
+    parts = ([name for name, _, _ in eap_store.CELLS if name.endswith(end)] for end in ("_1", "_2"))
+    lists.write_text(json.dumps(dict(zip(("train", "test"), parts, strict=True))))
+    options = ["--task", "mtype", "--store", str(store), "--split", "lists", "--lists", str(lists), *SMALL]
+    options += ["--steps", "1500"]
+    run.main([*options, "--out", str(tmp_path / "whole")])
+
+    folder = tmp_path / "run"
+    process = start(*options, "--out", str(folder))
+    await_lines(process, folder, 2)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate()
+    assert process.returncode == 130, told
+    assert f"--resume {folder}" in told
+    assert "Traceback" not in told
+    assert (folder / runs.LAST).exists()
+    assert not (folder / runs.SUMMARY).exists()
+    stopped = len(runs.read_metrics(folder))
+
+    process = start("--resume", str(folder))
+    await_lines(process, folder, stopped + 2)
+    process.kill()
+    process.communicate()
+    assert len(runs.read_metrics(folder)) < 30
+
+    run.main(["--resume", str(folder)])
+    assert (folder / runs.METRICS).read_text() == (tmp_path / "whole" / runs.METRICS).read_text()
+    assert without_seconds(folder) == without_seconds(tmp_path / "whole")
+
+
+# ---- mistakes of the user's
+
+
+def simulate(config: EapConfig, out: Path) -> Path:
+    """The beginning of simulator.eap.generate, which refuses what cannot be; nothing is simulated."""
+    generator.cells.catalogue(config.cell_models)
+    generator.probe(config.probe)
+    pytest.fail("this would be simulated")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "--task is missing: choose one of binary, mtype, location"),
+        (["--task", "mtpye"], "unknown task 'mtpye': choose one of binary, mtype, location"),
+        (["--task"], "--task needs a value"),
+        (["--task", "mtype", "--out", "--seeds", "2"], "--out needs a value"),
+        (["--task", "mtype", "--preset", "papr"], "unknown preset 'papr': choose one of default, paper"),
+        (["--task", "mtype", "--rotation", "3dro"], "norot"),
+        (["--task", "mtype", "--features", "wa"], "waveform"),
+        (["--task", "mtype", "--split", "leave"], "leave-one-out"),
+        (["--task", "mtype", "--network", "xxl"], "xl"),
+        (["--task", "mtype", "--steps", "many"], "--steps"),
+        (["--task", "mtype", "--steps"], "--steps"),
+        (["--task", "mtype", "--stpes", "3"], "--stpes"),
+        (["--task", "mtype", "--steps", "0"], "--steps is 0: it must be at least 1"),
+        (["--task", "mtype", "--batch", "-3"], "--batch is -3: it must be at least 1"),
+        (["--task", "mtype", "--dropout", "1"], "--dropout is 1.0: it must be at least 0 and below 1"),
+        (["--task", "mtype", "--learning-rate", "nan"], "--learning-rate is nan: it must be positive"),
+        (["--task", "mtype", "--noise-uv", "-1"], "noise"),
+        (["--task", "mtype", "--seed", "-1"], "--seed is -1"),
+        (["--task", "mtype", "--seed", "4294967296"], "--seed is 4294967296"),
+        (["--task", "mtype", "--folds", "1"], "--folds is 1: it must be at least 2"),
+        (["--task", "mtype", "--probe", "mea"], "neuropixels1"),
+        (["--task", "mtype", "--cell-models", "nowhere"], "nowhere"),
+        (["--task", "mtype", "--split", "lists"], "--split lists needs --lists FILE"),
+        (["--task", "mtype", "--store", "nowhere"], "nowhere is not a Zarr 3 store"),
+        (["--resume", "nowhere"], "nowhere is no run folder"),
+        (["--resume", "a", "--steps", "3"], "--resume RUN takes no other options"),
+        (["--resume", "a", "--out", "b"], "--resume RUN takes no other options"),
+    ],
+)
+def test_mistakes_are_told(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(generator, "generate", simulate)
+    assert told in fails(capsys, run.main, arguments)
+    assert not list(tmp_path.iterdir())  # no run folder without a run
+
+
+def test_mistakes_with_folders_are_told(trained: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    new = ["--task", "mtype", "--store", str(store), "--out"]
+    assert "holds a run already" in fails(capsys, run.main, [*new, str(trained)])
+    assert "a file is in the way" in fails(capsys, run.main, [*new, str(trained / runs.SUMMARY)])
+    assert "is no run folder" in fails(capsys, evaluate.main, store, store)
+    assert "is no run folder" in fails(capsys, predict.main, store, store)
+    assert "is what the run was trained on" in fails(capsys, evaluate.main, trained, store)
+    assert "--out" in fails(capsys, predict.main, trained, store, store / "no" / "where.csv")
+    assert "--out" in fails(capsys, predict.main, trained, store, store)
+
+
+def broken_schema(path: Path) -> None:
+    zarr.open_group(path).attrs["schema_version"] = 99
+
+
+def broken_kind(path: Path) -> None:
+    zarr.open_group(path).attrs["kind"] = "raphe"
+
+
+def broken_chunk(path: Path) -> None:
+    chunk = next(file for file in (path / "amplitude_uV" / "c").rglob("*") if file.is_file())
+    chunk.write_bytes(chunk.read_bytes()[:-10])
+
+
+def broken_value(path: Path) -> None:
+    zarr.open_group(path)["amplitude_uV"][37, 5] = np.nan
+
+
+def broken_features(path: Path) -> None:
+    shutil.rmtree(path / "width_ms")
+
+
+def broken_grid(path: Path) -> None:
+    zarr.open_group(path).attrs["probe_grid"] = []
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (broken_schema, "has schema version 99, not 1"),
+        (broken_kind, "holds 'raphe', not an 'eap' store"),
+        (broken_chunk, "amplitude_uV: the chunk of samples"),
+        (broken_value, "sample 37 is not finite"),
+        (broken_features, "has no width_ms"),
+        (broken_grid, "no regular grid"),
+    ],
+)
+def test_damaged_stores_are_told(
+    damage: Callable[[Path], None], told: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = eap_store.write(tmp_path / "eap.zarr", per_cell=10, seed=3)
+    damage(path)
+    training = ["--task", "mtype", "--store", str(path), "--out", str(tmp_path / "run")]
+    for message in (
+        fails(capsys, run.main, training),
+        fails(capsys, evaluate.main, trained, path),
+        fails(capsys, predict.main, trained, path),
+    ):
+        assert told in message
+        assert str(path) in message
+    assert not (tmp_path / "run").exists()
+    assert not (trained / "evaluation-eap").exists()
+
+
+def test_an_unfinished_store_is_told(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = eap_store.write(tmp_path / "eap.zarr", per_cell=10, finished=False)
+    told = fails(capsys, run.main, ["--task", "mtype", "--store", str(path)])
+    assert "is unfinished: 1 of 8 blocks are missing (7)" in told
+
+
+def test_a_store_that_does_not_fit_the_run_is_told(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = eap_store.write(tmp_path / "small.zarr", per_cell=10, grid=(4, 4))
+    for main in (evaluate.main, predict.main):
+        assert "images of 4x4 contacts; the network was trained on 2 of 10x10" in fails(capsys, main, trained, path)
+    path = eap_store.write(tmp_path / "new.zarr", (("NGC_1", "NGC", False),), per_cell=10, seed=2)
+    assert "m-types that the network does not know: NGC" in fails(capsys, evaluate.main, trained, path)
+
+
+# ---- the real thing, once
+
+
+@pytest.mark.slow
+def test_the_process_prints_one_line_for_a_mistake() -> None:
+    done = start("--task", "mtpye")
+    _, told = done.communicate()
+    assert done.returncode == 2
+    assert told.strip() == "error: unknown task 'mtpye': choose one of binary, mtype, location"
+
+
+# ---- help
+
+
+def help_of(capsys: pytest.CaptureFixture[str], call: Callable[[], Any]) -> str:
+    with contextlib.suppress(SystemExit):
+        call()
+    return re.sub(r"[\s│]+", " ", capsys.readouterr().out)
+
+
+def test_help_documents_every_field(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = help_of(capsys, lambda: run.main(["--task", "mtype", "--help"]))
+    flags = set(re.findall(r"--[\w-]+", shown))
+    assert all(flag == flag.lower() for flag in flags)
+    for name in EapTaskConfig.__dataclass_fields__:
+        assert f"--{name.lower().replace('_', '-')}" in flags
+    assert {"--balanced", "--no-balanced", "--noise-uv"} <= flags
+    assert "--preset (default, paper)" in shown
+    general = help_of(capsys, lambda: run.main(["--help"]))
+    for name in ("--task", "--preset", "--out", "--resume", "binary, mtype, location"):
+        assert name in general
+    for main in (evaluate.main, predict.main):
+        told = help_of(capsys, lambda main=main: tyro.cli(main, args=["--help"]))  # type: ignore[misc]
+        assert "--data" in told
+        assert "RUN The run folder" in told

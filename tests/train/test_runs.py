@@ -1,0 +1,178 @@
+import json
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from datasets.edge import UserError
+from train import config, runs
+from train.loop import TrainState
+from train.tasks.eap import EapTaskConfig
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    runs.create(tmp_path / "run", EapTaskConfig(steps=7, store=Path("some.zarr")))
+    return tmp_path / "run"
+
+
+def state(value: float = 1.5) -> TrainState:
+    params = {"dense": {"kernel": jnp.full((2, 3), value), "bias": jnp.arange(2.0)}}
+    return TrainState(params, {"batch_stats": {"mean": jnp.ones(2)}}, optax.adam(1e-3).init(params))
+
+
+def equal(a, b) -> None:
+    import jax
+
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_configuration_comes_back(folder: Path) -> None:
+    task, opened = runs.open_config(folder)
+    assert task.config is EapTaskConfig
+    assert opened == EapTaskConfig(steps=7, store=Path("some.zarr").absolute())
+    content = json.loads((folder / runs.CONFIG).read_text())
+    assert content["versions"].keys() >= {"spiketype", "python", "jax", "flax", "git_commit"}
+    assert content["command"]
+
+
+def test_a_run_is_not_overwritten(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"holds a run already.*--resume"):
+        runs.create(folder, EapTaskConfig())
+
+
+def test_a_run_is_not_continued_with_other_options(folder: Path) -> None:
+    runs.check_same(folder, EapTaskConfig(steps=7, store=Path("some.zarr")))
+    with pytest.raises(UserError, match=r"other options \((split, steps|steps, split)\)"):
+        runs.check_same(folder, EapTaskConfig(steps=8, store=Path("some.zarr"), split="random"))
+
+
+def test_a_file_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(UserError, match="a file is in the way"):
+            runs.check_new(place)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"config": 3}', '{"config": {"steps": 1}}', "\xff"])
+def test_a_damaged_configuration_is_named(folder: Path, content: str) -> None:
+    (folder / runs.CONFIG).write_bytes(content.encode("latin1"))
+    with pytest.raises(UserError, match=str(folder)):
+        runs.open_config(folder)
+
+
+def test_no_run_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is no run folder \(config.json: No such file"):
+        runs.open_config(tmp_path)
+
+
+def test_configuration_of_another_version(folder: Path) -> None:
+    content = json.loads((folder / runs.CONFIG).read_text())
+    content["config"]["momentum"] = content["config"].pop("dropout")
+    runs.write_json(folder / runs.CONFIG, content)
+    with pytest.raises(UserError, match="another version of this program: dropout, momentum differ"):
+        runs.open_config(folder)
+
+
+def test_a_value_of_the_wrong_type_is_named(folder: Path) -> None:
+    content = json.loads((folder / runs.CONFIG).read_text())
+    content["config"]["steps"] = "many"
+    runs.write_json(folder / runs.CONFIG, content)
+    with pytest.raises(UserError, match="a value of the wrong type"):
+        runs.open_config(folder)
+
+
+def test_checkpoint_comes_back(folder: Path) -> None:
+    assert runs.load_state(folder, state()) is None
+    runs.save_state(folder, 12, state(2.5))
+    loaded = runs.load_state(folder, state())
+    assert loaded is not None
+    assert loaded[0] == 12
+    equal(loaded[1], state(2.5))
+
+
+def test_a_truncated_checkpoint_is_named(folder: Path) -> None:
+    runs.save_state(folder, 12, state())
+    whole = (folder / runs.LAST).read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], whole[:-1], b"\x01", b"x" * 99, whole + b"x"):
+        (folder / runs.LAST).write_bytes(damaged)
+        with pytest.raises(UserError, match=r"last.msgpack is damaged .*: delete it and repeat"):
+            runs.load_state(folder, state())
+
+
+def test_a_checkpoint_of_another_network_is_named(folder: Path) -> None:
+    small = {"dense": {"kernel": jnp.ones((1, 3)), "bias": jnp.ones(1)}}
+    for params in (small, {"other": jnp.ones(2)}):
+        runs.save_state(folder, 12, TrainState(params, {}, optax.adam(1e-3).init(params)))
+        with pytest.raises(UserError, match=r"last.msgpack is damaged"):
+            runs.load_state(folder, state())
+
+
+def test_a_failed_write_leaves_the_old_checkpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs.save_state(folder, 1, state(1.0))
+
+    def full(number: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            runs.save_state(folder, 2, state(2.0))
+    loaded = runs.load_state(folder, state())
+    assert loaded is not None
+    assert loaded[0] == 1
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["last.msgpack"]
+
+
+def test_model_comes_back_and_says_what_is_missing(folder: Path) -> None:
+    with pytest.raises(UserError, match="no trained network: finish it with --resume"):
+        runs.load_model(folder)
+    runs.save_model(folder, state().variables, {"classes": ["a"]})
+    variables, about = runs.load_model(folder)
+    equal(variables, {"params": state().params, "batch_stats": {"mean": jnp.ones(2)}})
+    assert about == {"classes": ["a"]}
+    (folder / runs.MODEL).write_bytes(b"")
+    with pytest.raises(UserError, match=r"model.msgpack is damaged"):
+        runs.load_model(folder)
+
+
+def test_checkpoints_are_msgpack_and_json_without_pickles(folder: Path) -> None:
+    runs.save_state(folder, 1, state())
+    runs.save_model(folder, state().variables, {})
+    for path in (folder / "checkpoints").iterdir():
+        assert path.suffix in (".json", ".msgpack")
+        assert b"pickle" not in path.read_bytes()
+        assert not path.read_bytes().startswith(b"\x80\x04")
+
+
+def test_metrics_are_logged_and_cut_back_to_the_checkpoint(folder: Path) -> None:
+    log = runs.MetricsLog(folder, after=0)
+    for step in (50, 100, 150):
+        log.write(step, {"loss": np.array([step / 7, 0.25], np.float32)})
+    with open(folder / runs.METRICS, "a") as file:
+        file.write('{"step": 200, "lo')  # killed here
+    assert [row["step"] for row in runs.read_metrics(folder)] == [50, 100, 150]
+    log = runs.MetricsLog(folder, after=100)
+    log.write(150, {"loss": np.array([1.0, 2.0], np.float32)})
+    rows = runs.read_metrics(folder)
+    assert [row["step"] for row in rows] == [50, 100, 150]
+    assert np.float32(rows[0]["loss"][0]) == np.float32(50 / 7)
+    assert rows[-1]["loss"] == [1.0, 2.0]
+
+
+def test_a_new_run_has_no_metrics(tmp_path: Path) -> None:
+    assert runs.read_metrics(tmp_path) == []
+
+
+def test_summary_without_nan(folder: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        runs.write_json(folder / runs.SUMMARY, {"value": float("nan")})
+    assert not (folder / runs.SUMMARY).exists()
+
+
+def test_lists_and_paths_keep_their_types() -> None:
+    before = EapTaskConfig(split="lists", lists=Path("/a/b.json"), cell_models=("bbp", "/c"), turns=False)
+    assert config.from_json(EapTaskConfig, config.to_json(before), Path("config.json")) == before
