@@ -84,7 +84,7 @@ def _band(x: jax.Array, kernel: jax.Array, steps: int) -> jax.Array:
     It multiplies many zeros, but windows of single numbers are slower still to be cut out on a CPU.
     """
     longest, depth = kernel.shape
-    shift = jnp.arange(x.shape[1])[:, None] - jnp.arange(steps)
+    shift = jnp.arange(x.shape[1])[:, None] - jnp.arange(steps)[None, :]
     inside = (shift >= 0) & (shift < longest)
     band = jnp.where(inside[..., None], kernel[jnp.clip(shift, 0, longest - 1)], 0.0)
     return (x @ band.reshape(x.shape[1], -1)).reshape(len(x), steps, depth)

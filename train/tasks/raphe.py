@@ -58,7 +58,7 @@ class RapheTaskConfig:
     """Spikes of a cell in the simulated store, at most."""
     store_seed: int = 1
     """Seed of the store that is simulated. The defaults of training were chosen on seed 7: 1 is data they never saw."""
-    steps: int = 300
+    steps: int = 150
     """Training steps."""
     batch: int = 64
     """Spikes in a step, for each network."""

@@ -66,10 +66,10 @@ def columns_of(config: Any) -> int:
 
 
 class Judged(NamedTuple):
-    """What is known of tested cells: their numbers, votes (network, spike) of each, scores, and folds (cell,)."""
+    """What is known of tested cells: their numbers, votes (network, spike), scores, folds (cell,)."""
 
     cells: np.ndarray
-    logit: list[np.ndarray]
+    votes: list[np.ndarray]
     score: Score
     fold: np.ndarray
     mean_pA: np.ndarray
@@ -78,17 +78,15 @@ class Judged(NamedTuple):
 def judged(table: RapheTable, tests: Sequence[np.ndarray], said: Sequence[tuple[np.ndarray, np.ndarray]]) -> Judged:
     """Collect the votes of tests (samples of each) by cell; a cell that several folds test counts in the first."""
     cells: list[int] = []
-    logits, scores, folds, means = [], [], [], []
-    for number, (test, (logit, share)) in enumerate(zip(tests, said, strict=True)):
+    of_cell, folds, means = [], [], []
+    for number, (test, (_, share)) in enumerate(zip(tests, said, strict=True)):
         for cell in np.setdiff1d(table.cell[test], np.array(cells, int)):
             mine = table.cell[test] == cell
             cells.append(int(cell))
-            logits.append(logit[:, mine])
-            scores.append(raphe_cells.score(logit[:, mine], share[:, mine], np.zeros(mine.sum()), np.zeros(1)))
+            of_cell.append(2 * share[:, mine] - 1)
             folds.append(number)
             means.append(table.spike_pA[test[mine]].mean(axis=0))
-    joined = Score(*(np.concatenate(each) for each in zip(*scores, strict=True)))
-    return Judged(np.array(cells), logits, joined, np.array(folds), np.stack(means))
+    return Judged(np.array(cells), of_cell, raphe_cells.score(of_cell), np.array(folds), np.stack(means))
 
 
 def judge(

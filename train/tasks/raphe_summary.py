@@ -37,7 +37,7 @@ def summary(
     def rates(probability: np.ndarray) -> dict[str, Any]:
         return raphe_metrics.rates(label, probability, atypical, day, config.seed)
 
-    rows = {CALIBRATED: rates(calls.probability), PUBLISHED: rates(found.score.share)}
+    rows = {CALIBRATED: rates(calls.probability), PUBLISHED: rates(0.5 + 0.5 * found.score.mean)}
     rows |= {name: rates(probability) for name, probability in others.items()}
     distance = np.array([shapes[f].distance(m[None])[0] for f, m in zip(found.fold, found.mean_pA, strict=True)])
     unusual = distance > np.array([shapes[f].limit for f in found.fold])
@@ -101,10 +101,10 @@ def _abstention(label: np.ndarray, probability: np.ndarray, certain: float) -> d
 
 def _settling(found: Any, calibrations: Sequence[Calibration], label: np.ndarray) -> dict[str, Any]:
     after = [
-        raphe_cells.as_spikes_arrive(v, calibrations[f], COUNTS) for v, f in zip(found.logit, found.fold, strict=True)
+        raphe_cells.as_spikes_arrive(v, calibrations[f], COUNTS) for v, f in zip(found.votes, found.fold, strict=True)
     ]
     settled = np.array(
-        [raphe_cells.settled_after(v, calibrations[f]) for v, f in zip(found.logit, found.fold, strict=True)]
+        [raphe_cells.settled_after(v, calibrations[f]) for v, f in zip(found.votes, found.fold, strict=True)]
     )
     table = np.array(after)
     rows = []
@@ -147,7 +147,7 @@ def _per_cell(
             "probability": float(calls.probability[k]),
             "low": float(calls.low[k]),
             "high": float(calls.high[k]),
-            "published_vote": float(found.score.share[k]),
+            "published_vote": 0.5 + 0.5 * float(found.score.mean[k]),
             "spikes": int(found.score.spikes[k]),
             "unusual": bool(unusual[k]),
             "distance": float(distance[k]),
@@ -175,9 +175,9 @@ def columns(table: RapheTable, found: Any, calibration: Calibration, known: Usua
         "low": calls.low,
         "high": calls.high,
         "spikes": score.spikes.astype(int),
-        "settled_after": np.array([raphe_cells.settled_after(v, calibration) for v in found.logit]),
+        "settled_after": np.array([raphe_cells.settled_after(v, calibration) for v in found.votes]),
         "unusual": np.where(distance > known.limit, "yes", "no"),
-        "p_published_vote": score.share,
+        "p_published_vote": 0.5 + 0.5 * score.mean,
         "p_distance_over_limit": distance / known.limit,
         "p_udi_ms": table.cell_udi_ms[c],
         "p_rate_Hz": table.rate_Hz[c],
