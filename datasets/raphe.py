@@ -80,8 +80,8 @@ def load(path: Path) -> RapheTable:
         UserError: not a complete raphe store, or damaged.
     """
     store.validate(path, KIND, (*READ, "label", "day", "cell_name"))
-    arrays = {name: store.read(path, name) for name in READ}
-    cell_label, names = store.read(path, "label"), [str(n) for n in store.read(path, "cell_name")]
+    arrays = {name: store.read(path, name, unknown=name == "atypical") for name in READ}
+    cell_label, names = store.read(path, "label", unknown=True), [str(n) for n in store.read(path, "cell_name")]
     day_names, cell_day = np.unique([str(d) for d in store.read(path, "day")], return_inverse=True)
     cell_day = cell_day.astype(np.int32)
     unique = [n if names.count(n) == 1 else f"{day_names[d]}/{n}" for n, d in zip(names, cell_day, strict=True)]

@@ -199,8 +199,8 @@ def validate(path: Path, kind: str, names: Sequence[str]) -> None:
         )
 
 
-def read(path: Path, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
-    """Samples `start` to `stop` (all by default) of one array of a store, in memory.
+def read(path: Path, name: str, start: int = 0, stop: int | None = None, unknown: bool = False) -> np.ndarray:
+    """Samples `start` to `stop` (all by default) of one array of a store, in memory; -1 is a value if `unknown`.
 
     Raises:
         UserError: a chunk cannot be read, or a value is missing, NaN or infinite (the sample's index is named).
@@ -222,7 +222,7 @@ def read(path: Path, name: str, start: int = 0, stop: int | None = None) -> np.n
                 f"{path}/{name}: the chunk of samples {lo} to {hi - 1} is damaged ({error}); "
                 f"delete {path} and make the store again"
             ) from error
-        check_values(parts[-1], f"{path}/{name}", lo, FILL.get(array.dtype.kind))
+        check_values(parts[-1], f"{path}/{name}", lo, None if unknown else FILL.get(array.dtype.kind))
     return np.concatenate(parts) if len(parts) != 1 else parts[0]
 
 
