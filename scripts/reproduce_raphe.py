@@ -27,18 +27,18 @@ PUBLISHED = {
     "published CNN, synthetic": ((51, 54, 24, 26), "TPR 96.2, TNR 88.8, AUC 0.926"),
     "UDI >= 0.80 ms on their Figure 2": ((128, 150, 144, 150), "not reported"),
 }
+DEFAULT = RapheTaskConfig()
 SPLITS = ("leave-one-day-out", "cell", "spike")
 RATES = ("accuracy", "sensitivity", "specificity", "ppv", "npv", "atypical_sensitivity")
 
 
-def main(out: Path = Path("runs/raphe"), config: RapheTaskConfig | None = None) -> None:
+def main(out: Path = Path("runs/raphe"), config: RapheTaskConfig = DEFAULT) -> None:
     """Run each split (those that are finished are not repeated) and print both tables.
 
     Args:
         out: Folder of the runs.
         config: Options of the runs, but for the split.
     """
-    config = config or RapheTaskConfig()
     results = {f"{split}": _run(replace(config, split=split), out / split) for split in SPLITS}
     results["leave-one-day-out, days betray classes"] = _run(
         replace(config, split="leave-one-day-out", confound=True), out / "confound"
