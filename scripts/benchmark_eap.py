@@ -19,7 +19,7 @@ import lfpykit
 import numpy as np
 
 from simulator import cells, forward, lowrank, membrane, placement
-from simulator.blocks import CPU_BATCH
+from simulator.blocks import CPU_BATCH, RANK_MULTIPLE
 from simulator.eap import ONE_THREAD
 from simulator.probes import points, probe
 from simulator.source import Source
@@ -97,7 +97,7 @@ def prepare(paths: Sequence[str], barrier: Barrier) -> None:
 def known(path: str) -> tuple[str, forward.Factors]:
     """Name and factors of a cell, once in each process, padded as in the store writer."""
     source = Source.load(Path(path))
-    return source.name, lowrank.pad(lowrank.factorise(source)[0], 1344, 48)
+    return source.name, lowrank.pad(lowrank.factorise(source)[0], 1344, RANK_MULTIPLE)
 
 
 def ours(path: str, batches: int) -> int:
@@ -125,7 +125,7 @@ def reference(source: Source, count: int) -> np.ndarray:
 
 def disagreement(source: Source, count: int) -> float:
     """Largest difference (uV) between ours and LFPykit's potentials."""
-    factors = lowrank.pad(lowrank.factorise(source)[0], 1344, 48)
+    factors = lowrank.pad(lowrank.factorise(source)[0], 1344, RANK_MULTIPLE)
     got = forward.potentials(factors, points(probe()), *placed(source.name, 0, CPU_BATCH))[:count]
     return float(np.abs(np.asarray(got) - reference(source, count)).max())
 

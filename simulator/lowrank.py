@@ -23,7 +23,7 @@ from simulator.source import Source
 FIT, CHECK = 6, 26  # placements of every rotation set: the factors are fitted to some and judged by others
 BLOCK = 20  # placements whose transfer matrices are held at once
 PLACEMENT_SEED = 0
-MARGIN = 3  # placements that were not checked can be worse: 156 others had up to 4 times the worst of the first 156
+MARGIN = 2  # placements that were not checked can be worse: 156 others had up to 1.7 times the worst of the first 156
 
 
 class Spots(NamedTuple):
@@ -170,7 +170,7 @@ def _transfer(
 
 
 def _smallest(full_uV: np.ndarray, basis: np.ndarray, error_uV: float) -> int:
-    """Smallest rank that leaves a third of ``error_uV``, or the whole: by bisection, as the error falls with the rank.
+    """Smallest rank that leaves half of ``error_uV``, or the whole: by bisection, as the error falls with the rank.
 
     What a rank leaves of ``full_uV (n, channel, time)`` is made of the components (n, time, component) after it.
     """

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
@@ -35,12 +36,15 @@ class Problem:
         draw: (shared data, own data, key) -> the batch of a step: a pytree whose arrays all have a leading batch axis.
         loss: (params, state, batch, key) -> (loss, (state, metrics)), metrics being scalars.
         optimizer: any optax transformation.
+        piece: on a CPU, gradients of a batch are added up over pieces of so many samples, if they divide it, because
+            what stays in the cache is faster; the loss must be a mean over samples. None: the batch in one.
     """
 
     init: Callable[[jax.Array], tuple[PyTree, PyTree]]
     draw: Callable[[PyTree, PyTree, jax.Array], PyTree]
     loss: Callable[[PyTree, PyTree, PyTree, jax.Array], tuple[jax.Array, tuple[PyTree, Metrics]]]
     optimizer: optax.GradientTransformation
+    piece: int | None = None
 
 
 class TrainState(NamedTuple):
@@ -91,8 +95,7 @@ def make_step(problem: Problem, mesh: Mesh) -> Callable[..., tuple[TrainState, M
         draw_key, loss_key = jax.random.split(jax.random.fold_in(key, number))
         batch = problem.draw(shared, own, draw_key)
         batch = jax.lax.with_sharding_constraint(batch, split_batch)
-        grad = jax.value_and_grad(problem.loss, has_aux=True)
-        (loss, (new, metrics)), gradient = grad(state.params, state.state, batch, loss_key)
+        (loss, (new, metrics)), gradient = _gradient(problem, state, batch, loss_key, split_batch)
         updates, opt_state = problem.optimizer.update(gradient, state.opt_state, state.params)
         return TrainState(optax.apply_updates(state.params, updates), new, opt_state), {"loss": loss, **metrics}
 
@@ -103,6 +106,27 @@ def make_step(problem: Problem, mesh: Mesh) -> Callable[..., tuple[TrainState, M
         return members(state, own, keys, shared, number)
 
     return step
+
+
+def _gradient(problem: Problem, state: TrainState, batch: PyTree, key: jax.Array, split: NamedSharding) -> Any:
+    """((loss, (state, metrics)), gradient) of a batch, in one or, on a CPU, as the mean over pieces."""
+    grad = jax.value_and_grad(problem.loss, has_aux=True)
+    size = len(jax.tree.leaves(batch)[0])
+    if problem.piece is None or size <= problem.piece or size % problem.piece or jax.default_backend() != "cpu":
+        return grad(state.params, state.state, batch, key)
+    count = size // problem.piece
+    pieces = jax.tree.map(lambda a: a.reshape(count, problem.piece, *a.shape[1:]), batch)
+
+    def one(carry: Any, piece: Any) -> Any:
+        total, kept = carry
+        samples = jax.lax.with_sharding_constraint(piece[0], split)
+        (loss, (kept, metrics)), gradient = grad(state.params, kept, samples, piece[1])
+        return (jax.tree.map(jnp.add, total, gradient), kept), (loss, metrics)
+
+    nothing = jax.tree.map(jnp.zeros_like, state.params)
+    (total, new), (loss, metrics) = jax.lax.scan(one, (nothing, state.state), (pieces, jax.random.split(key, count)))
+    metrics = jax.tree.map(lambda m: m.mean(axis=0), metrics)
+    return (loss.mean(), (new, metrics)), jax.tree.map(lambda g: g / count, total)
 
 
 def fit(

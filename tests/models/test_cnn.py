@@ -103,7 +103,7 @@ def test_the_compiled_network_is_flax_s_layers():
     net, x = CNN(3, "m"), normal(4, 10, 9, 2)
     params = net.init(jax.random.key(0), x)["params"]
     y = x
-    for name in ("Conv_0", "Conv_1"):
+    for name in ("ConvBlock_0", "ConvBlock_1"):
         layer = nn.Conv(params[name]["bias"].size, (3, 3), padding="SAME")
         y = nn.max_pool(nn.relu(layer.apply({"params": params[name]}, y)), (2, 2), (2, 2), padding="SAME")
     y = nn.relu(y.reshape(4, -1) @ params["Dense_0"]["kernel"] + params["Dense_0"]["bias"][None])

@@ -1,5 +1,6 @@
 """The training loop. Run as a script, it trains the same on all devices there are and writes the results."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -152,6 +153,22 @@ def test_members_are_what_they_are_alone() -> None:
 
 
 @pytest.mark.slow
+def test_pieces_of_a_batch_give_the_gradient_of_the_batch() -> None:
+    whole = Problem(lambda key: (net.init(key, IMAGES[:1])["params"], {}), draw, plain_loss, optax.sgd(0.1))
+    pieces = dataclasses.replace(whole, piece=BATCH // 4)
+    (ours, our_losses), (theirs, their_losses) = (train(problem, 2) for problem in (pieces, whole))
+    close(ours.params, theirs.params, 1e-5)
+    close(our_losses, their_losses, 1e-5)
+
+
+net = CNN(2, "xs", 0.0)
+
+
+def plain_loss(params: Any, state: Any, batch: Any, key: jax.Array) -> Any:
+    value, metrics = cross_entropy(net.apply({"params": params}, batch[0]), batch[1])
+    return value, (state, metrics)
+
+
 def test_training_learns() -> None:
     _, losses = train(cnn_problem(adam(1e-2)), 2, steps=80)
     assert np.all(losses[-10:].mean(axis=0) < 0.6 * losses[:5].mean(axis=0))
