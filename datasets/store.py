@@ -70,19 +70,17 @@ def create(
     Args:
         path: the folder; must not exist.
         kind: what the store holds, such as ``"eap"``.
-        sizes: length of every dimension; ``sample`` must be a multiple of `block`.
-        block: samples in a block.
+        sizes: length of every dimension.
+        block: samples in a block; the last one may have fewer.
         variables: arrays to be filled block by block (or, without ``sample``, by whoever finishes a block).
         coordinates: arrays whose values are known now.
         attributes: ``config``, ``created_with``, ``seed``: anything JSON can hold.
 
     Raises:
-        UserError: `path` exists, or the blocks do not divide the samples.
+        UserError: `path` exists.
     """
     if path.exists():
         raise UserError(f"{path} exists already: choose another folder or remove it")
-    if sizes["sample"] % block:
-        raise UserError(f"{sizes['sample']} samples are not a whole number of blocks of {block}")
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     partial.parent.mkdir(parents=True, exist_ok=True)
     group = zarr.create_group(partial, zarr_format=3)
@@ -96,7 +94,7 @@ def create(
         array = _create_array(group, name, coordinate, values.shape, block)
         array[...] = values
     done = Variable(("block",), "bool", "1", f"the block of {block} samples is complete")
-    _create_array(group, "done", done, (sizes["sample"] // block,), block)
+    _create_array(group, "done", done, (-(-sizes["sample"] // block),), block)
     os.rename(partial, path)
 
 
@@ -201,8 +199,8 @@ def validate(path: Path, kind: str, names: Sequence[str]) -> None:
         )
 
 
-def read(path: Path, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
-    """Samples `start` to `stop` (all by default) of one array of a store, in memory.
+def read(path: Path, name: str, start: int = 0, stop: int | None = None, unknown: bool = False) -> np.ndarray:
+    """Samples `start` to `stop` (all by default) of one array of a store, in memory; -1 is a value if `unknown`.
 
     Raises:
         UserError: a chunk cannot be read, or a value is missing, NaN or infinite (the sample's index is named).
@@ -224,7 +222,7 @@ def read(path: Path, name: str, start: int = 0, stop: int | None = None) -> np.n
                 f"{path}/{name}: the chunk of samples {lo} to {hi - 1} is damaged ({error}); "
                 f"delete {path} and make the store again"
             ) from error
-        check_values(parts[-1], f"{path}/{name}", lo, FILL.get(array.dtype.kind))
+        check_values(parts[-1], f"{path}/{name}", lo, None if unknown else FILL.get(array.dtype.kind))
     return np.concatenate(parts) if len(parts) != 1 else parts[0]
 
 

@@ -124,9 +124,16 @@ def test_an_existing_folder_is_not_touched(whole):
         template(whole)
 
 
-def test_samples_that_are_no_whole_number_of_blocks(tmp_path):
-    with pytest.raises(UserError, match="not a whole number of blocks of 7"):
-        template(tmp_path / "s", block=7)
+def test_the_last_block_may_be_shorter(tmp_path):
+    path = tmp_path / "s"
+    sizes, amplitude = {"sample": 12, "channel": 2}, np.arange(24, dtype=np.float32).reshape(12, 2)
+    spec = {"amplitude_uV": store.Variable(("sample", "channel"), "float32", "uV", "amplitude")}
+    store.create(path, "eap", sizes, 7, spec, {}, {})
+    for index in range(2):
+        store.write_block(path, 7, index, {"amplitude_uV": amplitude[7 * index : 7 * index + 7]})
+        store.mark_done(path, index)
+    store.validate(path, "eap", ["amplitude_uV"])
+    np.testing.assert_array_equal(store.read(path, "amplitude_uV"), amplitude)
 
 
 @pytest.mark.parametrize("what", ["nothing", "file", "folder", "other"])

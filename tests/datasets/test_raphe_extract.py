@@ -1,0 +1,144 @@
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets import raphe_extract, raphe_levels
+from datasets.edge import UserError
+from datasets.raphe_extract import SpikeOptions, extract
+from datasets.recordings import from_array
+from tests.datasets.raphe_synthetic import recording
+
+TIMES = np.arange(0.3, 9.8, 0.5)
+
+
+def as_recording(current, rate_Hz=40_000.0):
+    return from_array(current, rate_Hz, Path("cell.npy"), "cell", "day")
+
+
+@pytest.fixture(scope="module")
+def current():
+    return recording(TIMES, 10.0)
+
+
+def test_spikes_their_times_and_quality(current):
+    found = extract(as_recording(current + 20))
+    assert found.spike_pA.shape == (19, 160)
+    assert found.spike_pA.dtype == np.float32
+    np.testing.assert_allclose(found.time_s, TIMES, atol=2e-4)
+    np.testing.assert_allclose(found.baseline_pA, 20, atol=0.3)
+    assert found.isi_ms[0] == -1
+    np.testing.assert_allclose(found.isi_ms[1:], 500, atol=0.1)
+    assert found.isi_cv < 1e-3
+    assert found.rate_Hz == pytest.approx(1.9)
+    assert found.noise_rms_pA == pytest.approx(3, rel=0.05)
+    assert found.drift_pA < 0.5
+    np.testing.assert_allclose(found.snr, 80 / 3, rtol=0.15)
+    assert found.noise_pA.shape == (100, 160)
+    assert np.abs(found.noise_pA).max() < 20
+
+
+def test_an_inverted_recording_gives_the_same_spikes(current):
+    found = extract(as_recording(-current))
+    assert "positive in the file" in found.notes[0]
+    np.testing.assert_array_equal(found.spike_pA, extract(as_recording(current)).spike_pA)
+    with pytest.raises(UserError, match="no spike"):
+        extract(as_recording(-current), SpikeOptions(polarity="negative"))
+
+
+def test_drift_is_subtracted_and_reported(current):
+    drift = np.linspace(-30, 30, len(current)).astype(np.float32)
+    found = extract(as_recording(current + drift))
+    assert len(found.spike_pA) == 19
+    assert found.drift_pA == pytest.approx(48, abs=3)
+    assert np.abs(found.spike_pA[:, :25].mean(axis=1)).max() < 2.5
+
+
+def test_nothing_depends_on_where_a_piece_ends(current, monkeypatch):
+    whole = extract(as_recording(current))
+    for samples in (40_000, 52_345):
+        monkeypatch.setattr(raphe_extract, "PIECE_SAMPLES", samples)
+        monkeypatch.setattr(raphe_levels, "PIECE_SAMPLES", samples)
+        pieces = extract(as_recording(current))
+        np.testing.assert_array_equal(pieces.time_s, whole.time_s)
+        np.testing.assert_allclose(pieces.spike_pA, whole.spike_pA, atol=1e-4)
+        np.testing.assert_allclose(pieces.noise_pA, whole.noise_pA, atol=1e-4)
+
+
+def test_spikes_cut_by_an_end_with_nan_or_beyond_the_limit_are_counted(current):
+    spoiled = current[int(0.2995 * 40_000) : int(9.3012 * 40_000)].copy()
+    spoiled[int(0.5 * 40_000) + 30] = np.nan
+    found = extract(as_recording(spoiled), SpikeOptions(most=10))
+    text = "; ".join(found.notes)
+    assert len(found.spike_pA) == 10
+    assert "2 of 19 spikes: cut by an end" in text
+    assert "1 of 19 spikes: with NaN" in text
+    assert "6 of 19 spikes: beyond the first 10" in text
+    assert np.isfinite(found.spike_pA).all()
+
+
+def test_threshold_by_noise_finds_small_spikes(current):
+    small = as_recording(0.3 * current)
+    with pytest.raises(UserError, match=r"no spike: nothing crosses -50.0 pA in 10.0 s .*give --mads"):
+        extract(small)
+    assert len(extract(small, SpikeOptions(mads=8)).spike_pA) == 19
+
+
+def test_refractory_time():
+    pairs = recording([1.0, 1.002, 2.0, 2.004], 3.0)
+    assert extract(as_recording(pairs)).found == 3
+    assert extract(as_recording(pairs), SpikeOptions(refractory_ms=1.0)).found == 4
+
+
+def test_sweeps_are_not_joined(current):
+    sweeps = replace(as_recording(current), segments=((0, 80_000), (80_000, 160_000), (300_000, 400_000)))
+    found = extract(sweeps)
+    assert (found.isi_ms == -1).sum() == 3
+    assert found.duration_s == pytest.approx(6.5)
+
+
+@pytest.mark.parametrize(
+    ("values", "rate_Hz", "reason"),
+    [
+        (np.full(80_000, np.nan, np.float32), 40_000.0, "only NaN"),
+        (np.zeros(80_000, np.float32), 40_000.0, "no spike"),
+        (1e9 * np.sin(np.arange(80_000, dtype=np.float32)), 40_000.0, "the unit is mistaken"),
+        (np.zeros(80_000, np.float32), 1_000.0, "too slow"),
+        (np.zeros(1, np.float32), 40_000.0, "no spike"),
+    ],
+)
+def test_recordings_without_spikes_are_refused_by_name(values, rate_Hz, reason):
+    with pytest.raises(UserError, match=reason) as error:
+        extract(as_recording(values, rate_Hz))
+    assert "cell.npy" in str(error.value)
+
+
+def test_a_unit_that_is_probably_wrong_is_pointed_out():
+    loud = 30 * recording(TIMES, 10.0, noise_pA=0.1)
+    assert "is the unit right?" in extract(as_recording(loud)).notes[-1]
+
+
+def test_a_zero_noise_gives_no_threshold():
+    with pytest.raises(UserError, match="noise is zero"):
+        extract(as_recording(np.zeros(80_000, np.float32)), SpikeOptions(mads=5))
+
+
+def test_half_an_hour_needs_no_more_memory_than_a_piece(current):
+    n = 72_000_000  # 288 MB as float32
+    length = len(current)
+
+    def read(start, stop):
+        return current[np.arange(start, stop) % length]
+
+    long = replace(as_recording(current), segments=((0, n),), read=read)
+    seconds = []
+    tracemalloc.start()
+    found = extract(long, None, seconds.append)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.found == 19 * 180
+    assert len(found.spike_pA) == 700
+    assert sum(seconds) == pytest.approx(1800)
+    assert peak < 120e6

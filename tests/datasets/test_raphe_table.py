@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+
+from datasets import raphe, raphe_sources, raphe_store, splits, store
+from datasets.edge import UserError
+from datasets.raphe_extract import SpikeOptions
+from tests.datasets.raphe_synthetic import recording
+
+
+def labels_none():
+    return raphe_sources.read_labels(None)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two days of two classes, with a name on two days, and bad files among them."""
+    root = tmp_path_factory.mktemp("rig")
+    for k, (label, day, name) in enumerate(
+        [("SER", "131024", "c1"), ("NSER", "131024", "c2"), ("SER", "140121", "c1"), ("NSER", "140121", "c3")]
+    ):
+        path = root / label / day / f"{name}.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, current=recording(np.arange(0.2, 4, 0.4), 4.2, seed=k), rate_Hz=40_000)
+    (root / "SER" / "131024" / "empty.abf").write_bytes(b"")
+    (root / "SER" / "131024" / "text.abf").write_text("these are no data")
+    np.savez(root / "SER" / "131024" / "quiet.npz", current=np.zeros(50_000), rate_Hz=40_000)
+    return root
+
+
+@pytest.fixture(scope="module")
+def table(folder, tmp_path_factory):
+    cells, left_out = raphe.extract([folder], SpikeOptions(), raphe.ReadOptions(), labels_none())
+    out = tmp_path_factory.mktemp("store") / "raphe.zarr"
+    return raphe.load(raphe_store.write(out, cells, {"made": "by a test"}, left_out))
+
+
+def test_the_table(table):
+    assert table.spike_pA.shape == (40, 160)
+    assert set(table.cell_names) == {"131024/c1", "140121/c1", "c2", "c3"}
+    assert table.day_names == ("131024", "140121")
+    np.testing.assert_array_equal(table.label, table.cell_label[table.cell])
+    np.testing.assert_array_equal(table.day, table.cell_day[table.cell])
+    named = dict(zip(table.cell_names, table.cell_label, strict=True))
+    assert (named["131024/c1"], named["c2"]) == (1, 0)
+    np.testing.assert_allclose(table.cell_udi_ms, 1.2, atol=0.08)
+    assert table.atypical.tolist() == [0, 0, 0, 0]
+    assert table.noise_pA.shape[1] == 160
+    assert set(table.noise_cell) == {0, 1, 2, 3}
+    assert len(table.spike_pA) == len(table.udi_ms) == len(table.snr) == len(table.isi_ms)
+
+
+def test_what_was_left_out_is_listed(table):
+    reasons = {file.rsplit("/", 1)[1]: why for file, why in table.left_out}
+    assert set(reasons) == {"empty.abf", "text.abf", "quiet.npz"}
+    assert "empty" in reasons["empty.abf"]
+    assert "not an ABF" in reasons["text.abf"]
+    assert "no spike" in reasons["quiet.npz"]
+
+
+def test_days_and_cells_can_be_held_out(table):
+    days = splits.make("leave-one-out", table.label, table.day, table.day_names, 5, 0, by="day")
+    assert [f.name for f in days.folds] == ["131024", "140121"]
+    assert not days.optimistic
+    cells = splits.make("group", table.label, table.cell, table.cell_names, 2, 0, by="cell")
+    assert len(cells.folds) == 2
+
+
+def test_a_cell_given_twice_is_left_out(folder, tmp_path):
+    again = tmp_path / "131024" / "c2.npz"
+    again.parent.mkdir()
+    again.write_bytes((folder / "NSER" / "131024" / "c2.npz").read_bytes())
+    paths = [folder / "NSER" / "131024" / "c2.npz", again]
+    cells, left_out = raphe.extract(paths, SpikeOptions(), raphe.ReadOptions(), labels_none())
+    assert len(cells) == 1
+    assert left_out[0][0] == str(again)
+    assert "is here already" in left_out[0][1]
+
+
+def test_the_command(folder, tmp_path, monkeypatch, capsys):
+    command = [
+        "raphe",
+        "extract",
+        str(folder),
+        "--out",
+        str(tmp_path / "s"),
+        "--threshold-pa",
+        "-40",
+        "--align",
+        "trough",
+    ]
+    monkeypatch.setattr("sys.argv", command)
+    raphe.main()
+    said = capsys.readouterr().out
+    assert "left out, 3:" in said
+    assert "serotonergic" in said
+    config = store.config(store.attributes(tmp_path / "s", "raphe"))
+    assert config["spikes"]["threshold_pA"] == -40
+    with pytest.raises(UserError, match="exists already"):
+        raphe.main()
+
+
+def test_nothing_to_write(tmp_path, monkeypatch):
+    (tmp_path / "a.abf").write_bytes(b"")
+    monkeypatch.setattr("sys.argv", ["raphe", "extract", str(tmp_path / "a.abf"), "--out", str(tmp_path / "s")])
+    with pytest.raises(UserError, match="none of the recordings gave a spike"):
+        raphe.main()
+    assert not (tmp_path / "s").exists()

@@ -1,0 +1,147 @@
+"""The raphe task's parts without a network: batches, calls, measures, baselines."""
+
+import jax
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from train.intervals import CONFIDENCE
+from train.tasks import raphe_baselines, raphe_cells, raphe_draw, raphe_metrics
+
+# ---- batches
+
+
+@pytest.mark.parametrize("balance", ["cell", "class", "none"])
+def test_batches_hold_training_samples_in_the_wanted_shares(balance):
+    cell = np.repeat(np.arange(5), [400, 20, 10, 60, 10])
+    label = np.array([0, 0, 1, 1, 1])[cell]
+    train = np.flatnonzero(np.arange(500) % 2 == 0)
+    plan = raphe_draw.plan(train, label, cell, balance, 400, 7)
+    drawn = np.concatenate([np.asarray(raphe_draw.indices(plan, jax.random.key(k), 500)) for k in range(40)])
+    assert set(drawn) <= set(train)
+    share = np.bincount(cell[drawn], minlength=5) / len(drawn)
+    size = np.array([200, 10, 5, 30, 5])
+    wanted = {
+        "cell": [1 / 4, 1 / 4, 1 / 6, 1 / 6, 1 / 6],
+        "class": np.concatenate([size[:2] / 420, size[2:] / 80]),
+        "none": size / 250,
+    }
+    np.testing.assert_allclose(share, wanted[balance], atol=0.012)
+
+
+# ---- calls
+
+
+def test_calibration_finds_the_true_relation():
+    rng = np.random.default_rng(0)
+    mean = rng.normal(0, 2, 4000)
+    label = (rng.random(4000) < expit(0.5 + 1.5 * mean)).astype(int)
+    found = raphe_cells.calibrate(mean, label)
+    assert (found.offset, found.slope) == pytest.approx((0.5, 1.5), abs=0.15)
+    again = raphe_cells.Calibration.from_json(found.to_json())
+    np.testing.assert_array_equal(again.covariance, found.covariance)
+
+
+def test_separate_classes_give_finite_probabilities():
+    found = raphe_cells.calibrate(np.array([-3.0, -2, -2.5, 2, 3, 2.5]), np.array([0, 0, 0, 1, 1, 1]))
+    called = raphe_cells.call(found, np.array([-3.0, 0.0, 3.0]), np.zeros(3))
+    assert (called.probability > 0).all()
+    assert (called.probability < 1).all()
+    assert (called.low < called.probability).all()
+    assert (called.high > called.probability).all()
+    assert called.probability[0] < 0.3 < 0.7 < called.probability[2]
+    assert CONFIDENCE == 0.95
+
+
+def test_few_spikes_mean_less_certain_calls():
+    found = raphe_cells.calibrate(np.linspace(-3, 3, 100), (np.arange(100) >= 50).astype(int))
+    few, many = (raphe_cells.call(found, np.array([1.0]), np.array([v])) for v in (1.0, 0.001))
+    assert few.probability < many.probability
+    assert few.low < many.low
+
+
+def test_calls_settle():
+    found = raphe_cells.Calibration(0.0, 1.0, 1e-4 * np.eye(2))
+    votes = np.array([[-2.0, 1, 1, 1, 1, 1]])
+    assert raphe_cells.settled_after(votes, found) == 4  # -2, -1/2, 0, 1/4, ...
+    assert raphe_cells.settled_after(np.ones((2, 5)), found) == 1
+    after = raphe_cells.as_spikes_arrive(votes, found, (1, 3, 6, 10))
+    assert after[0] < 0.5 < after[2]
+    assert np.isnan(after[3])
+
+
+def test_unusual_shapes_are_flagged():
+    rng = np.random.default_rng(0)
+    t = np.arange(160) / 40 - 1
+    width = rng.uniform(0.8, 1.6, 60)[:, None]
+    known = -80 * np.exp(-((t / 0.08) ** 2)) + 14 * np.exp(-(((t - width) / 0.4) ** 2)) + rng.normal(0, 0.3, (60, 160))
+    shapes = raphe_cells.Usual.from_json(raphe_cells.usual(known[:50]).to_json())
+    assert (shapes.distance(known[50:]) > shapes.limit).sum() <= 1
+    strange = np.stack([np.sin(8 * t), -known[0], known[0][::-1]])
+    assert (shapes.distance(strange) > 2 * shapes.limit).all()
+
+
+# ---- measures
+
+
+def test_auc_counts_pairs():
+    rng = np.random.default_rng(1)
+    label, value = rng.integers(0, 2, 50), rng.integers(0, 6, 50) / 5
+    pairs = [(a > b) + 0.5 * (a == b) for a in value[label == 1] for b in value[label == 0]]
+    assert raphe_metrics.auc(label, value) == pytest.approx(np.mean(pairs))
+    assert np.isnan(raphe_metrics.auc(np.ones(3), np.ones(3)))
+
+
+def test_calibration_error():
+    probability = np.array([0.95, 0.95, 0.05, 0.05])
+    assert raphe_metrics.expected_calibration_error(np.array([1, 1, 0, 0]), probability) == pytest.approx(0.05)
+    assert raphe_metrics.expected_calibration_error(np.array([0, 0, 1, 1]), probability) == pytest.approx(0.95)
+
+
+def test_rates_are_of_the_true_class_and_predictive_values_of_the_call():
+    label = np.array([1] * 10 + [0] * 5)
+    said = np.array([0.9] * 8 + [0.2] * 2 + [0.1] * 4 + [0.7])
+    atypical = np.array([0] * 7 + [1] * 3 + [0] * 5)
+    found = raphe_metrics.rates(label, said, atypical, np.arange(15) % 5, 0)
+    value = {name: found[f"{name}_percent"]["value"] for name in raphe_metrics.RATES}
+    assert value["sensitivity"] == pytest.approx(80)
+    assert value["specificity"] == pytest.approx(80)
+    assert value["ppv"] == pytest.approx(100 * 8 / 9)
+    assert value["npv"] == pytest.approx(100 * 4 / 6)
+    assert value["typical_sensitivity"] == pytest.approx(100)
+    assert value["atypical_sensitivity"] == pytest.approx(100 / 3)
+    assert found["confusion"] == [[4, 1], [2, 8]]
+    for name in raphe_metrics.RATES:
+        ends = found[f"{name}_percent"]
+        assert ends["low"] <= ends["value"] <= ends["high"]
+        assert ends["high"] - ends["low"] > 10  # never without width
+
+
+def test_a_class_that_is_not_there_gives_no_number():
+    found = raphe_metrics.rates(np.ones(4, int), np.full(4, 0.9), np.zeros(4, int), np.arange(4), 0)
+    assert found["specificity_percent"]["value"] is None
+    assert found["auc"]["value"] is None
+
+
+# ---- baselines
+
+
+def test_features_of_a_known_shape():
+    t = np.arange(160) / 40 - 1.05
+    spike = -80 * np.exp(-0.5 * (t / 0.1) ** 2) + 14 * np.exp(-0.5 * ((t - 1.2) / 0.3) ** 2)
+    found = dict(zip(raphe_baselines.SHAPE, raphe_baselines.features(spike[None])[0], strict=True))
+    assert found["udi_ms"] == pytest.approx(1.2, abs=0.05)
+    assert found["half_width_ms"] == pytest.approx(0.2355, abs=0.06)
+    assert found["decay_ms"] == pytest.approx(0.353, abs=0.06)
+    assert found["hump_ratio"] == pytest.approx(14 / 80, abs=0.01)
+    assert found["fall_per_ms"] == pytest.approx(-6.07, rel=0.1)
+
+
+def test_baselines_see_training_rows_alone():
+    rng = np.random.default_rng(0)
+    x, label = rng.normal(size=(40, 1)), np.arange(40) % 2
+    x[:, 0] += 4 * label
+    folds = [(np.arange(20), np.arange(20, 40))]
+    found = raphe_baselines.probabilities(x, label, folds, raphe_baselines.logistic())
+    assert np.isnan(found[:20]).all()
+    assert ((found[20:] > 0.5) == (label[20:] == 1)).mean() > 0.9

@@ -1,0 +1,269 @@
+"""The raphe task from the command line, on a small simulation: run, resume, evaluate, predict, bad input, warnings."""
+
+import contextlib
+import csv
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optax
+import pytest
+from optimizers import adam
+
+from datasets import raphe, raphe_store
+from datasets.edge import guard
+from simulator import raphe as simulator
+from train import evaluate, predict, run, runs
+from train.tasks import raphe as task
+from train.tasks import raphe_baselines
+
+SMALL = ("--widths", "3", "5", "--steps", "30", "--batch", "32", "--folds", "2")
+
+
+@pytest.fixture(autouse=True)
+def lenient_adam(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optax, "adam", adam)
+
+
+def write(path: Path, seed: int, most: int, confound: bool = False, noise: bool = True) -> Path:
+    """A store of the first `most` cells of each class and day, with a dozen spikes each."""
+    config = simulator.RapheConfig(seed=seed, confound=confound, most_spikes=12)
+    count: Counter[tuple[str, bool]] = Counter()
+    cells = []
+    for cell in simulator.cells(config):
+        count[cell.day, cell.serotonergic] += 1
+        if count[cell.day, cell.serotonergic] <= most:
+            cells.append(simulator.simulate(config, cell))
+    if not noise:
+        cells = [replace(c, spikes=replace(c.spikes, noise_pA=np.zeros((0, 160), np.float32))) for c in cells]
+    return raphe_store.write(path, cells, asdict(config) | {"most": most}, seed=seed)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("store") / "raphe.zarr", seed=3, most=2)
+
+
+@pytest.fixture(scope="module")
+def trained(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(optax, "adam", adam)
+        run.main(["--task", "raphe", "--store", str(store), "--out", str(folder), *SMALL])
+    return folder
+
+
+def summary_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / runs.SUMMARY).read_text())
+
+
+def fails(capsys: pytest.CaptureFixture[str], main: Callable[..., None], *arguments: Any) -> str:
+    """Run a command line that must fail with a message, without a traceback; return the message."""
+    with pytest.raises(SystemExit) as stopped, guard():
+        main(*arguments)
+    assert stopped.value.code not in (0, None)
+    told = re.sub(r"[\s│]+", " ", capsys.readouterr().err)
+    assert "Traceback" not in told
+    return told
+
+
+def test_a_run_folder_is_complete(trained: Path) -> None:
+    figures = {path.name for path in (trained / "figures").iterdir()}
+    assert figures == {f"{n}.png" for n in ("spikes", "confusion", "roc", "calibration", "settling", "training")}
+    summary = summary_of(trained)
+    assert not summary["optimistic"]
+    assert summary["days"] == 23
+    assert len(summary["per_cell"]) == summary["cells"]
+    assert {"UDI alone", "trough-to-peak and half width"} < set(summary["rows"])
+    for row in summary["rows"].values():
+        for name in ("accuracy", "sensitivity", "specificity", "ppv", "npv"):
+            assert 0 <= row[f"{name}_percent"]["value"] <= 100
+    assert summary["rows"]["consensus, calibrated"]["accuracy_percent"]["value"] > 70
+    assert set(summary["targets"]) == {
+        "accuracy_percent", "over_best_single_feature_percent", "atypical_percent", "ece"
+    }  # fmt: skip
+    about = json.loads((trained / runs.ABOUT).read_text())
+    assert len(about["members"]) == 2 * 2
+    days = [set(member["trained_on_days"]) for member in about["members"]]
+    assert len(days[0] | days[2]) == 23
+    assert days[0] != days[2]
+
+
+def test_resuming_gives_the_same_numbers(trained: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(trained, copy)
+    (copy / runs.SUMMARY).unlink()
+    run.main(["--resume", str(copy)])
+    assert summary_of(copy) | {"seconds": 0} == summary_of(trained) | {"seconds": 0}
+
+
+@pytest.mark.slow
+def test_the_process_is_interrupted_and_continues_to_the_same_numbers(store: Path, tmp_path: Path) -> None:
+    options = ["--task", "raphe", "--store", str(store), *SMALL, "--steps", "400", "--widths", "3"]
+    command = [sys.executable, "-m", "train.run", *options, "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and len(runs.read_metrics(tmp_path / "run")) < 2:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate()
+    assert process.returncode == 130, told
+    assert "Traceback" not in told
+    run.main(["--resume", str(tmp_path / "run")])
+    run.main([*options, "--out", str(tmp_path / "whole")])
+    assert summary_of(tmp_path / "run") | {"seconds": 0} == summary_of(tmp_path / "whole") | {"seconds": 0}
+
+
+def test_a_split_by_spike_is_called_optimistic(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--split", "spike", *SMALL, "--steps", "5", "--augment", "smooth", "--widths", "3"]
+    options += ["--columns", "time-current", "--outputs", "sigmoids", "--balance", "class"]
+    run.main(["--task", "raphe", "--store", str(store), "--out", str(tmp_path / "run"), *options])
+    assert summary_of(tmp_path / "run")["optimistic"]
+    assert "WARNING: optimistic" in capsys.readouterr().out
+
+
+def test_paper_preset_is_the_published_protocol() -> None:
+    config = run._configure(run.get("raphe"), [], {"task": "raphe", "preset": "paper"})
+    assert config.widths == tuple(range(20, 32))
+    assert (config.batch, config.learning_rate, config.dropout, config.steps) == (64, 1e-3, 0.5, 25 * 474)
+    assert (config.split, config.columns, config.outputs) == ("spike", "time-current", "sigmoids")
+
+
+# ---- the noise-only control
+
+
+@pytest.mark.slow
+def test_noise_names_the_class_only_where_days_betray_it(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for confound in (False, True):
+        path = write(tmp_path / f"{confound}.zarr", seed=5, most=3, confound=confound)
+        table = raphe.load(path)
+        found = raphe_baselines.noise_control(table, np.arange(len(table.cell_names)), 0)
+        assert found["suspicious"] == confound
+        assert (found["auc"]["low"] < 0.5) == (not confound)
+        evaluate.main(trained, path)
+        assert ("WARNING: the class can be named without a spike" in capsys.readouterr().out) == confound
+
+
+# ---- new recordings
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two recordings as .abf, a folder of CSV spikes, and two files that are none."""
+    folder = tmp_path_factory.mktemp("rig")
+    config = simulator.RapheConfig(seed=11, most_spikes=15)
+    cells = simulator.cells(config)
+    for cell in (cells[0], cells[-1]):
+        made = simulator.simulate(config, cell, folder)
+    spikes = folder / "A170101#001"
+    spikes.mkdir()
+    for k, spike in enumerate(made.spikes.spike_pA[:4]):
+        rows = np.stack([np.arange(160) / 40_000, spike], axis=1)
+        np.savetxt(spikes / f"{spikes.name}_trigger_{k}.csv", rows, delimiter=",", header="t,I")
+    np.savetxt(spikes / "short_trigger_9.csv", np.ones((150, 2)), delimiter=",", header="t,I")
+    (folder / "text.abf").write_text("these are no data")
+    (folder / "empty.abf").write_bytes(b"")
+    return folder
+
+
+def test_a_recording_gets_a_call(trained: Path, recordings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    abf = sorted(recordings.glob("A*.abf"))[0]
+    predict.main(trained, abf)
+    with open(trained / f"predictions-{abf.stem}.csv") as file:
+        (row,) = csv.DictReader(file)
+    assert row["cell"] == abf.stem
+    assert row["day"] == abf.stem.split("#")[0]
+    assert row["call"] in ("serotonergic", "non-serotonergic", "no call")
+    assert float(row["low"]) <= float(row["probability"]) <= float(row["high"])
+    assert int(row["spikes"]) >= 15
+    assert 1 <= int(row["settled_after"]) <= int(row["spikes"])
+    assert row["unusual"] in ("yes", "no")
+    assert abf.stem in capsys.readouterr().out
+
+
+def test_a_folder_of_recordings_gets_calls_and_a_list_of_what_was_left_out(
+    trained: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predict.main(trained, recordings, tmp_path / "calls.csv")
+    with open(tmp_path / "calls.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3
+    assert sorted(int(row["spikes"]) >= 15 for row in rows) == [False, True, True]
+    told = capsys.readouterr().err
+    for name, why in (("text.abf", "not an ABF"), ("empty.abf", "empty"), ("short_trigger_9.csv", "150 rows")):
+        assert re.search(rf"left out: \S*{name}: .*{why}", told)
+
+
+def test_a_store_gets_calls(trained: Path, store: Path, tmp_path: Path) -> None:
+    predict.main(trained, store, tmp_path / "calls.csv")
+    with open(tmp_path / "calls.csv") as file:
+        assert len(list(csv.DictReader(file))) == summary_of(trained)["cells"]
+
+
+# ---- mistakes
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--widths", "0"], "--widths is (0,): give one or more from 1 to 31"),
+        (["--widths", "5", "32"], "from 1 to 31"),
+        (["--widths", "5", "5"], "a width occurs twice"),
+        (["--steps", "0"], "--steps is 0"),
+        (["--certain", "0.3"], "--certain is 0.3"),
+        (["--snr", "5", "2"], "--snr is (5.0, 2.0)"),
+        (["--split", "days"], "leave-one-day-out"),
+        (["--store", "nowhere"], "nowhere is not a Zarr 3 store"),
+    ],
+)
+def test_mistakes_are_told(
+    options: list[str], told: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert told in fails(capsys, run.main, ["--task", "raphe", *options])
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_data_are_told(
+    trained: Path, store: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "not an ABF" in fails(capsys, predict.main, trained, recordings / "text.abf")
+    assert "does not exist" in fails(capsys, predict.main, trained, recordings / "none.abf")
+    assert "is what the run was trained on" in fails(capsys, evaluate.main, trained, store)
+    cells, _ = raphe.extract(
+        [next(recordings.glob("A*.abf"))], raphe.DEFAULT_SPIKES, raphe.DEFAULT_READ, raphe.raphe_sources.Labels({}, {})
+    )
+    unknown = raphe_store.write(tmp_path / "unknown.zarr", cells, {"spikes": {}})
+    assert "no cell is labelled" in fails(capsys, run.main, ["--task", "raphe", "--store", str(unknown)])
+    assert "no cell is labelled" in fails(capsys, evaluate.main, trained, unknown)
+    quiet = write(tmp_path / "quiet.zarr", seed=3, most=1, noise=False)
+    assert "give --augment none" in fails(capsys, run.main, ["--task", "raphe", "--store", str(quiet), *SMALL])
+
+
+def test_a_run_that_was_not_judged_says_so(trained: Path, store: Path, tmp_path: Path, capsys: Any) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(trained, copy)
+    about = json.loads((copy / runs.ABOUT).read_text())
+    with contextlib.suppress(KeyError):
+        del about["decision"]
+    runs.write_json(copy / runs.ABOUT, about)
+    assert "was not judged" in fails(capsys, predict.main, copy, store)
+
+
+def test_help_documents_every_field(capsys: pytest.CaptureFixture[str]) -> None:
+    with contextlib.suppress(SystemExit):
+        run.main(["--task", "raphe", "--help"])
+    flags = set(re.findall(r"--[\w-]+", capsys.readouterr().out))
+    for name in task.RapheTaskConfig.__dataclass_fields__:
+        assert f"--{name.replace('_', '-')}" in flags
