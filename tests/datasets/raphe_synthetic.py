@@ -1,19 +1,6 @@
 """Small recordings with known spikes, for the tests of the raphe reader."""
 
-import os
-from pathlib import Path
-
 import numpy as np
-import pytest
-
-
-def shared_data(*parts: str) -> Path:
-    root = os.environ.get("SPIKETYPE_DATA")
-    base = Path(root) if root else Path(__file__).resolve().parents[3] / "shared" / "data"
-    path = base.joinpath(*parts)
-    if not path.exists():
-        pytest.skip(f"needs {path}: set SPIKETYPE_DATA to the shared data")
-    return path
 
 
 def wave(t_ms):

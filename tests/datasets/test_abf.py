@@ -11,7 +11,7 @@ from pyabf.abfWriter import writeABF1
 from datasets.abf import open_abf
 from datasets.edge import UserError
 from datasets.recordings import open_recording
-from tests.datasets.raphe_synthetic import shared_data
+from tests import shared_data
 
 FAST = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -24,7 +24,7 @@ def written(tmp_path):
 
 
 def test_every_shared_file_reads_as_pyabf_reads_it_bit_by_bit():
-    for path in sorted(shared_data("abf").glob("*.abf")):
+    for path in sorted(shared_data.path("abf").glob("*.abf")):
         ours, theirs = open_abf(path), pyabf.ABF(str(path))
         assert ours.names == tuple(theirs.adcNames)
         assert ours.rate_Hz == theirs.dataRate
@@ -36,7 +36,7 @@ def test_every_shared_file_reads_as_pyabf_reads_it_bit_by_bit():
 
 @pytest.mark.parametrize("name", ["18425108", "pclamp11_4ch"])
 def test_the_two_versions_of_a_recording_give_the_same_samples(name):
-    two, one = (open_abf(shared_data("abf", f"{name}{suffix}.abf")) for suffix in ("", "_abf1"))
+    two, one = (open_abf(shared_data.path("abf", f"{name}{suffix}.abf")) for suffix in ("", "_abf1"))
     assert two.version.startswith("2")
     assert one.version.startswith("1")
     assert (two.rate_Hz, two.units, two.segments) == (one.rate_Hz, one.units, one.segments)
@@ -123,7 +123,7 @@ def test_a_truncated_file_is_refused(written):
 
 
 def test_a_truncated_abf2_file_is_refused(tmp_path):
-    whole = shared_data("abf", "pclamp11_4ch.abf").read_bytes()
+    whole = shared_data.path("abf", "pclamp11_4ch.abf").read_bytes()
     for length in (600, 5000, 20_000, len(whole) - 20_000):
         (tmp_path / "cut.abf").write_bytes(whole[:length])
         with pytest.raises(UserError, match=r"truncated|damaged"):

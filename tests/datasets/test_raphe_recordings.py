@@ -6,13 +6,13 @@ from hypothesis.extra import numpy as hnp
 
 from datasets.edge import UserError
 from datasets.recordings import day_of, open_recording
-from tests.datasets.raphe_synthetic import shared_data
+from tests import shared_data
 
 FAST = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def test_the_channel_of_current_is_chosen_and_its_unit_converted():
-    path = shared_data("abf", "File_axon_6.abf")  # mV, nA
+    path = shared_data.path("abf", "File_axon_6.abf")  # mV, nA
     chosen = open_recording(path)
     assert "channel 1 (IN 1) of 2, in nA" in chosen.notes[0]
     plain = open_recording(path, channel="IN 1", units="pA")
@@ -21,7 +21,7 @@ def test_the_channel_of_current_is_chosen_and_its_unit_converted():
 
 
 def test_wrong_channels_and_units_are_named():
-    two, volts = shared_data("abf", "File_axon_6.abf"), shared_data("abf", "17o05028_ic_steps.abf")
+    two, volts = shared_data.path("abf", "File_axon_6.abf"), shared_data("abf", "17o05028_ic_steps.abf")
     with pytest.raises(UserError, match=r"has no channel 'x': it has 0 \(_Ipatch, mV\), 1 \(IN 1, nA\)"):
         open_recording(two, channel="x")
     with pytest.raises(UserError, match="in mV, which is no current"):
