@@ -21,7 +21,7 @@ def test_the_channel_of_current_is_chosen_and_its_unit_converted():
 
 
 def test_wrong_channels_and_units_are_named():
-    two, volts = shared_data.path("abf", "File_axon_6.abf"), shared_data("abf", "17o05028_ic_steps.abf")
+    two, volts = shared_data.path("abf", "File_axon_6.abf"), shared_data.path("abf", "17o05028_ic_steps.abf")
     with pytest.raises(UserError, match=r"has no channel 'x': it has 0 \(_Ipatch, mV\), 1 \(IN 1, nA\)"):
         open_recording(two, channel="x")
     with pytest.raises(UserError, match="in mV, which is no current"):
