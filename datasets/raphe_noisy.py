@@ -78,6 +78,7 @@ def noisy(
     window: jax.Array,
     part: Masks,
     snr: tuple[float, float] | None = None,
+    averaged: int = 1,
 ) -> jax.Array:
     """Noisy spikes (batch, 160) in pA; pure, for jit and vmap.
 
@@ -89,11 +90,16 @@ def noisy(
         part: those of them that may be used.
         snr: None adds windows as they are (published); else they are scaled so that trough over noise is uniform
             between the two on a logarithmic scale.
+        averaged: windows are as weak as in a mean of n spikes, n from 1 to this, uniform on a logarithmic scale: what
+            tells cells apart is learned sooner where noise does not hide it.
     """
     window_key, snr_key = jax.random.split(key)
     choice = jax.random.randint(window_key, row.shape, 0, part.size, jnp.int32)
     noise = _rows(window, _rows(jnp.asarray(part.order), choice))
     clean = _rows(base, row)
+    if averaged > 1:
+        mean_of = jnp.exp(jax.random.uniform(snr_key, (len(row), 1), jnp.float32, 0.0, math.log(averaged)))
+        noise = noise * jax.lax.rsqrt(mean_of)
     if snr is None:
         return clean + noise
     low, high = (math.log(s) for s in snr)

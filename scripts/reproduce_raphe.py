@@ -57,7 +57,7 @@ def _rows(results: dict[str, dict[str, Any]]) -> list[list[str]]:
         each = [number({k: 100 * float(v) for k, v in share._asdict().items()}) for share in shares]
         rows.append([f"{name} ({yes + no})", said, *each, "-", "-"])
     for split, summary in results.items():
-        for name in ("consensus, calibrated", "UDI alone"):
+        for name in ("consensus and shape, calibrated", "UDI alone"):
             row = summary["rows"][name]
             warns = " WARNS" if summary["noise_only"]["suspicious"] else ""
             label = f"ours, {split}, {name} ({row['cells']}){warns}"

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 
 from train.intervals import CONFIDENCE
 from train.tasks import raphe_baselines, raphe_cells, raphe_draw, raphe_metrics
@@ -34,17 +35,30 @@ def test_batches_hold_training_samples_in_the_wanted_shares(balance):
 
 def test_calibration_finds_the_true_relation():
     rng = np.random.default_rng(0)
-    mean = rng.normal(0, 2, 4000)
-    label = (rng.random(4000) < expit(0.5 + 1.5 * mean)).astype(int)
-    found = raphe_cells.calibrate(mean, label)
-    assert (found.offset, found.slope) == pytest.approx((0.5, 1.5), abs=0.15)
+    x = rng.normal(1, 2, (4000, 2))
+    label = (rng.random(4000) < expit(0.5 + 1.5 * x[:, 0] - 0.5 * x[:, 1])).astype(int)
+    found = raphe_cells.calibrate(x, label)
+    slope = found.weight[1:] / found.scale
+    assert slope == pytest.approx([1.5, -0.5], abs=0.15)
+    assert found.weight[0] - found.centre @ slope == pytest.approx(0.5, abs=0.15)
     again = raphe_cells.Calibration.from_json(found.to_json())
     np.testing.assert_array_equal(again.covariance, found.covariance)
 
 
+def test_calibration_is_the_logistic_regression_of_scikit_learn():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(150, 3))
+    label = (x.sum(axis=1) + rng.normal(size=150) > 0).astype(int)
+    found = raphe_cells.calibrate(x, label)
+    theirs = LogisticRegression(C=1e6, max_iter=1000).fit(x, label)
+    expected = theirs.predict_proba(x)[:, 1]
+    ours = raphe_cells.call(found, x, np.zeros(150)).probability  # the same but for a weak prior
+    assert np.corrcoef(ours, expected)[0, 1] > 0.99
+
+
 def test_separate_classes_give_finite_probabilities():
-    found = raphe_cells.calibrate(np.array([-3.0, -2, -2.5, 2, 3, 2.5]), np.array([0, 0, 0, 1, 1, 1]))
-    called = raphe_cells.call(found, np.array([-3.0, 0.0, 3.0]), np.zeros(3))
+    found = raphe_cells.calibrate(np.array([[-3.0], [-2], [-2.5], [2], [3], [2.5]]), np.array([0, 0, 0, 1, 1, 1]))
+    called = raphe_cells.call(found, np.array([[-3.0], [0.0], [3.0]]), np.zeros(3))
     assert (called.probability > 0).all()
     assert (called.probability < 1).all()
     assert (called.low < called.probability).all()
@@ -54,20 +68,23 @@ def test_separate_classes_give_finite_probabilities():
 
 
 def test_few_spikes_mean_less_certain_calls():
-    found = raphe_cells.calibrate(np.linspace(-3, 3, 100), (np.arange(100) >= 50).astype(int))
-    few, many = (raphe_cells.call(found, np.array([1.0]), np.array([v])) for v in (1.0, 0.001))
+    found = raphe_cells.calibrate(np.linspace(-3, 3, 100)[:, None], (np.arange(100) >= 50).astype(int))
+    few, many = (raphe_cells.call(found, np.array([[1.0]]), np.array([v])) for v in (1.0, 0.001))
     assert few.probability < many.probability
     assert few.low < many.low
 
 
 def test_calls_settle():
-    found = raphe_cells.Calibration(0.0, 1.0, 1e-4 * np.eye(2))
-    votes = np.array([[-2.0, 1, 1, 1, 1, 1]])
-    assert raphe_cells.settled_after(votes, found) == 4  # -2, -1/2, 0, 1/4, ...
-    assert raphe_cells.settled_after(np.ones((2, 5)), found) == 1
-    after = raphe_cells.as_spikes_arrive(votes, found, (1, 3, 6, 10))
-    assert after[0] < 0.5 < after[2]
-    assert np.isnan(after[3])
+    found = raphe_cells.Calibration(np.zeros(2), np.ones(2), np.array([0.0, 1.0, 0.0]), 1e-4 * np.eye(3))
+    votes, spikes = np.array([[-2.0, 1, 1, 1, 1, 1]]), np.zeros((6, 160))
+    known = raphe_cells.evidence(votes, spikes, lambda mean_pA: mean_pA[:, :1], (1, 3, 4, 10))
+    np.testing.assert_allclose(known.x[:, 0], [-2, 0, 0.25, 0.5])  # after 1, 3, 4 and all 6
+    assert list(known.spikes) == [1, 3, 4, 6]
+    assert raphe_cells.settled_after(known, found) == 4
+    after = raphe_cells.as_spikes_arrive(known, found)
+    assert after[0] < 0.5 < after[-1]
+    certain = raphe_cells.evidence(np.ones((2, 5)), spikes[:5], lambda mean_pA: mean_pA[:, :1], (1, 3))
+    assert raphe_cells.settled_after(certain, found) == 1
 
 
 def test_unusual_shapes_are_flagged():

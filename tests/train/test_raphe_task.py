@@ -88,7 +88,7 @@ def test_a_run_folder_is_complete(trained: Path) -> None:
     for row in summary["rows"].values():
         for name in ("accuracy", "sensitivity", "specificity", "ppv", "npv"):
             assert 0 <= row[f"{name}_percent"]["value"] <= 100
-    assert summary["rows"]["consensus, calibrated"]["accuracy_percent"]["value"] > 70
+    assert summary["rows"]["consensus and shape, calibrated"]["accuracy_percent"]["value"] > 70
     assert set(summary["targets"]) == {
         "accuracy_percent", "over_best_single_feature_percent", "atypical_percent", "ece"
     }  # fmt: skip

@@ -1,9 +1,11 @@
 """From what networks say about spikes to a call per cell: published, calibrated, as spikes arrive; unusual cells.
 
 Plain NumPy. A *vote* is what one network says of one spike: -1 not serotonergic to 1 serotonergic, (network, spike).
+The *evidence* of a cell is the mean vote and the shape of the mean spike: measured features tell what networks trained
+on few cells have not learned.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,29 +14,42 @@ from scipy.stats import norm
 
 from train.intervals import CONFIDENCE
 
-PRIOR_PRECISION = 0.01  # of the calibration's slope and offset: keeps them finite where the classes are separate
+VOTE_PRECISION, SHAPE_PRECISION = 0.01, 1.0  # of a Gaussian prior of the weights, which keeps them finite
 KNOWN_SPIKES, KNOWN_VARIANCE = 2.0, 0.05  # so few spikes do not tell their spread: as if two more had this one
+COUNTS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300)
 ITERATIONS = 50
 AXES, FOLDS, USUAL = 8, 10, 0.99  # principal components of usual shapes; share of known cells that are usual
 
 
-class Score(NamedTuple):
-    """What the networks say of cells, each (cell,).
+class Evidence(NamedTuple):
+    """What is known of a cell after each of so many spikes (count,), the last being all.
 
-    ``mean`` vote over networks and spikes, whose sign is the published call; ``variance`` of that mean, from spike to
-    spike; ``spikes``.
+    ``x`` (count, 1 + feature): mean vote over networks and spikes, whose sign is the published call, and features of
+    the mean spike; ``variance`` (count,) of that mean vote, from spike to spike; ``spikes`` (count,).
     """
 
-    mean: np.ndarray
+    x: np.ndarray
     variance: np.ndarray
     spikes: np.ndarray
 
 
-def score(votes: Sequence[np.ndarray]) -> Score:
-    """Scores of cells from the votes (network, spike) of each."""
-    mine = [vote.mean(axis=0) for vote in votes]
-    spikes = np.array([len(vote) for vote in mine])
-    return Score(np.array([v.mean() for v in mine]), np.array([_variance(v) for v in mine]), spikes)
+def evidence(
+    votes: np.ndarray,
+    spike_pA: np.ndarray,
+    features: Callable[[np.ndarray], np.ndarray],
+    counts: Sequence[int] = COUNTS,
+) -> Evidence:
+    """Evidence of one cell from votes (network, spike) and spikes (spike, 160), in order.
+
+    `features` maps mean spikes (row, 160) to (row, feature).
+    """
+    vote, total = votes.mean(axis=0), len(spike_pA)
+    after = np.array([n for n in counts if n < total] + [total])
+    mean_pA = np.stack([spike_pA[:n].mean(axis=0) for n in after])
+    mean_vote = np.array([vote[:n].mean() for n in after])
+    return Evidence(
+        np.column_stack([mean_vote, features(mean_pA)]), np.array([_variance(vote[:n]) for n in after]), after
+    )
 
 
 def _variance(vote: np.ndarray) -> float:
@@ -45,38 +60,47 @@ def _variance(vote: np.ndarray) -> float:
 
 
 class Calibration(NamedTuple):
-    """Logit of serotonergic = offset + slope x mean vote, and the covariance (2, 2) of (offset, slope)."""
+    """Logit of serotonergic = (1, (x - centre) / scale) @ weight, with the covariance of weight.
 
-    offset: float
-    slope: float
+    ``centre``, ``scale`` (1 + feature,); ``weight`` (2 + feature,), the offset first.
+    """
+
+    centre: np.ndarray
+    scale: np.ndarray
+    weight: np.ndarray
     covariance: np.ndarray
 
     def to_json(self) -> dict[str, Any]:
         """As plain numbers."""
-        return {"offset": self.offset, "slope": self.slope, "covariance": self.covariance.tolist()}
+        return {name: value.tolist() for name, value in self._asdict().items()}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Calibration":
         """What `to_json` gave."""
-        return cls(values["offset"], values["slope"], np.array(values["covariance"]))
+        return cls(*(np.array(values[name]) for name in cls._fields))
+
+    def design(self, x: np.ndarray) -> np.ndarray:
+        """Rows (cell, 2 + feature) that `weight` is multiplied with, from evidence (cell, 1 + feature)."""
+        return np.column_stack([np.ones(len(x)), (x - self.centre) / self.scale])
 
 
-def calibrate(mean: np.ndarray, label: np.ndarray) -> Calibration:
-    """Logistic regression of the label (cell,) on the mean vote (cell,), with a weak prior; covariance by Laplace.
+def calibrate(x: np.ndarray, label: np.ndarray) -> Calibration:
+    """Logistic regression of the label (cell,) on evidence (cell, 1 + feature), with a prior; covariance by Laplace.
 
     Votes, not logits: a network that is wrong of a cell is often very sure, and single large logits would flatten the
-    slope for all others (simulated store of seed 7: calibration error 0.045 against 0.07). Platt's softened targets
-    made it worse, too.
+    slope for all others. Platt's softened targets made the calibration worse, too.
     """
     target = (label == 1).astype(float)
-    x = np.stack([np.ones(len(mean)), mean], axis=1)
-    weight = np.zeros(2)
+    size = x.shape[1]
+    fitted = Calibration(x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6), np.zeros(size + 1), np.zeros((0, 0)))
+    rows, weight = fitted.design(x), fitted.weight
+    prior = np.diag([VOTE_PRECISION, VOTE_PRECISION, *[SHAPE_PRECISION] * (size - 1)])
     for _ in range(ITERATIONS):
-        p = expit(x @ weight)
-        hessian = x.T @ (x * (p * (1 - p))[:, None]) + PRIOR_PRECISION * np.eye(2)
-        step = np.linalg.solve(hessian, x.T @ (p - target) + PRIOR_PRECISION * weight)
+        p = expit(rows @ weight)
+        hessian = rows.T @ (rows * (p * (1 - p))[:, None]) + prior
+        step = np.linalg.solve(hessian, rows.T @ (p - target) + prior @ weight)
         weight = weight - step * min(1.0, 5.0 / max(np.abs(step).max(), 1e-9))
-    return Calibration(float(weight[0]), float(weight[1]), np.linalg.inv(hessian))
+    return fitted._replace(weight=weight, covariance=np.linalg.inv(hessian))
 
 
 class Call(NamedTuple):
@@ -87,35 +111,30 @@ class Call(NamedTuple):
     high: np.ndarray
 
 
-def call(calibration: Calibration, mean: np.ndarray, variance: np.ndarray) -> Call:
-    """Calibrated probabilities of scores.
+def call(calibration: Calibration, x: np.ndarray, variance: np.ndarray) -> Call:
+    """Calibrated probabilities (cell,) of evidence x (cell, 1 + feature), variance (cell,) of its mean vote.
 
     Two things are uncertain: the mean vote, of which only so many spikes are known, and the calibration, fitted on only
     so many cells. Both widen the interval. The first also moves the probability towards 1/2 (MacKay 1992: a Gaussian
     logit of variance v has the mean probability sigmoid(m / sqrt(1 + pi v / 8)), nearly).
     """
-    logit, few = calibration.offset + calibration.slope * mean, calibration.slope**2 * variance
-    (a, b), (_, c) = calibration.covariance
-    z = norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt(few + a + 2 * b * mean + c * mean**2)
+    rows = calibration.design(x)
+    logit, few = rows @ calibration.weight, (calibration.weight[1] / calibration.scale[0]) ** 2 * variance
+    spread = np.sum((rows @ calibration.covariance) * rows, axis=1)
+    z = norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt(few + spread)
     return Call(expit(logit / np.sqrt(1 + np.pi * few / 8)), expit(logit - z), expit(logit + z))
 
 
-def as_spikes_arrive(votes: np.ndarray, calibration: Calibration, counts: Sequence[int]) -> np.ndarray:
-    """Probability after each number of spikes (count,) of one cell, votes (network, spike) in order; NaN beyond."""
-    mine = votes.mean(axis=0)
-    found = np.full(len(counts), np.nan)
-    for i, n in enumerate(counts):
-        if n <= len(mine):
-            found[i] = call(calibration, mine[:n].mean(), np.asarray(_variance(mine[:n]))).probability
-    return found
+def as_spikes_arrive(known: Evidence, calibration: Calibration) -> np.ndarray:
+    """Probability (count,) of one cell after each number of spikes."""
+    return call(calibration, known.x, known.variance).probability
 
 
-def settled_after(votes: np.ndarray, calibration: Calibration) -> int:
-    """Spikes after which the likelier class of one cell stays the same; votes (network, spike) in order."""
-    mine = votes.mean(axis=0)
-    logit = calibration.offset + calibration.slope * np.cumsum(mine) / np.arange(1, len(mine) + 1)
-    changed = np.flatnonzero((logit[:-1] > 0) != (logit[-1] > 0))
-    return int(changed[-1]) + 2 if len(changed) else 1
+def settled_after(known: Evidence, calibration: Calibration) -> int:
+    """Spikes, of the numbers looked at, from which on the likelier class of one cell stays the same."""
+    said = as_spikes_arrive(known, calibration) > 0.5
+    changed = np.flatnonzero(said[:-1] != said[-1])
+    return int(known.spikes[changed[-1] + 1 if len(changed) else 0])
 
 
 class Usual(NamedTuple):

@@ -88,7 +88,13 @@ def indices(plan: Plan, key: jax.Array, batch: int) -> jax.Array:
 
 
 def draw(
-    shared: Shared, own: Own, key: jax.Array, batch: int, augment: str, snr: tuple[float, float] | None
+    shared: Shared,
+    own: Own,
+    key: jax.Array,
+    batch: int,
+    augment: str,
+    snr: tuple[float, float] | None,
+    averaged: int = 1,
 ) -> tuple[jax.Array, jax.Array]:
     """Spikes (batch, 160) in pA and their labels (batch,), for one member."""
     index_key, noise_key = jax.random.split(key)
@@ -97,7 +103,7 @@ def draw(
     if augment == "none":
         return shared.spike[index], label
     base, row = (own.template, shared.cell[index]) if augment == "template" else (shared.spike, index)
-    return raphe_noisy.noisy(noise_key, base, row, shared.window, own.part, snr), label
+    return raphe_noisy.noisy(noise_key, base, row, shared.window, own.part, snr, averaged), label
 
 
 def inputs(spike_pA: jax.Array, columns: int) -> jax.Array:

@@ -21,8 +21,8 @@ from datasets.splits import Split
 from models.raphe import RapheCNN, serotonergic_logit, serotonergic_share
 from train import runs
 from train.tasks import raphe_cells, raphe_draw, raphe_summary
-from train.tasks.raphe_baselines import baselines
-from train.tasks.raphe_cells import Calibration, Score, Usual
+from train.tasks.raphe_baselines import baselines, features
+from train.tasks.raphe_cells import Calibration, Evidence, Usual
 from train.tasks.raphe_report import figures
 
 BATCH = 500
@@ -66,27 +66,33 @@ def columns_of(config: Any) -> int:
 
 
 class Judged(NamedTuple):
-    """What is known of tested cells: their numbers, votes (network, spike), scores, folds (cell,)."""
+    """What is known of tested cells: numbers (cell,), evidence as spikes arrive, folds (cell,), mean spikes."""
 
     cells: np.ndarray
-    votes: list[np.ndarray]
-    score: Score
+    arriving: list[Evidence]
     fold: np.ndarray
     mean_pA: np.ndarray
+
+    @property
+    def whole(self) -> Evidence:
+        """Evidence of all spikes of each cell: x (cell, 1 + feature), variance and spikes (cell,)."""
+        last = [(each.x[-1], each.variance[-1], each.spikes[-1]) for each in self.arriving]
+        return Evidence(*(np.array(part) for part in zip(*last, strict=True)))
 
 
 def judged(table: RapheTable, tests: Sequence[np.ndarray], said: Sequence[tuple[np.ndarray, np.ndarray]]) -> Judged:
     """Collect the votes of tests (samples of each) by cell; a cell that several folds test counts in the first."""
     cells: list[int] = []
-    of_cell, folds, means = [], [], []
+    arriving, folds, means = [], [], []
     for number, (test, (_, share)) in enumerate(zip(tests, said, strict=True)):
         for cell in np.setdiff1d(table.cell[test], np.array(cells, int)):
             mine = table.cell[test] == cell
             cells.append(int(cell))
-            of_cell.append(2 * share[:, mine] - 1)
+            spike_pA = table.spike_pA[test[mine]]
+            arriving.append(raphe_cells.evidence(2 * share[:, mine] - 1, spike_pA, features))
             folds.append(number)
-            means.append(table.spike_pA[test[mine]].mean(axis=0))
-    return Judged(np.array(cells), of_cell, raphe_cells.score(of_cell), np.array(folds), np.stack(means))
+            means.append(spike_pA.mean(axis=0))
+    return Judged(np.array(cells), arriving, np.array(folds), np.stack(means))
 
 
 def judge(
@@ -125,7 +131,7 @@ def judge(
     result = raphe_summary.summary(config, table, found, calibrations, shapes, split, others, single, said, tests)
     if not split.optimistic:
         result["calibrated_on"] = "cells of other folds, called by networks that had not seen them"
-    final = raphe_cells.calibrate(found.score.mean, label)
+    final = raphe_cells.calibrate(found.whole.x, label)
     known = _usual(table, np.arange(len(table.cell)))
     decision = {"calibration": final.to_json(), "usual": known.to_json(), "certain": config.certain}
     runs.write_json(folder / runs.ABOUT, about | {DECISION: decision})
@@ -138,7 +144,7 @@ def _calibration(found: Judged, label: np.ndarray, fold: int) -> Calibration:
     """Of cells of the other folds; of all where there is one fold alone (optimistic, and said to be)."""
     rows = found.fold != fold
     rows = rows if len(np.unique(label[rows])) == 2 else np.ones(len(rows), bool)
-    return raphe_cells.calibrate(found.score.mean[rows], label[rows])
+    return raphe_cells.calibrate(found.whole.x[rows], label[rows])
 
 
 def _usual(table: RapheTable, train: np.ndarray) -> Usual:

@@ -10,10 +10,9 @@ from datasets.splits import Split
 from train.intervals import CONFIDENCE
 from train.tasks import raphe_cells, raphe_metrics
 from train.tasks.raphe_baselines import noise_control
-from train.tasks.raphe_cells import Calibration, Call, Usual
+from train.tasks.raphe_cells import COUNTS, Calibration, Call, Usual
 
-COUNTS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300)
-PUBLISHED, CALIBRATED = "consensus, published mean", "consensus, calibrated"
+PUBLISHED, CALIBRATED = "consensus, published mean", "consensus and shape, calibrated"
 TARGETS = {"accuracy_percent": 95.0, "over_best_single_feature_percent": 3.0, "atypical_percent": 80.0, "ece": 0.05}
 
 
@@ -37,7 +36,7 @@ def summary(
     def rates(probability: np.ndarray) -> dict[str, Any]:
         return raphe_metrics.rates(label, probability, atypical, day, config.seed)
 
-    rows = {CALIBRATED: rates(calls.probability), PUBLISHED: rates(0.5 + 0.5 * found.score.mean)}
+    rows = {CALIBRATED: rates(calls.probability), PUBLISHED: rates(0.5 + 0.5 * found.whole.x[:, 0])}
     rows |= {name: rates(probability) for name, probability in others.items()}
     distance = np.array([shapes[f].distance(m[None])[0] for f, m in zip(found.fold, found.mean_pA, strict=True)])
     unusual = distance > np.array([shapes[f].limit for f in found.fold])
@@ -77,9 +76,10 @@ def summary(
 
 
 def _calls(found: Any, calibrations: Sequence[Calibration]) -> Call:
+    whole = found.whole
     each = [
-        raphe_cells.call(calibrations[f], m, v)
-        for f, m, v in zip(found.fold, found.score.mean, found.score.variance, strict=True)
+        [end[0] for end in raphe_cells.call(calibrations[f], x[None], v[None])]
+        for f, x, v in zip(found.fold, whole.x, whole.variance, strict=True)
     ]
     return Call(*(np.array(end) for end in zip(*each, strict=True)))
 
@@ -100,13 +100,12 @@ def _abstention(label: np.ndarray, probability: np.ndarray, certain: float) -> d
 
 
 def _settling(found: Any, calibrations: Sequence[Calibration], label: np.ndarray) -> dict[str, Any]:
-    after = [
-        raphe_cells.as_spikes_arrive(v, calibrations[f], COUNTS) for v, f in zip(found.votes, found.fold, strict=True)
-    ]
-    settled = np.array(
-        [raphe_cells.settled_after(v, calibrations[f]) for v, f in zip(found.votes, found.fold, strict=True)]
-    )
-    table = np.array(after)
+    pairs = [(e, calibrations[f]) for e, f in zip(found.arriving, found.fold, strict=True)]
+    settled = np.array([raphe_cells.settled_after(*pair) for pair in pairs])
+    table = np.full((len(pairs), len(COUNTS)), np.nan)
+    for row, (known, calibration) in zip(table, pairs, strict=True):
+        probability = dict(zip(known.spikes, raphe_cells.as_spikes_arrive(known, calibration), strict=True))
+        row[:] = [probability.get(n, np.nan) for n in COUNTS]
     rows = []
     for k, n in enumerate(COUNTS):
         has = np.isfinite(table[:, k])
@@ -136,6 +135,7 @@ def _per_spike(table: RapheTable, said: Sequence[Any], tests: Sequence[np.ndarra
 def _per_cell(
     table: RapheTable, found: Any, calls: Call, distance: np.ndarray, unusual: np.ndarray, certain: float
 ) -> list[dict[str, Any]]:
+    whole = found.whole
     return [
         {
             "cell": table.cell_names[c],
@@ -147,8 +147,8 @@ def _per_cell(
             "probability": float(calls.probability[k]),
             "low": float(calls.low[k]),
             "high": float(calls.high[k]),
-            "published_vote": 0.5 + 0.5 * float(found.score.mean[k]),
-            "spikes": int(found.score.spikes[k]),
+            "published_vote": 0.5 + 0.5 * float(whole.x[k, 0]),
+            "spikes": int(whole.spikes[k]),
             "unusual": bool(unusual[k]),
             "distance": float(distance[k]),
         }
@@ -162,11 +162,11 @@ def _word(table: RapheTable, probability: float, certain: float) -> str:
     return table.class_names[int(probability > 0.5)]
 
 
-def columns(table: RapheTable, found: Any, calibration: Calibration, known: Usual, certain: float) -> dict[str, Any]:
+def columns(table: RapheTable, found: Any, calibration: Calibration, usual: Usual, certain: float) -> dict[str, Any]:
     """The table of calls: one row a cell of new data."""
-    c, score = found.cells, found.score
-    calls = raphe_cells.call(calibration, score.mean, score.variance)
-    distance = known.distance(found.mean_pA)
+    c, whole = found.cells, found.whole
+    calls = raphe_cells.call(calibration, whole.x, whole.variance)
+    distance = usual.distance(found.mean_pA)
     return {
         "cell": np.array(table.cell_names)[c],
         "day": np.array(table.day_names)[table.cell_day[c]],
@@ -174,11 +174,11 @@ def columns(table: RapheTable, found: Any, calibration: Calibration, known: Usua
         "probability": calls.probability,
         "low": calls.low,
         "high": calls.high,
-        "spikes": score.spikes.astype(int),
-        "settled_after": np.array([raphe_cells.settled_after(v, calibration) for v in found.votes]),
-        "unusual": np.where(distance > known.limit, "yes", "no"),
-        "p_published_vote": 0.5 + 0.5 * score.mean,
-        "p_distance_over_limit": distance / known.limit,
+        "spikes": whole.spikes.astype(int),
+        "settled_after": np.array([raphe_cells.settled_after(known, calibration) for known in found.arriving]),
+        "unusual": np.where(distance > usual.limit, "yes", "no"),
+        "p_published_vote": 0.5 + 0.5 * whole.x[:, 0],
+        "p_distance_over_limit": distance / usual.limit,
         "p_udi_ms": table.cell_udi_ms[c],
         "p_rate_Hz": table.rate_Hz[c],
         "p_isi_cv": table.isi_cv[c],
