@@ -1,0 +1,127 @@
+"""Locally sparse networks, LSPIN: a gating network opens the features that count for each sample.
+
+Yang, Lindenbaum and Kluger, "Locally Sparse Neural Networks for Tabular Biomedical Data" (ICML 2022), with the choices
+of Ophir, Shefi and Lindenbaum (Neuroinformatics 2024), whose published weights `from_published` reads.
+"""
+
+from collections.abc import Callable, Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.stats import norm
+
+from models.batch_norm import BatchNorm
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "tanh": jnp.tanh,
+    "relu": nn.relu,
+    "leaky_relu": nn.leaky_relu,
+    "sigmoid": nn.sigmoid,
+    "none": lambda x: x,
+}
+
+
+class LSPIN(nn.Module):
+    """Features (batch, feature) to outputs (batch, outputs) through gates in [0, 1], one for each sample and feature.
+
+    Attributes:
+        outputs: classes, or numbers to predict.
+        hidden: widths of the prediction network; batch normalisation comes before each of its layers.
+        gating: widths of the gating network, which ends in one tanh unit a feature.
+        activation: of the prediction network; "none" makes it linear (LLSPIN).
+        squash: pass the outputs through the activation, too, as published: with tanh five classes then have a largest
+            probability of 0.649, and cannot be calibrated.
+        sigma: standard deviation of the gates' noise in training.
+        stddev: of the initial weights, normal and cut at two standard deviations.
+    """
+
+    outputs: int
+    hidden: tuple[int, ...] = (40, 20)
+    gating: tuple[int, ...] = (50, 50, 50)
+    activation: str = "tanh"
+    squash: bool = False
+    sigma: float = 0.5
+    stddev: float = 0.1
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, train: bool = False, weight: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Outputs, alpha in [-1, 1] and gates, the last two (batch, feature).
+
+        Training draws noise from the stream "gate" and uses `weight` (batch,) in the batch normalisation.
+        """
+        init = nn.initializers.truncated_normal(self.stddev)
+        act = ACTIVATIONS[self.activation]
+        alpha = x
+        for k, width in enumerate((*self.gating, x.shape[1])):
+            alpha = jnp.tanh(nn.Dense(width, kernel_init=init, name=f"gate_{k}")(alpha))
+        noise = jax.random.normal(self.make_rng("gate"), alpha.shape) if train else jnp.zeros_like(alpha)
+        gates = gate(alpha, noise, self.sigma)
+        h = x * gates
+        for k, width in enumerate((*self.hidden, self.outputs)):
+            h = BatchNorm(name=f"norm_{k}")(h, train, weight)
+            h = nn.Dense(width, kernel_init=init, name=f"layer_{k}")(h)
+            h = act(h) if k < len(self.hidden) or self.squash else h
+        return h, alpha, gates
+
+
+def gate(alpha: jax.Array, noise: jax.Array, sigma: float) -> jax.Array:
+    """Stochastic gates clip(alpha + sigma noise + 1/2, 0, 1) (equation 3); without noise the gates of a prediction."""
+    return jnp.clip(alpha + sigma * noise + 0.5, 0.0, 1.0)
+
+
+def open_probability(alpha: jax.Array, sigma: float) -> jax.Array:
+    """Probability Phi((alpha + 1/2) / sigma) that a gate is above 0, elementwise: the expected L0 norm's terms."""
+    return norm.cdf((alpha + 0.5) / sigma)
+
+
+def sparsity(alpha: jax.Array, sigma: float, weight: jax.Array | None = None, reduction: str = "mean") -> jax.Array:
+    """Expected share ("mean", as published code has it) or number ("sum", as the paper has it) of open gates.
+
+    alpha (sample, feature); `weight` (sample,) weights samples.
+    """
+    each = open_probability(alpha, sigma)
+    of_sample = each.mean(axis=1) if reduction == "mean" else each.sum(axis=1)
+    return of_sample.mean() if weight is None else (weight @ of_sample) / weight.sum()
+
+
+def similarity(
+    gates: jax.Array, kernel: jax.Array, together: float, apart: float, weight: jax.Array | None = None
+) -> jax.Array:
+    """Pairwise regulariser: together mean(K D) - apart mean((1 - K) D), D the squared distance of two samples' gates.
+
+    kernel (sample, sample) in [0, 1]; of labels: 1 - |y_i - y_j|^2 / 2 with one-hot y, see `label_kernel`.
+    """
+    square = jnp.square(gates).sum(axis=1)
+    distance = square[:, None] + square[None, :] - 2.0 * gates @ gates.T
+    each = together * kernel * distance - apart * (1.0 - kernel) * distance
+    if weight is None:
+        return each.mean()
+    share = weight / weight.sum()
+    return share @ each @ share
+
+
+def label_kernel(label: jax.Array) -> jax.Array:
+    """1 where two samples (sample,) have the same label, else 0."""
+    return (label[:, None] == label[None, :]).astype(jnp.float32)
+
+
+def from_published(weights: Mapping[str, np.ndarray]) -> dict[str, dict]:
+    """Variables of an `LSPIN` from the checkpoint of Ophir et al., whose names have "|" for "/"."""
+    params: dict[str, dict] = {}
+    stats: dict[str, dict] = {}
+    gates = [(f"gate_layer{k}|weights", f"gate_layer{k}|biases") for k in (1, 2, 3)]
+    for k, (kernel, bias) in enumerate([*gates, ("weights2", "biases2")]):
+        params[f"gate_{k}"] = {"kernel": weights[kernel], "bias": weights[bias]}
+    for k, prefix in enumerate(("layer1|", "layer2|", "")):
+        params[f"layer_{k}"] = {"kernel": weights[f"{prefix}weights"], "bias": weights[f"{prefix}biases"]}
+        norms = {name: weights[f"{prefix}batch_normalization|{name}"] for name in _NORM}
+        params[f"norm_{k}"] = {"scale": norms["gamma"], "bias": norms["beta"]}
+        stats[f"norm_{k}"] = {"mean": norms["moving_mean"], "var": norms["moving_variance"]}
+    return {"params": params, "batch_stats": stats}
+
+
+_NORM = ("gamma", "beta", "moving_mean", "moving_variance")
