@@ -242,8 +242,8 @@ def simulate(config: EapConfig, out: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "--task is missing: choose one of binary, mtype, location, raphe"),
-        (["--task", "mtpye"], "unknown task 'mtpye': choose one of binary, mtype, location, raphe"),
+        ([], "--task is missing: choose one of binary, mtype, location, raphe, subclass"),
+        (["--task", "mtpye"], "unknown task 'mtpye': choose one of binary, mtype, location, raphe, subclass"),
         (["--task"], "--task needs a value"),
         (["--task", "mtype", "--out", "--seeds", "2"], "--out needs a value"),
         (["--task", "mtype", "--preset", "papr"], "unknown preset 'papr': choose one of default, paper"),
@@ -368,7 +368,7 @@ def test_the_process_prints_one_line_for_a_mistake() -> None:
     done = start("--task", "mtpye")
     _, told = done.communicate()
     assert done.returncode == 2
-    assert told.strip() == "error: unknown task 'mtpye': choose one of binary, mtype, location, raphe"
+    assert told.strip() == "error: unknown task 'mtpye': choose one of binary, mtype, location, raphe, subclass"
 
 
 # ---- help
