@@ -19,7 +19,7 @@ VOTE_PRECISION, SHAPE_PRECISION = 0.01, 10.0  # of a Gaussian prior of the weigh
 DEGREE, PIECES = 3, 3  # of the splines of a feature: what a measure means need not grow with it
 KNOWN_SPIKES, KNOWN_VARIANCE = 2.0, 0.05  # so few spikes do not tell their spread: as if two more had this one
 COUNTS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300)
-ITERATIONS = 50
+ITERATIONS, CONVERGED = 50, 1e-9
 AXES, FOLDS, USUAL = 8, 10, 0.99  # principal components of usual shapes; share of known cells that are usual
 
 
@@ -116,6 +116,8 @@ def calibrate(x: np.ndarray, label: np.ndarray) -> Calibration:
         hessian = rows.T @ (rows * (p * (1 - p))[:, None]) + prior
         step = np.linalg.solve(hessian, rows.T @ (p - target) + prior @ weight)
         weight = weight - step * min(1.0, 5.0 / max(np.abs(step).max(), 1e-9))
+        if np.abs(step).max() < CONVERGED:
+            break
     return fitted._replace(weight=weight, covariance=np.linalg.inv(hessian))
 
 
