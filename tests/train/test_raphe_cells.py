@@ -10,7 +10,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from train.intervals import CONFIDENCE
-from train.tasks import raphe_baselines, raphe_cells, raphe_draw, raphe_metrics
+from train.tasks import raphe_baselines, raphe_cells, raphe_draw, raphe_metrics, raphe_usual
 from train.tasks.raphe_shape import FRACTIONS, MEASURES, TIMES, features, measures
 
 # ---- batches
@@ -77,23 +77,42 @@ def test_separate_classes_give_finite_probabilities():
     assert CONFIDENCE == 0.95
 
 
-def test_few_spikes_mean_less_certain_calls():
+def test_few_spikes_mean_wider_intervals():
     evidence = np.stack([np.linspace(-3, 3, 100), np.zeros(100)], axis=1)  # its one feature is the same for all
     found = raphe_cells.calibrate(evidence, (np.arange(100) >= 50).astype(int))
     few, many = (raphe_cells.call(found, np.array([[1.0, 0.0]]), np.array([v])) for v in (1.0, 0.001))
-    assert few.probability < many.probability
-    assert few.low < many.low
+    assert few.probability == many.probability
+    assert few.low < many.low < many.probability < many.high < few.high
+
+
+def test_a_shape_counts_less_where_it_is_measured_on_few_spikes():
+    rng = np.random.default_rng(0)
+    label = np.arange(600) % 2
+    known = []
+    for kind in label:  # a feature whose error falls with the spikes, and a vote that says nothing
+        spikes = np.array([1, 3, 10, 30, 100])
+        feature = 2.0 * kind + rng.normal(0, 0.2) + rng.normal(0, 4, 5) / np.sqrt(spikes)
+        known.append(raphe_cells.Evidence(np.stack([rng.normal(size=5), feature], axis=1), np.zeros(5), spikes))
+    stages = raphe_cells.calibrate_stages(known, label)
+    said = np.array([raphe_cells.as_spikes_arrive(each, stages).probability for each in known])
+    sure = np.abs(said - 0.5).mean(axis=0)
+    assert (np.diff(sure) > 0.02).all()
+    error = [raphe_metrics.expected_calibration_error(label, row) for row in said.T]
+    assert max(error) < 0.06
+    late = raphe_cells.as_spikes_arrive(known[0]._replace(spikes=np.array([2, 4, 20, 50, 900])), stages).probability
+    np.testing.assert_array_equal(late, said[0])  # between stages the one before counts
 
 
 def test_calls_settle():
     nothing, one = np.zeros(7), np.ones(1)  # one feature of six splines, none of which counts
-    found = raphe_cells.Calibration(0 * one, one, nothing, nothing + 1, np.eye(8)[1], 1e-4 * np.eye(8))
+    stage = raphe_cells.Calibration(0 * one, one, nothing, nothing + 1, np.eye(8)[1], 1e-4 * np.eye(8))
+    found = (stage,) * len(raphe_cells.STAGES)
     votes, spikes = np.array([[-2.0, 1, 1, 1, 1, 1]]), np.zeros((6, 160))
     known = raphe_cells.evidence(votes, spikes, lambda mean_pA: mean_pA[:, :1], (1, 3, 4, 10))
     np.testing.assert_allclose(known.x[:, 0], [-2, 0, 0.25, 0.5])  # after 1, 3, 4 and all 6
     assert list(known.spikes) == [1, 3, 4, 6]
     assert raphe_cells.settled_after(known, found) == 4
-    after = raphe_cells.as_spikes_arrive(known, found)
+    after = raphe_cells.as_spikes_arrive(known, found).probability
     assert after[0] < 0.5 < after[-1]
     certain = raphe_cells.evidence(np.ones((2, 5)), spikes[:5], lambda mean_pA: mean_pA[:, :1], (1, 3))
     assert raphe_cells.settled_after(certain, found) == 1
@@ -104,7 +123,7 @@ def test_unusual_shapes_are_flagged():
     t = np.arange(160) / 40 - 1
     width = rng.uniform(0.8, 1.6, 60)[:, None]
     known = -80 * np.exp(-((t / 0.08) ** 2)) + 14 * np.exp(-(((t - width) / 0.4) ** 2)) + rng.normal(0, 0.3, (60, 160))
-    shapes = raphe_cells.Usual.from_json(raphe_cells.usual(known[:50]).to_json())
+    shapes = raphe_usual.Usual.from_json(raphe_usual.usual(known[:50]).to_json())
     assert (shapes.distance(known[50:]) > shapes.limit).sum() <= 1
     strange = np.stack([np.sin(8 * t), -known[0], known[0][::-1]])
     assert (shapes.distance(strange) > 2 * shapes.limit).all()

@@ -1,4 +1,4 @@
-"""From what networks say about spikes to a call per cell: published, calibrated, as spikes arrive; unusual cells.
+"""From what networks say about spikes to a call per cell: published, calibrated, as spikes arrive.
 
 Plain NumPy. A *vote* is what one network says of one spike: -1 not serotonergic to 1 serotonergic, (network, spike).
 The *evidence* of a cell is the mean vote and the shape of the mean spike: measured features tell what networks trained
@@ -20,7 +20,13 @@ DEGREE, PIECES = 3, 3  # of the splines of a feature: what a measure means need 
 KNOWN_SPIKES, KNOWN_VARIANCE = 2.0, 0.05  # so few spikes do not tell their spread: as if two more had this one
 COUNTS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300)
 ITERATIONS, CONVERGED = 50, 1e-9
-AXES, FOLDS, USUAL = 8, 10, 0.99  # principal components of usual shapes; share of known cells that are usual
+STAGES = (
+    1,
+    3,
+    10,
+    30,
+    100,
+)  # spikes, for each of which there is a calibration: a shape is worth less if measured on few
 
 
 class Evidence(NamedTuple):
@@ -121,6 +127,15 @@ def calibrate(x: np.ndarray, label: np.ndarray) -> Calibration:
     return fitted._replace(weight=weight, covariance=np.linalg.inv(hessian))
 
 
+Stages = tuple[Calibration, ...]  # one for each of `STAGES`
+
+
+def calibrate_stages(arriving: Sequence[Evidence], label: np.ndarray) -> Stages:
+    """A calibration for each of `STAGES`: of what was known of the cells after so many spikes, or all where fewer."""
+    at = [[max(int(np.searchsorted(known.spikes, n, "right")) - 1, 0) for known in arriving] for n in STAGES]
+    return tuple(calibrate(np.stack([known.x[k] for known, k in zip(arriving, row, strict=True)]), label) for row in at)
+
+
 class Call(NamedTuple):
     """Probability of serotonergic and the ends of its interval, each (...)."""
 
@@ -132,79 +147,25 @@ class Call(NamedTuple):
 def call(calibration: Calibration, x: np.ndarray, variance: np.ndarray) -> Call:
     """Calibrated probabilities (cell,) of evidence x (cell, 1 + feature), variance (cell,) of its mean vote.
 
-    Two things are uncertain: the mean vote, of which only so many spikes are known, and the calibration, fitted on only
-    so many cells. Both widen the interval. The first also moves the probability towards 1/2 (MacKay 1992: a Gaussian
-    logit of variance v has the mean probability sigmoid(m / sqrt(1 + pi v / 8)), nearly).
+    Two things are uncertain and widen the interval: the mean vote, of which only so many spikes are known, and the
+    calibration, fitted on only so many cells.
     """
     rows = calibration.design(x)
     logit, few = rows @ calibration.weight, (calibration.weight[1] / calibration.scale[0]) ** 2 * variance
     spread = np.sum((rows @ calibration.covariance) * rows, axis=1)
     z = norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt(few + spread)
-    return Call(expit(logit / np.sqrt(1 + np.pi * few / 8)), expit(logit - z), expit(logit + z))
+    return Call(expit(logit), expit(logit - z), expit(logit + z))
 
 
-def as_spikes_arrive(known: Evidence, calibration: Calibration) -> np.ndarray:
-    """Probability (count,) of one cell after each number of spikes."""
-    return call(calibration, known.x, known.variance).probability
+def as_spikes_arrive(known: Evidence, stages: Stages) -> Call:
+    """Calls (count,) of one cell after each number of spikes, each by the last stage that it has the spikes for."""
+    stage = np.searchsorted(STAGES, known.spikes, "right") - 1
+    each = [call(stages[s], known.x[[k]], known.variance[[k]]) for k, s in enumerate(stage)]
+    return Call(*(np.concatenate(end) for end in zip(*each, strict=True)))
 
 
-def settled_after(known: Evidence, calibration: Calibration) -> int:
+def settled_after(known: Evidence, stages: Stages) -> int:
     """Spikes, of the numbers looked at, from which on the likelier class of one cell stays the same."""
-    said = as_spikes_arrive(known, calibration) > 0.5
+    said = as_spikes_arrive(known, stages).probability > 0.5
     changed = np.flatnonzero(said[:-1] != said[-1])
     return int(known.spikes[changed[-1] + 1 if len(changed) else 0])
-
-
-class Usual(NamedTuple):
-    """Shapes of mean spikes that a network knows.
-
-    ``mean`` (160,), ``axes`` (axis, 160) and ``sd`` (axis,): principal components of z-scored mean spikes; ``rest``:
-    rms of what they leave; ``limit``: distance beyond which a cell is unusual.
-    """
-
-    mean: np.ndarray
-    axes: np.ndarray
-    sd: np.ndarray
-    rest: float
-    limit: float
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain numbers."""
-        return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in self._asdict().items()}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "Usual":
-        """What `to_json` gave."""
-        mean, axes, sd = (np.array(values[k]) for k in ("mean", "axes", "sd"))
-        return cls(mean, axes, sd, values["rest"], values["limit"])
-
-    def distance(self, mean_pA: np.ndarray) -> np.ndarray:
-        """Of mean spikes (cell, 160): root mean square of standard deviations along the axes and beside them."""
-        centred = _z(mean_pA) - self.mean
-        along = centred @ self.axes.T
-        beside = np.sqrt(np.mean((centred - along @ self.axes) ** 2, axis=1)) / self.rest
-        return np.sqrt((np.sum((along / self.sd) ** 2, axis=1) + beside**2) / (len(self.sd) + 1))
-
-
-def usual(mean_pA: np.ndarray) -> Usual:
-    """Learn usual shapes from mean spikes (cell, 160); the limit is that of cells left out while learning."""
-    folds = min(FOLDS, len(mean_pA))
-    left = np.concatenate(
-        [_shapes(np.delete(mean_pA, np.s_[k::folds], axis=0)).distance(mean_pA[k::folds]) for k in range(folds)]
-    )
-    return _shapes(mean_pA)._replace(limit=float(np.quantile(left, USUAL)))
-
-
-def _shapes(mean_pA: np.ndarray) -> Usual:
-    z = _z(mean_pA)
-    centred = z - z.mean(axis=0)
-    axes = min(AXES, max(1, len(z) // 3))
-    _, size, rows = np.linalg.svd(centred, full_matrices=False)
-    left = centred - centred @ rows[:axes].T @ rows[:axes]
-    sd = np.maximum(size[:axes] / np.sqrt(max(len(z) - 1, 1)), 1e-6)
-    return Usual(z.mean(axis=0), rows[:axes], sd, max(float(np.sqrt(np.mean(left**2))), 1e-6), np.inf)
-
-
-def _z(mean_pA: np.ndarray) -> np.ndarray:
-    centred = mean_pA - mean_pA.mean(axis=1, keepdims=True)
-    return centred / np.maximum(centred.std(axis=1, keepdims=True), 1e-6)

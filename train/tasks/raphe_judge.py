@@ -22,9 +22,10 @@ from models.raphe import RapheCNN, serotonergic_logit, serotonergic_share
 from train import runs
 from train.tasks import raphe_cells, raphe_draw, raphe_summary
 from train.tasks.raphe_baselines import baselines
-from train.tasks.raphe_cells import Calibration, Evidence, Usual
+from train.tasks.raphe_cells import Calibration, Evidence, Stages
 from train.tasks.raphe_report import figures
 from train.tasks.raphe_shape import features
+from train.tasks.raphe_usual import Usual, usual
 
 BATCH = 500
 DECISION = "decision"  # what `judge` adds to the model's description: calibration and usual shapes
@@ -132,25 +133,29 @@ def judge(
     result = raphe_summary.summary(config, table, found, calibrations, shapes, split, others, single, said, tests)
     if not split.optimistic:
         result["calibrated_on"] = "cells of other folds, called by networks that had not seen them"
-    final = raphe_cells.calibrate(found.whole.x, label)
+    final = raphe_cells.calibrate_stages(found.arriving, label)
     known = _usual(table, np.arange(len(table.cell)))
-    decision = {"calibration": final.to_json(), "usual": known.to_json(), "certain": config.certain}
+    decision = {
+        "calibration": [stage.to_json() for stage in final],
+        "usual": known.to_json(),
+        "certain": config.certain,
+    }
     runs.write_json(folder / runs.ABOUT, about | {DECISION: decision})
     figures(result, table, found.cells, history, folder / "figures")
     _write(folder, tests, said)
     return result
 
 
-def _calibration(found: Judged, label: np.ndarray, fold: int) -> Calibration:
+def _calibration(found: Judged, label: np.ndarray, fold: int) -> Stages:
     """Of cells of the other folds; of all where there is one fold alone (optimistic, and said to be)."""
     rows = found.fold != fold
     rows = rows if len(np.unique(label[rows])) == 2 else np.ones(len(rows), bool)
-    return raphe_cells.calibrate(found.whole.x[rows], label[rows])
+    return raphe_cells.calibrate_stages([found.arriving[row] for row in np.flatnonzero(rows)], label[rows])
 
 
 def _usual(table: RapheTable, train: np.ndarray) -> Usual:
     means = raphe_noisy.templates(table, train)
-    return raphe_cells.usual(means[np.unique(table.cell[train])])
+    return usual(means[np.unique(table.cell[train])])
 
 
 def _cell_folds(table: RapheTable, split: Split, cells: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -178,7 +183,7 @@ def _by_all(config: Any, about: dict[str, Any], net: RapheCNN, variables: Any, t
     return judged(table, [everything], [votes(net, variables, members, table.spike_pA, columns_of(config))])
 
 
-def decision(about: dict[str, Any]) -> tuple[Calibration, Usual]:
+def decision(about: dict[str, Any]) -> tuple[Stages, Usual]:
     """Calibration and usual shapes of a judged run.
 
     Raises:
@@ -187,7 +192,7 @@ def decision(about: dict[str, Any]) -> tuple[Calibration, Usual]:
     if DECISION not in about:
         raise UserError("the run was not judged yet: finish it with --resume RUN")
     kept = about[DECISION]
-    return Calibration.from_json(kept["calibration"]), Usual.from_json(kept["usual"])
+    return tuple(Calibration.from_json(stage) for stage in kept["calibration"]), Usual.from_json(kept["usual"])
 
 
 def evaluate(

@@ -10,7 +10,8 @@ from datasets.splits import Split
 from train.intervals import CONFIDENCE
 from train.tasks import raphe_cells, raphe_metrics
 from train.tasks.raphe_baselines import noise_control
-from train.tasks.raphe_cells import COUNTS, Calibration, Call, Usual
+from train.tasks.raphe_cells import COUNTS, Call, Stages
+from train.tasks.raphe_usual import Usual
 
 PUBLISHED, CALIBRATED = "consensus, published mean", "consensus and shape, calibrated"
 TARGETS = {"accuracy_percent": 95.0, "over_best_single_feature_percent": 3.0, "atypical_percent": 80.0, "ece": 0.05}
@@ -20,7 +21,7 @@ def summary(
     config: Any,
     table: RapheTable,
     found: Any,
-    calibrations: Sequence[Calibration],
+    calibrations: Sequence[Stages],
     shapes: Sequence[Usual],
     split: Split | None,
     others: Mapping[str, np.ndarray],
@@ -75,13 +76,10 @@ def summary(
     return result
 
 
-def _calls(found: Any, calibrations: Sequence[Calibration]) -> Call:
-    whole = found.whole
-    each = [
-        [end[0] for end in raphe_cells.call(calibrations[f], x[None], v[None])]
-        for f, x, v in zip(found.fold, whole.x, whole.variance, strict=True)
-    ]
-    return Call(*(np.array(end) for end in zip(*each, strict=True)))
+def _calls(found: Any, calibrations: Sequence[Stages]) -> Call:
+    """Of all spikes of each cell (cell,)."""
+    each = [raphe_cells.as_spikes_arrive(e, calibrations[f]) for e, f in zip(found.arriving, found.fold, strict=True)]
+    return Call(*(np.array([end[-1] for end in ends]) for ends in zip(*each, strict=True)))
 
 
 def _single_class_days(table: RapheTable, label: np.ndarray, day: np.ndarray) -> float:
@@ -99,12 +97,13 @@ def _abstention(label: np.ndarray, probability: np.ndarray, certain: float) -> d
     }
 
 
-def _settling(found: Any, calibrations: Sequence[Calibration], label: np.ndarray) -> dict[str, Any]:
+def _settling(found: Any, calibrations: Sequence[Stages], label: np.ndarray) -> dict[str, Any]:
     pairs = [(e, calibrations[f]) for e, f in zip(found.arriving, found.fold, strict=True)]
     settled = np.array([raphe_cells.settled_after(*pair) for pair in pairs])
     table = np.full((len(pairs), len(COUNTS)), np.nan)
-    for row, (known, calibration) in zip(table, pairs, strict=True):
-        probability = dict(zip(known.spikes, raphe_cells.as_spikes_arrive(known, calibration), strict=True))
+    for row, (known, stages) in zip(table, pairs, strict=True):
+        said = raphe_cells.as_spikes_arrive(known, stages).probability
+        probability = dict(zip(known.spikes, said, strict=True))
         row[:] = [probability.get(n, np.nan) for n in COUNTS]
     rows = []
     for k, n in enumerate(COUNTS):
@@ -162,10 +161,10 @@ def _word(table: RapheTable, probability: float, certain: float) -> str:
     return table.class_names[int(probability > 0.5)]
 
 
-def columns(table: RapheTable, found: Any, calibration: Calibration, usual: Usual, certain: float) -> dict[str, Any]:
+def columns(table: RapheTable, found: Any, stages: Stages, usual: Usual, certain: float) -> dict[str, Any]:
     """The table of calls: one row a cell of new data."""
     c, whole = found.cells, found.whole
-    calls = raphe_cells.call(calibration, whole.x, whole.variance)
+    calls = _calls(found, [stages])
     distance = usual.distance(found.mean_pA)
     return {
         "cell": np.array(table.cell_names)[c],
@@ -175,7 +174,7 @@ def columns(table: RapheTable, found: Any, calibration: Calibration, usual: Usua
         "low": calls.low,
         "high": calls.high,
         "spikes": whole.spikes.astype(int),
-        "settled_after": np.array([raphe_cells.settled_after(known, calibration) for known in found.arriving]),
+        "settled_after": np.array([raphe_cells.settled_after(known, stages) for known in found.arriving]),
         "unusual": np.where(distance > usual.limit, "yes", "no"),
         "p_published_vote": 0.5 + 0.5 * whole.x[:, 0],
         "p_distance_over_limit": distance / usual.limit,
