@@ -31,5 +31,6 @@ def allensdk() -> Sdk:
             f"this needs allensdk ({error}): uv sync --extra allen; or, with pip, pip install -e '.[allen-deps]' and "
             "then pip install --no-deps allensdk==2.16.2"
         ) from error
-    logging.getLogger("allensdk").setLevel(logging.CRITICAL)  # errors are told once, by us
+    # It prints every address into the progress bar, and errors that we tell.
+    logging.getLogger("allensdk.api.api.retrieve_file_over_http").setLevel(logging.CRITICAL)
     return Sdk(CellTypesCache, EphysSweepFeatureExtractor)

@@ -41,8 +41,9 @@ def need(path: Path, table: pd.DataFrame, *names: str) -> None:
     """
     for name in names:
         if name not in table:
-            near = difflib.get_close_matches(name.lower(), [str(c) for c in table.columns], n=1, cutoff=0.85)
-            hint = f"; it has {near[0]!r}: rename it?" if near else ""
+            written = {str(column).lower(): column for column in table.columns}
+            near = difflib.get_close_matches(name.lower(), list(written), n=1, cutoff=0.85)
+            hint = f"; it has {written[near[0]]!r}: rename it?" if near else ""
             raise UserError(f"{path} has no column {name}{hint}")
 
 
