@@ -77,7 +77,10 @@ def find(folder: Path | None) -> Path:
     root = os.environ.get("SPIKETYPE_DATA")
     found = folder or (Path(root) if root else cache_dir()) / "allen"
     if not found.is_dir():
-        raise UserError(f"{found} is no folder: give --data FOLDER with mouse_ephys_data.csv and {DONORS}")
+        raise UserError(
+            f"{found} is no folder: give --data FOLDER with mouse_ephys_data.csv and {DONORS}, or what python -m "
+            "datasets.allen download has fetched"
+        )
     return found
 
 

@@ -32,8 +32,10 @@ def tables(folder: Path) -> Any:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         cache = sdk.cache(manifest_file=str(folder / MANIFEST))
-    except (ValueError, KeyError) as error:
-        raise UserError(f"{folder / MANIFEST} is damaged ({error}): remove it and repeat the command") from error
+    except OSError:
+        raise
+    except Exception as error:  # allensdk's own kinds: damaged, or of another version of it
+        raise UserError(f"{folder / MANIFEST} is not usable ({error}): remove it and repeat the command") from error
     wanted = ((CELLS, cache.get_cells, details), (EPHYS, cache.get_ephys_features, features))
     with progress() as bar:
         for name, get, check in bar.track(wanted, description="tables"):

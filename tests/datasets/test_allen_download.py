@@ -1,6 +1,7 @@
 """The download: allensdk against a small database on this machine, interrupted, without a network, and from a cache."""
 
 import json
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -128,10 +129,21 @@ def test_no_network_and_a_failing_database_are_named(tmp_path, database, monkeyp
     assert "take cell_types_specimen_details.csv and ephys_features.csv from elsewhere" in str(error.value)
 
 
+def test_a_missing_allensdk_is_named(tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "allensdk"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "allensdk", None)
+    with pytest.raises(UserError, match=r"needs allensdk .*: uv sync --extra allen; or, with pip"):
+        allen_download.tables(tmp_path)
+
+
 def test_a_damaged_cache_is_named(tmp_path, database):
     allen_download.tables(tmp_path)
     (tmp_path / "cells.json").write_text('[{"specimen__id": 1,')
     with pytest.raises(UserError, match=r"cells\.json is damaged .* remove it and repeat"):
         allen.load(tmp_path, features=27)
     with pytest.raises(UserError, match=r"cells\.json is damaged .* remove it and repeat"):
+        allen_download.tables(tmp_path)
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(UserError, match=r"manifest\.json is not usable .* remove it and repeat"):
         allen_download.tables(tmp_path)
