@@ -229,6 +229,9 @@ def count_command(data: Path | None = None, features: Literal[41, 27] = 41, line
         print(f"  {name}: {rows.sum()} cells of {donors} donors, {whole} with all features, {fast} sampled at 200 kHz")
     for why, number in table.left_out:
         print(f"  left out, {number}: {why}")
+    wanted = {line for (line, _), name in allen_lines.read_lines(lines).of.items() if name} if lines else set()
+    for line in sorted(wanted - {table.line_names[k] for k in table.line[table.subclass >= 0]}):
+        print(f"  no cell: line {line} of {lines}: misspelled?")
 
 
 def main() -> None:

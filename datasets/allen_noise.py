@@ -61,8 +61,10 @@ def _read(path: Path, file: Any, number: int) -> Sweep:
     sweep = file[f"epochs/Sweep_{number}"]
     valid = file[f"epochs/Experiment_{number}" if f"Experiment_{number}" in file["epochs"] else sweep.name]["stimulus"]
     end = int(valid["idx_start"][()]) + int(valid["count"][()])
-    voltage, current = (sweep[name]["timeseries"]["data"] for name in ("response", "stimulus"))
-    v_V, i_A = (_si(f"{path}, sweep {number}", *each, end) for each in ((voltage, VOLT, "V"), (current, AMPERE, "A")))
+    v_V, i_A = (
+        _si(f"{path}, sweep {number}, {name}", sweep[name]["timeseries"]["data"], usual, unit, end)
+        for name, usual, unit in (("response", VOLT, "V"), ("stimulus", AMPERE, "A"))
+    )
     if len(v_V) != len(i_A):
         raise UserError(f"{path}, sweep {number}: {len(v_V)} samples of the response, {len(i_A)} of the stimulus")
     rate_Hz = float(sweep["stimulus"]["timeseries"]["starting_time"].attrs["rate"])
@@ -76,7 +78,9 @@ def _si(where: str, data: Any, usual: tuple[float, float], unit: str, end: int) 
     for conversion in (1.0, float(data.attrs.get("conversion", 1.0))):
         if usual[0] <= size * conversion <= usual[1] and np.isfinite(raw).all():
             return raw * conversion
-    raise UserError(f"{where}: size {size:.3g} where {usual[0]:g} to {usual[1]:g} {unit} is usual: damaged samples?")
+    raise UserError(
+        f"{where}: {size:.3g} where {usual[0]:g} to {usual[1]:g} {unit} is usual: damaged, or another unit?"
+    )
 
 
 def features(sweep: Sweep) -> dict[str, float]:

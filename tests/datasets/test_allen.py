@@ -235,6 +235,8 @@ def test_the_command_line_counts_and_names_mistakes(database):
     assert done.returncode == 0, done.stderr
     assert "7 cells, 4 donors, 27 features" in done.stdout
     assert "left out, 1: line Newly-Made-Cre is not in allen_lines.csv" in done.stdout
+    (database / "mine.csv").write_text("line,dendrite,class\nSst-IRES-Cre,aspiny,a\nSst-Cre,aspiny,a\n")
+    assert "no cell: line Sst-Cre of" in run("--features", "27", "--lines", str(database / "mine.csv")).stdout
     failed = run()
     assert failed.returncode == 2
     assert "noise_features.csv, which have features of noise sweeps: use the 27 features" in failed.stderr

@@ -5,6 +5,8 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from datasets import allen, allen_noise, allen_tables
 from datasets.allen_features import FEATURES_14
@@ -53,7 +55,7 @@ def test_units_are_told_by_size_and_a_false_conversion_is_not_applied(tmp_path, 
 
 def test_samples_in_no_sensible_unit_are_named(tmp_path):
     allen_nwb.write(tmp_path / "a.nwb", SWEEPS, scale=1e3)
-    with pytest.raises(UserError, match=r"a\.nwb, sweep 12: size 70 where 0\.02 to 0\.15 V is usual"):
+    with pytest.raises(UserError, match=r"a\.nwb, sweep 12, response: 70 where 0\.02 to 0\.15 V is usual"):
         allen_noise.noise_sweep(tmp_path / "a.nwb")
 
 
@@ -98,3 +100,17 @@ def test_a_batch_names_what_it_leaves_out_and_continues(tmp_path, recording, cap
 def test_a_folder_without_recordings_is_named(tmp_path):
     with pytest.raises(UserError, match=r"has no \.nwb file: python -m datasets\.allen download"):
         allen.noise_command(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 20_000), st.integers(0, 255)), max_size=10), st.floats(0, 1))
+def test_any_damage_is_survived(tmp_path_factory, recording, flips, kept):
+    content = bytearray(recording.read_bytes())
+    for place, value in flips:
+        content[place] = value
+    folder = tmp_path_factory.mktemp("damaged")
+    (folder / "500001.nwb").write_bytes(content[: int(kept * len(content))] if len(flips) % 2 else content)
+    left_out = allen_noise.of_folder(folder, folder / "noise_features.csv")
+    assert len(left_out) == (0 if (folder / "noise_features.csv").exists() else 1)
+    assert all(why for _, why in left_out)
