@@ -44,8 +44,8 @@ def noise_sweep(path: Path) -> Sweep:
 
     with h5py.File(path) as file:
         for number in sorted(int(name.removeprefix("Sweep_")) for name in file["epochs"] if name.startswith("Sweep_")):
-            stimulus = file[f"stimulus/presentation/Sweep_{number}/aibs_stimulus_name"].asstr()[()]
-            if stimulus in STIMULI and _spikes(file, number) > MORE_SPIKES_THAN:
+            stimulus = file.get(f"stimulus/presentation/Sweep_{number}/aibs_stimulus_name")
+            if stimulus is not None and stimulus.asstr()[()] in STIMULI and _spikes(file, number) > MORE_SPIKES_THAN:
                 return _read(path, file, number)
     raise UserError(f"{path}: no sweep of {' or '.join(STIMULI)} has more than {MORE_SPIKES_THAN} spikes")
 
@@ -118,21 +118,22 @@ def of_folder(folder: Path, out: Path) -> list[tuple[str, str]]:
     if not found:
         raise UserError(f"{folder} has no .nwb file: python -m datasets.allen download --recordings --out {folder}")
     rows = _rows(out)
-    done = {int(row["specimen_id"]) for row in rows}
+    done, first = {int(row["specimen_id"]) for row in rows}, dict[int | None, Path]()
     with progress() as bar:
         for path, specimen in bar.track(found, description="recordings"):
-            if specimen in done:
-                continue
             try:
                 if specimen is None:
                     raise UserError("neither a folder specimen_NUMBER nor a name that begins with the specimen")
+                if first.setdefault(specimen, path) != path:
+                    raise UserError(f"specimen {specimen} is already {first[specimen]}")
+                if specimen in done:
+                    continue
                 sweep = noise_sweep(path)
                 values = features(sweep)
             except Exception as error:  # h5py and allensdk raise all kinds for damaged files; one stops nothing
                 left_out.append((str(path), _reason(path, error)))
                 continue
             rows.append({"specimen_id": specimen, "sweep": sweep.number, "rate_kHz": sweep.rate_kHz, **values})
-            done.add(specimen)
             with whole_file(out) as partial:
                 pd.DataFrame(rows).to_csv(partial, index=False)
     return left_out

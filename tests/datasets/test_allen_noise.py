@@ -78,10 +78,12 @@ def test_a_batch_names_what_it_leaves_out_and_continues(tmp_path, recording, cap
     allen_nwb.write(tmp_path / "500003.nwb", {5: ("Noise 1", MANY[:3])})
     allen_nwb.write(tmp_path / "mine.nwb", SWEEPS)
     (tmp_path / "500004_ephys.nwb").write_text("no such thing")
+    shutil.copy(recording, tmp_path / "specimen_500001" / "twice.nwb")
     out = tmp_path / "noise_features.csv"
     allen.noise_command(tmp_path)
     said = capsys.readouterr().out
-    assert "left out, 4:" in said
+    assert "left out, 5:" in said
+    assert f"specimen 500001 is already {tmp_path / 'specimen_500001' / 'ephys.nwb'}" in said
     assert "500003.nwb: no sweep of Noise 1 or Noise 2 has more than 10 spikes" in said
     assert "500002/ephys.nwb: not readable as a recording of the database (OSError" in said
     assert "mine.nwb: neither a folder specimen_NUMBER nor a name that begins with the specimen" in said
