@@ -23,9 +23,9 @@ import tyro
 from datasets import allen_database, allen_download, allen_lines, allen_noise, allen_published
 from datasets.allen_database import DETAILS as DONORS
 from datasets.allen_database import NOISE
-from datasets.allen_features import FEATURES, FEATURES_27, FEATURES_41
+from datasets.allen_features import FEATURES_27, FEATURES_41
 from datasets.allen_lines import DENDRITES, Lines
-from datasets.allen_tables import check_units
+from datasets.allen_tables import check_units as check_units
 from datasets.allen_tables import read_features as read_features
 from datasets.edge import UserError, cache_dir, guard
 
@@ -108,6 +108,9 @@ def load(folder: Path, features: int = 41, lines: Path | None = None) -> AllenTa
     known, why = allen_database.details(folder), Counter[str]()
     if published:
         cells = pd.concat([allen_published.cells(path, k, known.index, CLASSES) for k, path in tables])
+        if cells.index.has_duplicates:
+            twice = cells.index[cells.index.duplicated()][0]
+            raise UserError(f"specimen {twice} is in both {' and '.join(str(path) for _, path in tables)}")
     else:
         cells = allen_database.cells(folder, known, features == 41, why)
     classes: tuple[str, ...] = CLASSES
@@ -141,7 +144,6 @@ def _table(
     x, ids = cells[list(names)].to_numpy(np.float64), cells.index.to_numpy()
     if empty := [name for name, column in zip(names, x.T, strict=True) if np.isnan(column).all()]:
         raise UserError(f"{folder}: column {empty[0]} is empty in all {len(x)} cells: nothing can be learned from it")
-    check_units(folder, x, [FEATURES[name].usual for name in names], names)
     donor, donor_names = _count(known["donor__id"][ids])
     line, line_names = _count(known["line_name"][ids])
     layer, layer_names = _count(known["structure__layer"][ids])

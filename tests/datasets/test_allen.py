@@ -173,7 +173,7 @@ def test_wrong_tables_of_lines_are_named(database, text, said):
         ("ephys_features.csv", lambda t: t.drop(columns="tau"), r"ephys_features\.csv has no column tau"),
         ("ephys_features.csv", lambda t: t.rename(columns={"tau": "Tau"}), r"column tau; it has 'Tau': rename it\?"),
         ("ephys_features.csv", lambda t: t.assign(tau=np.nan), "column tau is empty in all 7 cells"),
-        ("ephys_features.csv", lambda t: t.assign(tau=t.tau / 1e3), r"column tau: median 0\.01.* where 17\.4 is usual"),
+        ("ephys_features.csv", lambda t: t.assign(tau=t.tau / 1e3), r"csv, column tau: median 0\.01.* where 17\.4 is"),
         ("ephys_features.csv", lambda t: t.assign(width=1).assign(latency="soon"), "row 2, column latency: 'soon'"),
         ("ephys_features.csv", lambda t: pd.concat([t, t[:1]]), "specimen 700000 is in rows 2 and 12: keep one"),
         ("ephys_features.csv", lambda t: t.assign(specimen_id="x"), "row 2: 'x' is no specimen"),
@@ -210,7 +210,7 @@ def test_columns_of_the_database_in_any_order_and_more_of_them_give_the_same(dat
         (lambda t: t.drop(columns="width"), "has no column width"),
         (lambda t: t.assign(file_name=["700000_1", "700000_2"]), "specimen 700000 is in rows 2 and 3: keep one"),
         (lambda t: t.assign(file_name=["1_1", "2_2"]), "does not know 2 of its cells, the first is 1"),
-        (lambda t: t.assign(width=0.8), r"column width: median 0\.8 where 0\.000843 is usual: another unit\?"),
+        (lambda t: t.assign(width=0.8), r"mouse_.*, column width: median 0\.8 where 0\.000843 is usual"),
         (lambda t: t.assign(width=""), "column width is empty in every cell"),
     ],
 )
@@ -224,6 +224,15 @@ def test_wrong_published_tables_are_named(database, edit, said):
     with pytest.raises(UserError, match=said) as error:
         allen.load(database)
     assert str(database) in str(error.value)
+
+
+def test_a_specimen_in_both_published_tables_is_named(database):
+    table = pd.DataFrame({name: [feature.usual] for name, feature in FEATURES.items()})
+    for species in allen.SPECIES:
+        path = database / f"{species}_ephys_data.csv"
+        table.assign(file_name="700000_1", dendrite_type="spiny").to_csv(path, index=False)
+    with pytest.raises(UserError, match=r"specimen 700000 is in both .*mouse_ephys_data\.csv and .*human_ephys"):
+        allen.load(database)
 
 
 def test_the_command_line_counts_and_names_mistakes(database):
