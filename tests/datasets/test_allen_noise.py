@@ -1,6 +1,11 @@
 """Noise features: on a small recording in the database's layout, against allensdk and against what was put in."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -102,6 +107,27 @@ def test_a_batch_names_what_it_leaves_out_and_continues(tmp_path, recording, cap
 def test_a_folder_without_recordings_is_named(tmp_path):
     with pytest.raises(UserError, match=r"has no \.nwb file: python -m datasets\.allen download"):
         allen.noise_command(tmp_path)
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_is_done_and_the_same_command_continues(tmp_path, recording):
+    for number in range(500001, 500051):
+        os.link(recording, tmp_path / f"{number}.nwb")
+    command = [sys.executable, "-m", "datasets.allen", "noise-features", "--data", str(tmp_path)]
+    out = tmp_path / "noise_features.csv"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        while not out.exists() and running.poll() is None:
+            time.sleep(0.02)
+        running.send_signal(signal.SIGINT)
+        said = running.communicate()[1]
+    assert running.returncode == 130
+    assert "stopped: what is finished is kept; the same command continues from there" in said
+    assert "Traceback" not in said
+    before = out.read_text()
+    assert 1 < len(before.splitlines()) < 51
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert out.read_text().startswith(before)
+    assert len(pd.read_csv(out)) == 50
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")
