@@ -23,6 +23,7 @@ import tyro
 from datasets import allen_database, allen_download, allen_lines, allen_noise, allen_published
 from datasets.allen_database import DETAILS as DONORS
 from datasets.allen_database import NOISE
+from datasets.allen_features import FEATURES as FEATURES
 from datasets.allen_features import FEATURES_27, FEATURES_41
 from datasets.allen_lines import DENDRITES, Lines
 from datasets.allen_tables import check_units as check_units
