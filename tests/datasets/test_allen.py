@@ -33,6 +33,19 @@ def test_published_counts():
         assert len(np.unique(mouse.subclass[mouse.donor == donor])) == 1
 
 
+def test_no_cell_of_either_species_is_in_another_unit_and_any_that_is_is_named():
+    table = allen.load(shared_data.path("allen"))
+    for species in (0, 1):
+        x = table.x[table.species == species]
+        usual = np.nanmedian(x, axis=0)
+        for row in x:
+            allen_tables.check_units(table.source, row[None], usual, FEATURES_41)
+        for k, name in enumerate(FEATURES_41):
+            for factor in (1e3, 1e-3):
+                with pytest.raises(UserError, match=f"column {name}: median"):
+                    allen_tables.check_units(table.source, factor * x[:, k : k + 1], usual[k : k + 1], [name])
+
+
 def test_the_rule_of_lines_and_dendrites_gives_the_published_subclasses():
     folder = shared_data.path("allen")
     named, ruled = allen.load(folder), allen.load(folder, lines=allen_lines.SHIPPED)
