@@ -119,8 +119,9 @@ def check_units(path: Path, x: np.ndarray, usual: Sequence[float] | np.ndarray, 
         size = np.abs(values[np.isfinite(values)])
         if not size.any() or abs(known) < 1e-12:
             continue
-        too_small = size.max() < abs(known) / FACTOR and (len(size) >= 3 or not name.startswith(NEAR_ZERO))
-        if np.median(size) > FACTOR * abs(known) or too_small:
+        ratio = np.median(size) / abs(known)
+        few = len(size) < 3 and name.startswith(NEAR_ZERO)
+        if ratio > FACTOR or (ratio < 1 / FACTOR and not few):
             middle = float(np.nanmedian(values))
             raise UserError(
                 f"{path}, column {name}: median {middle:.3g} where {known:.3g} is usual: another unit? Convert it, or "
