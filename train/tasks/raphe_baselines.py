@@ -19,7 +19,7 @@ from train.tasks.raphe_metrics import RESAMPLES, auc, estimate
 from train.tasks.raphe_shape import MEASURES, measures
 
 TRAIN = ("rate_Hz", "isi_cv")
-LEAST_WINDOWS = 5
+LEAST_WINDOWS, CELL_FOLDS = 5, 10
 SUSPICIOUS_AUC = 0.6
 
 
@@ -61,29 +61,40 @@ def baselines(
 
 
 def noise_control(table: RapheTable, cells: np.ndarray, seed: int) -> dict[str, Any]:
-    """Name the class from spike-free windows alone, each day left out in turn: at chance unless days betray classes.
+    """Name the class from spike-free windows alone: at chance unless days betray classes.
 
-    Logistic regression on the logarithm of the mean power spectrum of a cell's windows, classes weighted equally.
-    AUC with its interval over days; ``suspicious`` where the interval is above 1/2 and the AUC above 0.6.
+    Logistic regression on the logarithm of the mean power spectrum of a cell's windows, classes weighted equally. Its
+    AUC has an interval over days, and is suspicious where the interval is above 1/2 and the AUC above 0.6: ``auc`` and
+    ``suspicious`` with each day left out in turn; ``known_days`` with cells left out whose day's others are known,
+    which shows that days have noise of their own and classes days of their own, though no new day may be named by it.
     """
     count = np.bincount(table.noise_cell, minlength=len(table.cell_names))
     cells = cells[count[cells] >= LEAST_WINDOWS]
     label, day = table.cell_label[cells], table.cell_day[cells]
     days = np.unique(day)
     if len(days) < 3 or any(len(np.unique(day[label == k])) < 2 for k in (0, 1)):
-        return {"auc": None, "accuracy_percent": None, "cells": len(cells), "suspicious": False}
+        nothing = {"auc": None, "balanced_accuracy_percent": None, "suspicious": False}
+        return {**nothing, "cells": len(cells), "known_days": nothing}
     x = np.log(np.stack([_spectrum(table.noise_pA[table.noise_cell == c]) for c in cells]))
-    folds = [(np.flatnonzero(day != d), np.flatnonzero(day == d)) for d in days]
+    part = np.random.default_rng(seed).permutation(len(cells)) % CELL_FOLDS
+    by_day = [(np.flatnonzero(day != d), np.flatnonzero(day == d)) for d in days]
+    by_cell = [(np.flatnonzero(part != k), np.flatnonzero(part == k)) for k in range(CELL_FOLDS)]
+    return {
+        **_named(x, label, day, by_day, seed),
+        "cells": len(cells),
+        "known_days": _named(x, label, day, by_cell, seed),
+    }
+
+
+def _named(x: np.ndarray, label: np.ndarray, day: np.ndarray, folds: Sequence[Fold], seed: int) -> dict[str, Any]:
     said = probabilities(x, label, folds, logistic(0.01, balanced=True))
     found = bootstrap(
         lambda rows: np.asarray(auc(label[rows], said[rows])), day, np.random.default_rng(seed), RESAMPLES
     )
     right = ((said > 0.5) == (label == 1)).astype(float)
-    balanced = np.mean([right[label == k].mean() for k in (0, 1)])
     return {
         "auc": estimate(found),
-        "balanced_accuracy_percent": 100 * float(balanced),
-        "cells": len(cells),
+        "balanced_accuracy_percent": 100 * float(np.mean([right[label == k].mean() for k in (0, 1)])),
         "suspicious": bool(found.low > 0.5 and found.value > SUSPICIOUS_AUC),
     }
 

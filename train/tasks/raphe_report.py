@@ -45,7 +45,10 @@ def cell_table(summary: Mapping[str, Any]) -> str:
         lines.append(f"accuracy over the best single feature ({best['feature']}): {number(best['percent'])} points")
     noise = summary["noise_only"]
     if noise["auc"]:
-        lines.append(f"noise-only control (spike-free windows, days left out): AUC {number(noise['auc'], 2)}")
+        lines.append(
+            f"noise-only control (spike-free windows): AUC {number(noise['auc'], 2)} with days left out, "
+            f"{number(noise['known_days']['auc'], 2)} for new cells of known days"
+        )
     rest = summary["abstention"]
     lines.append(
         f"no call below probability {rest['certain']:g}: {rest['abstained_percent']:.1f} % of cells; the others are "

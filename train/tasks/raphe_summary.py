@@ -218,6 +218,13 @@ def _warnings(result: Mapping[str, Any]) -> list[str]:
             f"[{noise['auc']['low']:.2f}, {noise['auc']['high']:.2f}] on days left out, so days betray classes "
             "(noise, filter, hum), and every accuracy here may be that of the noise"
         )
+    elif noise["known_days"]["suspicious"]:
+        known = noise["known_days"]["auc"]
+        found.append(
+            f"days have noise of their own, and classes days of their own: spike-free windows alone reach AUC "
+            f"{known['value']:.2f} [{known['low']:.2f}, {known['high']:.2f}] on new cells of known days, so days "
+            "betray classes there; believe no split by cell or spike, and one by day with care"
+        )
     if noise["auc"] is None:
         found.append("no noise-only control: too few spike-free windows, or days, in these data")
     if result["optimistic"]:
