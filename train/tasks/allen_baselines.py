@@ -95,7 +95,7 @@ def probability(
 
     Classes that the training part lacks get 0.
     """
-    inner = list(StratifiedGroupKFold(INNER, shuffle=True, random_state=seed).split(x, label, donor))
+    inner = inner_folds(label, donor, seed)
     make, grid = MODELS[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is meant
@@ -108,6 +108,13 @@ def probability(
     platt = LogisticRegression(max_iter=500).fit(inside, label)
     found[:, platt.classes_] = platt.predict_proba(_columns(search.decision_function(test)))
     return found
+
+
+def inner_folds(label: np.ndarray, donor: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rows (training, test) of each of `INNER` parts of a training part, donors apart."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class")  # one rarer than there are parts
+        return list(StratifiedGroupKFold(INNER, shuffle=True, random_state=seed).split(label, label, donor))
 
 
 def _columns(values: np.ndarray) -> np.ndarray:

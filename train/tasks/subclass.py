@@ -18,9 +18,10 @@ from datasets.edge import UserError
 from models import lspin
 from models.lspin import LSPIN
 from train.loop import Problem
-from train.tasks import Experiment, Task, subclass_judge
+from train.tasks import Experiment, Task, subclass_judge, subclass_new, subclass_splits
 from train.tasks.allen_scale import Scale
-from train.tasks.subclass_judge import Member, subclass_table
+from train.tasks.subclass_judge import Member
+from train.tasks.subclass_report import subclass_table
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,13 @@ class SubclassConfig:
     """Glutamatergic, Htr3a+|Vip-, Pvalb+, Sst+ or Vip+."""
     data: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Folder of mouse_ephys_data.csv and cell_types_specimen_details.csv; by default $SPIKETYPE_DATA/allen."""
-    split: Literal["donor", "cell"] = "donor"
-    """What is held out: donors, or cells of known donors (optimistic)."""
+    split: Literal["donor", "cell", "published", "era", "line"] = "donor"
+    """What is held out: donors; cells of known donors (optimistic); the published test set (optimistic); a recording
+    era, 200 or 50 kHz; or a transgenic line."""
     folds: int = 5
-    """Number of folds; every cell is tested once in each repeat."""
+    """Number of folds of --split donor and cell; every cell is tested once in each repeat."""
     repeats: int = 2
-    """How often the cells are divided anew."""
+    """How often --split donor and cell divide the cells anew."""
     hidden: tuple[int, ...] = (40, 20)
     """Widths of the prediction network."""
     gating: tuple[int, ...] = (50, 50, 50)
@@ -72,8 +74,8 @@ class SubclassConfig:
             raise UserError(f"--certain is {self.certain}: it must be at least 0.2 and below 1")
 
 
-# Ophir et al. 2024: random split, tanh on the outputs. Their training part was 884 of 1382 complete cells.
-PAPER = {"split": "cell", "squash": True, "repeats": 1}
+# Ophir et al. 2024: 884 of 1382 complete cells train, 277 test; tanh on the outputs.
+PAPER = {"split": "published", "squash": True, "seeds": 16}
 
 
 class Own(NamedTuple):
@@ -123,31 +125,20 @@ def mouse(config: SubclassConfig) -> AllenTable:
     return table.take(table.subclass >= 0)
 
 
-def make_folds(config: SubclassConfig, table: AllenTable) -> tuple[list[splits.Fold], bool]:
-    """The folds of all repeats, and whether they are optimistic."""
-    kind = "group" if config.split == "donor" else "kfold"
-    names = table.donor_names
-    found = [
-        splits.make(kind, table.subclass, table.donor, names, config.folds, config.seed + r, by="donor")
-        for r in range(config.repeats)
-    ]
-    return [fold for split in found for fold in split.folds], found[0].optimistic
-
-
 def prepare(config: SubclassConfig) -> Experiment:
     """Load the cells, divide them, and set up a member for every repeat, fold and seed."""
-    table = mouse(config)
-    folds, optimistic = make_folds(config, table)
+    table = subclass_splits.usable(config.split, mouse(config))
+    parts, optimistic = subclass_splits.make(config, table)
+    folds = [fold for part in parts for fold in part]
     members = [Member(f, s) for f in range(len(folds)) for s in range(config.seed, config.seed + config.seeds)]
     scales = [Scale.of(table.x[fold.train]) for fold in folds]
     net = network(config)
     about = {
-        "classes": list(CLASSES),
+        "classes": list(table.class_names),
         "features": list(table.feature_names),
         "split": config.split,
         "optimistic": optimistic,
         "members": [m._asdict() for m in members],
-        "scales": [scale.to_json() for scale in scales],
     }
     own = _own(table, folds, scales, members)
     data = (jnp.asarray(table.subclass), own)
@@ -158,7 +149,7 @@ def prepare(config: SubclassConfig) -> Experiment:
         data=lambda step: data,
         batch=len(table.x),
         about=about,
-        judge=partial(subclass_judge.judge, config, net, table, folds, scales, members, about),
+        judge=partial(subclass_judge.judge, config, net, table, parts, scales, members, about),
     )
 
 
@@ -172,13 +163,13 @@ def _own(table: AllenTable, folds: Sequence[splits.Fold], scales: Sequence[Scale
 
 
 def evaluate(config: SubclassConfig, about: dict[str, Any], variables: Any, data: Path, folder: Path) -> Any:
-    """Refused: the database is one data set, and a run has judged itself on all of it."""
-    raise UserError("a subclass run is judged on every cell when it is trained: see summary.json, or use train.predict")
+    """Judge the model offered on labelled cells that it was not trained on."""
+    return subclass_new.evaluate(config, about, data, folder)
 
 
 def predict(config: SubclassConfig, about: dict[str, Any], variables: Any, data: Path) -> dict[str, Any]:
     """The call of every cell of a table."""
-    return subclass_judge.predict(config, about, network(config), variables, data)
+    return subclass_new.predict(config, about, data)
 
 
 TASKS = {"subclass": Task(SubclassConfig, {"paper": PAPER}, prepare, evaluate, predict, subclass_table)}

@@ -14,13 +14,13 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC
 
+from train.tasks.allen_baselines import inner_folds
 from train.tasks.allen_scale import Scale
 
-INNER, NETWORKS = 4, 3
+NETWORKS = 3
 AXES, SHAPE_WEIGHT, MOST_SD = 20, 4.0, (3.0, 4.0)
 FLOOR = 1e-5
 ABSENT = -1.0  # the decision value of a class that a training part lacks: that of the least likely one
@@ -98,10 +98,7 @@ class Ensemble(NamedTuple):
 def fit(x: np.ndarray, label: np.ndarray, donor: np.ndarray, features: int, classes: int, seed: int) -> Ensemble:
     """Fit to training cells x (cell, input), of which the first `features` are no shape; label and donor (cell,)."""
     decision, network = (np.zeros((len(x), classes)) for _ in range(2))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class")  # one rarer than there are folds
-        inner = list(StratifiedGroupKFold(INNER, shuffle=True, random_state=seed).split(x, label, donor))
-    for train, test in inner:
+    for train, test in inner_folds(label, donor, seed):
         decision[test], network[test] = _say(*_fit(x[train], label[train], features), x[test], classes)
     return refit(x, label, features, calibrate(decision, network, label))
 
