@@ -1,4 +1,4 @@
-"""Thirty-two trainings of LSPIN at once against one: the step of the subclass task, full batches of the paper's size."""
+"""Thirty-two trainings of LSPIN at once against one: steps of the subclass task in full batches."""
 
 import statistics
 import time

@@ -13,11 +13,9 @@ from typing import Any
 import tyro
 
 from datasets.edge import guard
-from train import runs
 from train.intervals import wilson
 from train.report import number, text_table
-from train.run import execute
-from train.tasks import get
+from train.run import once
 from train.tasks.raphe import RapheTaskConfig
 from train.tasks.raphe_report import cell_table
 
@@ -39,8 +37,8 @@ def main(out: Path = Path("runs/raphe"), config: RapheTaskConfig = DEFAULT) -> N
         out: Folder of the runs.
         config: Options of the runs, but for the split.
     """
-    results = {f"{split}": _run(replace(config, split=split), out / split) for split in SPLITS}
-    results["leave-one-day-out, days betray classes"] = _run(
+    results = {f"{split}": once(replace(config, split=split), out / split) for split in SPLITS}
+    results["leave-one-day-out, days betray classes"] = once(
         replace(config, split="leave-one-day-out", confound=True), out / "confound"
     )
     print(text_table(["cells", "they say (%)", *(r.replace("_", " ") for r in RATES), "AUC"], _rows(results)))
@@ -63,14 +61,6 @@ def _rows(results: dict[str, dict[str, Any]]) -> list[list[str]]:
             label = f"ours, {split}, {name} ({row['cells']}){warns}"
             rows.append([label, "", *(number(row[f"{rate}_percent"]) for rate in RATES), number(row["auc"], 3)])
     return rows
-
-
-def _run(config: RapheTaskConfig, folder: Path) -> dict[str, Any]:
-    if (folder / runs.SUMMARY).exists():
-        runs.check_same(folder, config)
-        return runs.read_json(folder / runs.SUMMARY, f"{folder} is damaged")
-    print(f"{folder}: split {config.split}")
-    return execute(get(config.task), config, folder)
 
 
 if __name__ == "__main__":

@@ -37,10 +37,9 @@ def subclass_table(result: Mapping[str, Any]) -> str:
 
 def _classes(result: Mapping[str, Any]) -> str:
     name, row = next(iter(result["rows"].items()))
-    rows = [
-        [each, *("-" if row[k][c] is None else f"{100 * row[k][c]:.1f}" for k in ("precision", "recall"))]
-        for c, each in enumerate(result["classes"])
-    ]
+    share = [["-" if v is None else f"{100 * v:.1f}" for v in row[key]] for key in ("precision", "recall")]
+    names = [each.replace("|", "\\|") for each in result["classes"]]  # a bar would end the cell of a table
+    rows = [list(values) for values in zip(names, *share, strict=True)]
     return text_table([name, "precision (%)", "recall (%)"], rows)
 
 
