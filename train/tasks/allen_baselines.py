@@ -25,7 +25,7 @@ from train.tasks.allen_scale import Scale
 
 SVC_NAME, LOGISTIC_NAME, FOREST_NAME, MAJORITY = "SVC", "logistic regression", "random forest", "majority"
 TREES_NAME, NETWORK_NAME = "boosted trees", "plain network"
-INNER = 4
+INNER, MOST = 4, 10.0
 REMEDY = "uv sync --extra trees, or pip install 'spiketype[trees]'"
 
 
@@ -104,7 +104,10 @@ def probability(
     if name != SVC_NAME:
         found[:, search.classes_] = search.predict_proba(test)
         return found
-    inside = _columns(cross_val_predict(search.best_estimator_, x, label, cv=inner, method="decision_function"))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Number of classes in training fold")
+        inside = cross_val_predict(search.best_estimator_, x, label, cv=inner, method="decision_function")
+    inside = np.clip(_columns(inside), -MOST, MOST)  # a class that an inner part lacks is given minus infinity
     platt = LogisticRegression(max_iter=500).fit(inside, label)
     found[:, platt.classes_] = platt.predict_proba(_columns(search.decision_function(test)))
     return found
