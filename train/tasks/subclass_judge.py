@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import xarray as xr
 from sklearn.metrics import confusion_matrix
 
 from datasets import allen_spikes
@@ -19,6 +18,7 @@ from train import runs
 from train.tasks import (
     allen_baselines,
     allen_metrics,
+    allen_output,
     subclass_ensemble,
     subclass_explain,
     subclass_figures,
@@ -88,7 +88,7 @@ def judge(
     )
     tested = np.unique(np.concatenate([fold.test for fold in parts[0]]))
     result = summary(config, table, tested, parts, about, models, gates, drops)
-    _write(folder, table, models)
+    allen_output.write_predictions(folder, models, table.subclass, table.specimen_id, table.class_names)
     subclass_figures.write(result, table, tested, models, gates, folder / "figures")
     runs.write_json(folder / runs.ABOUT, about | {subclass_new.KEPT: subclass_new.keep(table, cells.x, config.seed)})
     return result
@@ -206,14 +206,3 @@ def _fold(table: AllenTable, fold: Fold, models: Mapping[str, np.ndarray]) -> di
         "accuracy_percent": {name: 100 * allen_metrics.accuracy(y, p[fold.test]) for name, p in models.items()},
         "recall": {name: [None if np.isnan(v) else float(v) for v in each] for name, each in recall.items()},
     }
-
-
-def _write(folder: Path, table: AllenTable, models: Mapping[str, np.ndarray]) -> None:
-    arrays: dict[str, Any] = {
-        "probability": (("model", "repeat", "cell", "class"), np.stack(list(models.values()))),
-        "label": ("cell", table.subclass),
-        "specimen_id": ("cell", table.specimen_id),
-    }
-    # Names as attributes: Zarr 3 has no specification for text yet.
-    found = xr.Dataset(arrays, attrs={"models": list(models), "classes": list(table.class_names)})
-    found.to_zarr(folder / "predictions.zarr", mode="w", zarr_format=3, consolidated=False)

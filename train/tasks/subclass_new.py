@@ -16,7 +16,7 @@ from datasets.allen_features import FEATURES
 from datasets.allen_spikes import SPIKE_NAMES
 from datasets.allen_tables import IDS, check_units, read, read_features
 from datasets.edge import UserError
-from train.tasks import allen_metrics, subclass_ensemble
+from train.tasks import allen_metrics, allen_output, subclass_ensemble
 from train.tasks.subclass_ensemble import Calibration, Ensemble
 
 KEPT, LABEL, MOST_NAMED = "trained_on", "transgenic_line", 8
@@ -111,19 +111,15 @@ def probability(about: Mapping[str, Any], x: np.ndarray) -> tuple[np.ndarray, np
 
 def predict(config: Any, about: Mapping[str, Any], data: Path) -> dict[str, Any]:
     """Class, probability and abstention for the cells of a table or folder."""
-    cells, classes = find(about, data), np.array(about["classes"])
+    cells, features = find(about, data), len(about["features"])
     said, with_spike = probability(about, cells.x)
-    unknown = np.isnan(cells.x[:, : len(about["features"])]).sum(axis=1)
-    best, likeliest = said.max(axis=1), classes[said.argmax(axis=1)]
-    sure = (best >= config.certain) & (unknown < len(about["features"]))
-    return {
-        "cell": np.array(cells.ids),
-        "call": np.where(sure, likeliest, "no call"),
-        "likeliest": likeliest,
-        "probability": best,
-        "missing_features": unknown,
+    x = cells.x[:, :features]
+    table = allen_output.calls(cells.ids, x, said, about["classes"], config.certain)
+    nothing = np.isnan(x).all(axis=1)
+    return table | {
+        "call": np.where(nothing, "no call", table["call"]),
         "action_potential": np.where(with_spike, "used", "none"),
-    } | {f"p_{name}": said[:, k] for k, name in enumerate(classes)}
+    }
 
 
 def evaluate(config: Any, about: Mapping[str, Any], data: Path, folder: Path) -> dict[str, Any]:
