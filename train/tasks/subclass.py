@@ -89,7 +89,7 @@ PAPER = {"split": "published", "squash": True, "seeds": 16}
 SPARSE = {
     "gating": (),
     "squash": True,
-    "sparsity": 0.6,
+    "sparsity": 0.63,
     "rising": True,
     "together": 1.0,
     "gate_rate": 10.0,
