@@ -4,12 +4,11 @@ import statistics
 import time
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from benchmark_train import stepper
 
 from datasets.allen import CLASSES
-from train import loop
 from train.tasks.subclass import Own, SubclassConfig, make_problem, network
 
 SEEDS, FEATURES = 32, 41
@@ -42,21 +41,11 @@ def _run(members: int, cells: int) -> Callable[[int], None]:
     rng = np.random.default_rng(0)
     config = SubclassConfig(squash=True)
     problem = make_problem(config, network(config), FEATURES)
-    mesh = loop.member_mesh(members, cells)
-    keys = jax.random.split(jax.random.key(0), members)
     x = np.tile(rng.normal(size=(cells, FEATURES)).astype(np.float32), (members, 1, 1))
     own = Own(jnp.asarray(x), jnp.ones((members, cells)))
     shared = jnp.asarray(rng.integers(0, len(CLASSES), cells))
-    step, state, number = loop.make_step(problem, mesh), loop.start(problem, keys, mesh), 0
-
-    def run(steps: int) -> None:
-        nonlocal state, number
-        for _ in range(steps):
-            number += 1
-            state, _ = step(state, shared, own, keys, np.uint32(number))
-        jax.block_until_ready(state)
-
-    run(3)
+    run = stepper(problem, members, cells, shared, own)
+    run(3)  # compiles
     return run
 
 
