@@ -115,11 +115,10 @@ def predict(config: Any, about: Mapping[str, Any], data: Path) -> dict[str, Any]
     said, with_spike = probability(about, cells.x)
     x = cells.x[:, :features]
     table = allen_output.calls(cells.ids, x, said, about["classes"], config.certain)
-    nothing = np.isnan(x).all(axis=1)
-    return table | {
-        "call": np.where(nothing, "no call", table["call"]),
-        "action_potential": np.where(with_spike, "used", "none"),
-    }
+    table["call"] = np.where(np.isnan(x).all(axis=1), "no call", table["call"])
+    # Beside the call: the probabilities of all classes come last.
+    last = {name: table.pop(name) for name in [f"p_{name}" for name in about["classes"]]}
+    return table | {"action_potential": np.where(with_spike, "used", "none")} | last
 
 
 def evaluate(config: Any, about: Mapping[str, Any], data: Path, folder: Path) -> dict[str, Any]:
