@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -63,11 +64,16 @@ def ours(x: np.ndarray, y: np.ndarray, members: int) -> Callable[[int], None]:
     """The loop's own step on the problem of the EAP tasks, with the published settings."""
     config = EapTaskConfig(batch=BATCH, dropout=0.7, learning_rate=5e-4, schedule="constant", balanced=False)
     problem = make_problem(config, CNN(CLASSES, "l", config.dropout), x.shape[1:], turns=False)
-    mesh = loop.member_mesh(members, BATCH)
-    keys = jax.random.split(jax.random.key(0), members)
     shared = jnp.asarray(x), jnp.asarray(y)
     plan = batches.plan(np.arange(len(x)), y, balanced=False)
     own = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * members), plan)
+    return stepper(problem, members, BATCH, shared, own)
+
+
+def stepper(problem: loop.Problem, members: int, batch: int, shared: Any, own: Any) -> Callable[[int], None]:
+    """So many steps of the loop for so many members, waited for."""
+    mesh = loop.member_mesh(members, batch)
+    keys = jax.random.split(jax.random.key(0), members)
     step, state, number = loop.make_step(problem, mesh), loop.start(problem, keys, mesh), 0
 
     def run(steps: int) -> None:

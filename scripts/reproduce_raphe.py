@@ -13,11 +13,9 @@ from typing import Any
 import tyro
 
 from datasets.edge import guard
-from train import runs
 from train.intervals import wilson
 from train.report import number, text_table
-from train.run import execute
-from train.tasks import get
+from train.run import once
 from train.tasks.raphe import RapheTaskConfig
 from train.tasks.raphe_report import cell_table
 
@@ -41,13 +39,13 @@ def main(out: Path = Path("runs/raphe"), stores: int = 3, config: RapheTaskConfi
         config: Options of the runs, but for split, copies, store seed and confound.
     """
     one_by_one = replace(config, split="leave-one-day-out")
-    results = {"each day left out, 612 cells": _run(replace(one_by_one, copies=4), out / "days-612")}
+    results = {"each day left out, 612 cells": once(replace(one_by_one, copies=4), out / "days-612")}
     seeds = range(config.store_seed, config.store_seed + stores)
-    each = [_run(replace(one_by_one, store_seed=seed), out / f"days-{seed}") for seed in seeds]
+    each = [once(replace(one_by_one, store_seed=seed), out / f"days-{seed}") for seed in seeds]
     results["each day left out, 153 cells"] = each[0]
-    results["cells in 5 parts"] = _run(replace(config, split="cell"), out / "cell")
-    results["spikes at random (optimistic)"] = _run(replace(config, split="spike"), out / "spike")
-    results["days in 5 parts, days betray classes"] = _run(replace(config, confound=True), out / "confound")
+    results["cells in 5 parts"] = once(replace(config, split="cell"), out / "cell")
+    results["spikes at random (optimistic)"] = once(replace(config, split="spike"), out / "spike")
+    results["days in 5 parts, days betray classes"] = once(replace(config, confound=True), out / "confound")
     print(text_table(["cells", "they say (%)", *(r.replace("_", " ") for r in RATES), "AUC"], _rows(results)))
     print(f"\n{stores} stores of 153 cells, each day left out: mean (least to most)\n{_over_stores(each)}")
     for name, summary in results.items():
@@ -83,14 +81,6 @@ def _rows(results: dict[str, dict[str, Any]]) -> list[list[str]]:
             label = f"ours, {split}, {name} ({row['cells']})"
             rows.append([label, "", *(number(row[f"{rate}_percent"]) for rate in RATES), number(row["auc"], 3)])
     return rows
-
-
-def _run(config: RapheTaskConfig, folder: Path) -> dict[str, Any]:
-    if (folder / runs.SUMMARY).exists():
-        runs.check_same(folder, config)
-        return runs.read_json(folder / runs.SUMMARY, f"{folder} is damaged")
-    print(f"{folder}: split {config.split}")
-    return execute(get(config.task), config, folder)
 
 
 if __name__ == "__main__":
