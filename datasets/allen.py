@@ -31,6 +31,12 @@ _DATABASE = (
 FEATURES_27 = tuple(_DATABASE.split())
 FEATURES_41 = (*_NOISE.split(), *FEATURES_27)  # the first 14 are means over the spikes of a noise sweep
 DONORS, IDS = "cell_types_specimen_details.csv", ("specimen_id", "file_name", "specimen__id")
+EPHYS = "ephys_features.csv"
+SAMPLE_TIMES_S = (
+    "latency",
+    *(f"{each}_t_long_square" for each in ("threshold", "peak", "trough", "fast_trough", "slow_trough")),
+)
+RATES_KHZ = (50.0, 200.0)  # of the two recording eras, slow first
 FACTOR = 300.0  # a median that far from the known one, while the other cells agree, is a wrong unit
 
 
@@ -40,7 +46,9 @@ class AllenTable:
 
     x (cell, feature) float64 in the units of the database, NaN where not measured; subclass (cell,) counts into
     `CLASSES`, -1 unknown; spiny (cell,) 1 spiny (excitatory), 0 aspiny (inhibitory); species (cell,) counts into
-    `SPECIES`; donor (cell,) counts into donor_names; specimen_id (cell,).
+    `SPECIES`; donor (cell,) counts into donor_names; specimen_id (cell,). line and layer (cell,) count into line_names
+    (transgenic lines) and layer_names (cortical layers), -1 unknown, as the line of human cells is; rate_kHz (cell,)
+    float64 sampling rate of the recording, 50 or 200, NaN unknown: see `sampling_rates`.
     """
 
     x: np.ndarray
@@ -49,7 +57,12 @@ class AllenTable:
     species: np.ndarray
     donor: np.ndarray
     specimen_id: np.ndarray
+    line: np.ndarray
+    layer: np.ndarray
+    rate_kHz: np.ndarray
     donor_names: tuple[str, ...]
+    line_names: tuple[str, ...]
+    layer_names: tuple[str, ...]
     feature_names: tuple[str, ...]
     source: Path
 
@@ -87,16 +100,24 @@ def load(folder: Path) -> AllenTable:
     if not frames:
         raise UserError(f"{folder} has neither {' nor '.join(f'{s}_ephys_data.csv' for s in SPECIES)}")
     whole = pd.concat(frames, ignore_index=True)
-    names = _donors(folder / DONORS, whole["id"].to_numpy())
-    donor_names, donor = np.unique(names, return_inverse=True)
+    ids = whole["id"].to_numpy(np.int64)
+    known = _details(folder / DONORS, ids)
+    donor, donor_names = _count(known["donor__id"])
+    line, line_names = _count(known["line_name"])
+    layer, layer_names = _count(known["structure__layer"])
     return AllenTable(
         x=whole[list(FEATURES_41)].to_numpy(np.float64),
         subclass=whole["subclass"].to_numpy(np.int32),
         spiny=whole["spiny"].to_numpy(np.int32),
         species=whole["species"].to_numpy(np.int32),
-        donor=donor.astype(np.int32),
-        specimen_id=whole["id"].to_numpy(np.int64),
-        donor_names=tuple(donor_names),
+        donor=donor,
+        specimen_id=ids,
+        line=line,
+        layer=layer,
+        rate_kHz=sampling_rates(folder / EPHYS, ids),
+        donor_names=donor_names,
+        line_names=line_names,
+        layer_names=layer_names,
         feature_names=FEATURES_41,
         source=folder,
     )
@@ -135,19 +156,54 @@ def _number(path: Path, name: str) -> int:
         raise UserError(f"{path}: {name!r} is no specimen (a number, perhaps with _SWEEP behind it)") from None
 
 
-def _donors(path: Path, specimen_id: np.ndarray) -> np.ndarray:
-    """Name of the donor (cell,)."""
+def _details(path: Path, specimen_id: np.ndarray) -> pd.DataFrame:
+    """What the database says of each cell, as text: donor__id, and line_name and structure__layer where it has them."""
     if not path.exists():
         raise UserError(f"{path} is missing: it names the donors, by which cells are held out")
     table = _read(path)
     for name in ("specimen__id", "donor__id"):
         if name not in table:
             raise UserError(f"{path} has no column {name}: take the file of the Allen Cell Types Database")
-    donor = dict(zip(table["specimen__id"], table["donor__id"].astype(str), strict=True))
-    unknown = [int(each) for each in specimen_id if each not in donor]
+    if (twice := table["specimen__id"].duplicated()).any():
+        raise UserError(f"{path}: cell {table['specimen__id'][twice].iloc[0]} occurs twice")
+    known = table.set_index("specimen__id").reindex(columns=["donor__id", "line_name", "structure__layer"])
+    unknown = [int(each) for each in specimen_id if each not in known.index]
     if unknown:
         raise UserError(f"{path} does not know {len(unknown)} cells, the first is {unknown[0]}")
-    return np.array([donor[each] for each in specimen_id])
+    return known.loc[specimen_id]
+
+
+def _count(values: pd.Series) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Counts (cell,) into the sorted names, -1 where there is none, and the names."""
+    codes, names = pd.factorize(values.where(values.isna(), values.astype(str)), sort=True)
+    return codes.astype(np.int32), tuple(map(str, names))
+
+
+def sampling_rates(path: Path, specimen_id: np.ndarray) -> np.ndarray:
+    """Sampling rate of each recording (cell,) in kHz, NaN unknown, from the times in the database's ephys_features.csv.
+
+    Times in the response to a long square are times of samples of one sweep, 20 us apart where the amplifier ran at 50
+    kHz and 5 us where it ran at 200 kHz; by chance about one in a thousand of the latter has all its times on the
+    coarse grid. The rates so found are those in the recordings of all 1811 cells whose recordings were read.
+
+    Raises:
+        UserError: the file is there and is no such table.
+    """
+    if not path.exists():
+        return np.full(len(specimen_id), np.nan)
+    table = _read(path)
+    if "specimen_id" not in table:
+        raise UserError(f"{path} has no column specimen_id: take the file of the Allen Cell Types Database")
+    if not set(SAMPLE_TIMES_S) & set(table):
+        return np.full(len(specimen_id), np.nan)
+    times_ms = np.stack([1e3 * _column(path, name, table[name]) for name in SAMPLE_TIMES_S if name in table])
+    measured, rate = np.isfinite(times_ms), np.full(len(table), np.nan)
+    for rate_kHz in sorted(RATES_KHZ, reverse=True):  # every sample at 50 kHz is one at 200 kHz, too
+        sample = times_ms * rate_kHz
+        on = np.abs(sample - np.round(sample)) < 0.02
+        rate[(on | ~measured).all(axis=0) & measured.any(axis=0)] = rate_kHz
+    found = pd.Series(rate, index=table["specimen_id"])
+    return found[~found.index.duplicated()].reindex(specimen_id).to_numpy()
 
 
 def read_features(path: Path, feature_names: Sequence[str]) -> tuple[np.ndarray, list[str], tuple[str, ...]]:

@@ -28,6 +28,22 @@ def test_published_counts():
         assert len(np.unique(mouse.subclass[mouse.donor == donor])) == 1
 
 
+def test_lines_layers_and_recording_eras():
+    table = allen.load(shared_data.path("allen"))
+    mouse = table.take(table.species == 0)
+    count = dict(zip(table.line_names, np.bincount(mouse.line), strict=True))
+    assert (count["Rorb-IRES2-Cre"], count["Htr3a-Cre_NO152"], count["Chat-IRES-Cre-neo"]) == (140, 124, 50)
+    assert (table.line[table.species == 1] == -1).all()
+    assert set(table.layer_names) == {"1", "2", "2/3", "3", "4", "5", "6", "6a", "6b"}
+    fast = [int((mouse.rate_kHz[mouse.subclass == k] == 200).sum()) for k in range(5)]
+    assert fast == [404, 88, 115, 86, 3]  # of 700, 199, 231, 173, 121
+    assert (table.rate_kHz[table.species == 1] == 200).sum() == 11
+    with np.load(shared_data.path("allen", "single_spike.npz")) as spikes:  # made from the recordings themselves
+        np.testing.assert_array_equal(
+            allen.sampling_rates(table.source / allen.EPHYS, spikes["sid"]), spikes["fs"] / 1000
+        )
+
+
 def test_columns_may_be_missing_extra_and_in_any_order(tmp_path):
     table = frame()
     path = tmp_path / "cells.csv"
