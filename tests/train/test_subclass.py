@@ -9,6 +9,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss
 
 from datasets import allen
+from datasets.allen_features import FEATURES
 from datasets.edge import UserError
 from train import predict, run
 from train.tasks import allen_metrics
@@ -47,6 +48,7 @@ def folder(tmp_path_factory):
     y = np.repeat(np.arange(5), 24)
     x = rng.normal(size=(len(y), 41))
     x[np.arange(len(y)), y] += 6
+    x = [f.usual for f in FEATURES.values()] * (1 + x / 20)
     x[rng.random(x.shape) < 0.02] = np.nan
     table = pd.DataFrame(x, columns=list(allen.FEATURES_41))
     ids = 1000 + np.arange(len(y))
