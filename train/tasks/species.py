@@ -15,6 +15,7 @@ from datasets.edge import UserError, progress
 from models.dann import ACTIVATIONS, DANN
 from train.tasks import Experiment, Task, species_judge, species_new
 from train.tasks.allen_baselines import MODELS
+from train.tasks.species_baselines import trained_rows
 from train.tasks.species_cells import CLASSES, FOLDS, Domains, Labels, parts, usable
 from train.tasks.species_net import METHODS, Member, make_problem, own
 from train.tasks.species_svc import AlignedSvc, heard_in_mouse_scale
@@ -29,6 +30,8 @@ class SpeciesConfig:
     data: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Folder of mouse_ephys_data.csv, human_ephys_data.csv and cell_types_specimen_details.csv; by default
     $SPIKETYPE_DATA/allen."""
+    features: Literal[27, 41] = 41
+    """All 41, or the 27 of the database alone, which more cells have."""
     labels: Labels = "mouse-to-human"
     """Whose labels are trained on and who is tested: human cells with mouse labels alone; mouse cells of other donors;
     human cells of other donors with both species' labels."""
@@ -39,7 +42,7 @@ class SpeciesConfig:
     """How often the donors are divided anew."""
     incomplete: Literal["impute", "drop"] = "impute"
     """What to do with cells that lack a feature: medians of their species' training cells, or leave them out."""
-    methods: tuple[Literal["plain", "aligned", "dann", "corrected"], ...] = tuple(METHODS)
+    methods: tuple[str, ...] = tuple(METHODS)
     """Networks: plain; aligned (mouse weighted to the human class frequencies); dann; corrected (both)."""
     baselines: tuple[str, ...] = tuple(MODELS)
     """What to compare with, hyperparameters chosen by inner folds of the training part."""
@@ -126,7 +129,7 @@ def network(config: SpeciesConfig) -> DANN:
 
 def prepare(config: SpeciesConfig) -> Experiment:
     """Load the cells, divide them, fit the support vectors, and set up a member for every part, seed and method."""
-    table = usable(allen.load(allen.find(config.data)), config.incomplete)
+    table = usable(allen.load(allen.find(config.data), config.features), config.incomplete)
     folds = parts(table, config.labels, config.fold_count, config.repeats, config.seed)
     domains = [Domains.of(table, part) for part in folds]
     with progress() as bar:
@@ -148,7 +151,7 @@ def prepare(config: SpeciesConfig) -> Experiment:
         "start": [o.start.tolist() for o in each_own],
         "domains": [d.to_json() for d in domains],
         "offered": species_new.offered(table, config, aligned).to_json(),
-        "donors": sorted({table.donor_names[d] for p in folds for d in table.donor[species_new.labelled_rows(p)]}),
+        "donors": sorted({table.donor_names[d] for p in folds for d in table.donor[trained_rows(p)]}),
     }
     key_of = {s: jax.random.key(np.uint32(s)) for s in seeds}
     return Experiment(

@@ -64,8 +64,8 @@ def parts(table: AllenTable, labels: str, folds: int, repeats: int, seed: int) -
             raise UserError(f"{folds} folds, but a class has cells of only {len(split.folds)} donors: give fewer folds")
         for fold in split.folds:
             train, test = own[fold.train], own[fold.test]
-            rows = (train, human) if labels == "mouse" else (mouse, train)
-            found.append(Part(f"repeat {repeat + 1}, {fold.name}", *rows, labels == "both", test))
+            trained, adapted = (train, human) if labels == "mouse" else (mouse, train)
+            found.append(Part(f"repeat {repeat + 1}, {fold.name}", trained, adapted, labels == "both", test))
     return found
 
 
@@ -108,5 +108,6 @@ class Domains(NamedTuple):
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Domains":
         """What `to_json` gave."""
-        scales = [Scale.from_json(values[name]) for name in SPECIES]
-        return cls(*scales, *(np.array(values[name]) for name in ("rate", "first", "second")))
+        mouse, human = (Scale.from_json(values[name]) for name in SPECIES)
+        rate, first, second = (np.array(values[name]) for name in ("rate", "first", "second"))
+        return cls(mouse, human, rate, first, second)

@@ -1,4 +1,4 @@
-"""The networks of the species task as a problem for the loop: plain, aligned, DANN, and DANN aligned to the class shift.
+"""The networks of the species task as a problem for the loop: plain, aligned, DANN, and aligned DANN.
 
 All four are one network trained with other weights, so that they train at once: `METHODS` says whether the gradient of
 the domain head is turned, and whether mouse cells are weighted to the class frequencies of the human, in the scale of
@@ -45,7 +45,7 @@ class Own(NamedTuple):
     """
 
     x: Any
-    draw: tuple[batches.Plan, batches.Plan]
+    draw: Any
     rate: Any
     first: Any
     second: Any
@@ -101,9 +101,7 @@ def make_problem(config: Any, net: DANN, size: int) -> Problem:
         progress = step.astype(jnp.float32) / config.steps
         scale = of.adversary * config.adversary * (ganin_lambda(progress) if config.schedule == "ganin" else 1.0)
         variables = {"params": params, "batch_stats": state["batch_stats"]}
-        said, new = net.apply(
-            variables, x, scale, True, weight, rngs={"dropout": key}, mutable=["batch_stats"]
-        )
+        said, new = net.apply(variables, x, scale, True, weight, rngs={"dropout": key}, mutable=["batch_stats"])
         logits, domain, _ = said
         counted = weight * jnp.where(is_human, of.labelled, 1.0)
         counted = counted / counted.sum()
@@ -135,6 +133,4 @@ def make_optimizer(config: Any) -> optax.GradientTransformation:
     def which(params: Any) -> Any:
         return {name: "domain" if name == "domain" else "rest" for name in params}
 
-    return optax.multi_transform(
-        {"rest": one(config.learning_rate), "domain": one(config.domain_learning_rate)}, which
-    )
+    return optax.multi_transform({"rest": one(config.learning_rate), "domain": one(config.domain_learning_rate)}, which)

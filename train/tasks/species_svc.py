@@ -40,8 +40,13 @@ class Svc(NamedTuple):
             inside[test] = one.decision_function(z[test])
         platt = LogisticRegression(C=1e3).fit(inside[:, None], y, sample_weight=weight)
         whole = SVC(C=C, gamma=GAMMA).fit(z, y, sample_weight=weight)
-        arrays = (whole.support_vectors_, whole.dual_coef_[0], whole.intercept_[0], platt.coef_[0, 0])
-        return cls(*(np.array(a) for a in arrays), np.array(platt.intercept_[0]))
+        return cls(
+            vectors=whole.support_vectors_,
+            dual=whole.dual_coef_[0],
+            offset=whole.intercept_[0],
+            slope=platt.coef_[0, 0],
+            intercept=platt.intercept_[0],
+        )
 
     def decision(self, z: np.ndarray) -> np.ndarray:
         """Decision values (cell,): positive is spiny."""
@@ -72,7 +77,7 @@ class AlignedSvc(NamedTuple):
     @classmethod
     def fit(cls, table: AllenTable, part: Part, setting: str, seed: int) -> "AlignedSvc":
         """Of the training cells of a part; in the setting "mouse" without human cells, in "both" with their labels."""
-        domains, y, donor = Domains.of(table, part), table.spiny[part.mouse], table.donor[part.mouse]
+        domains, y = Domains.of(table, part), table.spiny[part.mouse]
         if setting == "mouse-to-human":
             return cls(*_without_labels(table, part, domains, seed))
         prior = domains.rate

@@ -1,0 +1,196 @@
+"""The judgement of the species task: what all models say of the tested cells, and numbers."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from sklearn.metrics import confusion_matrix
+
+from datasets.allen import SPECIES, AllenTable
+from models.dann import DANN
+from train.report import number, text_table
+from train.tasks import allen_metrics, species_baselines, species_domains, species_draw
+from train.tasks.allen_baselines import MAJORITY
+from train.tasks.allen_output import write_predictions
+from train.tasks.species_cells import CLASSES, HUMAN, TESTED, Domains, Part
+from train.tasks.species_net import Member, effective_prior
+from train.tasks.species_shapley import shapley
+from train.tasks.species_svc import AlignedSvc
+
+OFFERED = "aligned SVC"
+NAMES = {"plain": "network", "aligned": "aligned network", "dann": "DANN", "corrected": "aligned DANN"}
+
+
+def say(
+    net: DANN, variables: Any, about: Mapping[str, Any], number: int, x: np.ndarray, species: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities (cell, class) and learned features (cell, hidden) a member gives to cells x as measured."""
+    own = jax.tree.map(lambda a: a[number], variables)
+    z = inputs(own, about, number, x, species)
+    said: Any = net.apply({name: own[name] for name in ("params", "batch_stats")}, z.astype(np.float32))
+    return np.asarray(jax.nn.softmax(said[0]), np.float64), np.asarray(said[2])
+
+
+def inputs(own: Any, about: Mapping[str, Any], number: int, x: np.ndarray, species: np.ndarray) -> np.ndarray:
+    """What a member with variables `own` sees of cells x (cell, feature): the scale that its class frequencies give."""
+    domains = Domains.from_json(about["domains"][about["members"][number]["part"]])
+    return domains.apply(x, species, np.asarray(effective_prior(np.array(about["start"][number]), own)))
+
+
+def judge(
+    config: Any,
+    net: DANN,
+    table: AllenTable,
+    parts: Sequence[Part],
+    aligned: Sequence[AlignedSvc],
+    about: dict[str, Any],
+    variables: Any,
+    history: list[dict[str, Any]],
+    folder: Path,
+) -> dict[str, Any]:
+    """Judge all models on the tested cells; write predictions and figures."""
+    shape = (config.repeats, len(table.x), len(CLASSES))
+    models = {OFFERED: np.zeros(shape)} | {NAMES[m]: np.zeros(shape) for m in config.methods}
+    members = [Member(**m) for m in about["members"]]
+    for fold, (part, one) in enumerate(zip(parts, aligned, strict=True)):
+        cells, repeat = (table.x[part.test], table.species[part.test]), fold // config.fold_count
+        models[OFFERED][repeat, part.test] = one.probability(*cells)
+        for k, member in enumerate(members):
+            if member.part == fold:
+                said, _ = say(net, variables, about, k, *cells)
+                models[NAMES[member.method]][repeat, part.test] += said / config.seeds
+    models |= species_baselines.out_of_fold(table, parts, config.fold_count, config.baselines, config.seed)
+    result = summary(config, table, parts, models, aligned, history)
+    views, spread = look(net, table, parts[0], about, variables, members, config.seed)
+    result["separability"] = spread
+    explained = _explain(net, table, parts[0], about, variables, members, config.seed)
+    if explained is not None:
+        result["shapley"] = dict(zip(table.feature_names, np.abs(explained[1]).mean(axis=0).tolist(), strict=True))
+    write_predictions(folder, models, table.spiny, table.specimen_id, CLASSES)
+    rows = np.concatenate([parts[0].mouse, parts[0].human])
+    species_draw.write(folder / "figures", result, views, table.take(rows), history, members, explained)
+    return result
+
+
+def summary(
+    config: Any,
+    table: AllenTable,
+    parts: Sequence[Part],
+    models: Mapping[str, np.ndarray],
+    aligned: Sequence[AlignedSvc],
+    history: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """All numbers about calls; models are probabilities (repeat, cell, class)."""
+    tested = np.unique(np.concatenate([part.test for part in parts]))
+    y, donor = table.spiny[tested], table.donor[tested]
+    said = {name: p[:, tested] for name, p in models.items()}
+    rows = {name: allen_metrics.rates(y, p, donor, config.seed) for name, p in said.items()}
+    for name, p in said.items():
+        rows[name]["accuracy_of_repeats_percent"] = [100 * allen_metrics.accuracy(y, each) for each in p]
+    others = [name for name in models if name not in (OFFERED, *NAMES.values())]
+    best = max(others, key=lambda name: rows[name]["accuracy_percent"]["value"])
+    return {
+        "task": "species",
+        "labels": config.labels,
+        "tested": SPECIES[TESTED[config.labels]],
+        "transductive": any(np.isin(part.test, part.human).any() for part in parts),
+        "cells": len(tested),
+        "donors": len(np.unique(donor)),
+        "offered": OFFERED,
+        "rows": rows,
+        "over_best_baseline": {
+            name: {
+                "baseline": best,
+                "percent": allen_metrics.difference(y, said[name], said[best], donor, config.seed),
+            }
+            for name in models
+            if name not in others
+        },
+        "confusion": {
+            name: sum(confusion_matrix(y, each.argmax(axis=1), labels=(0, 1)) for each in p).tolist()
+            for name, p in said.items()
+        },
+        "spiny_share": {
+            "true": float(table.spiny[table.species == HUMAN].mean()),
+            "by_iteration": [one.prior[:, 1].tolist() for one in aligned],
+            "networks_at_end": history[-1]["spiny"] if history else [],
+        },
+    }
+
+
+def look(
+    net: DANN,
+    table: AllenTable,
+    part: Part,
+    about: Mapping[str, Any],
+    variables: Any,
+    members: Sequence[Member],
+    seed: int,
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The training cells of a part before and after: features (cell, feature), and how far apart the species are."""
+    rows = np.concatenate([part.mouse, part.human])
+    x, species = table.x[rows], table.species[rows]
+    domains = Domains.of(table, part)
+    found = {
+        "features": domains.mouse.apply(x).astype(np.float64),
+        "each species in its own scale": domains.apply(x, species, domains.rate),
+    }
+    for method in dict.fromkeys(m.method for m in members):
+        k = next(i for i, m in enumerate(members) if m.part == 0 and m.method == method)
+        found[f"learned by {NAMES[method]}"] = say(net, variables, about, k, x, species)[1].astype(np.float64)
+    spread = {
+        name: species_domains.separability(z, species, table.spiny[rows], table.donor[rows], seed)
+        for name, z in found.items()
+    }
+    return found, spread
+
+
+def _explain(
+    net: DANN,
+    table: AllenTable,
+    part: Part,
+    about: Mapping[str, Any],
+    variables: Any,
+    members: Sequence[Member],
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Shapley values (cell, feature) of the last method's first network, and the standardised cells they are of."""
+    k = next(i for i, m in enumerate(members) if m.part == 0 and m.method == members[-1].method)
+    own = jax.tree.map(lambda a: a[k], variables)
+    apply = jax.jit(lambda z: jax.nn.softmax(net.apply({n: own[n] for n in ("params", "batch_stats")}, z)[0])[:, 1])
+    z = inputs(own, about, k, table.x[part.test], table.species[part.test])
+    train = inputs(own, about, k, table.x[part.mouse], table.species[part.mouse])
+    found = shapley(lambda z: np.asarray(apply(z.astype(np.float32)), np.float64), z, train, seed)
+    return None if found is None else (z[found[0]], found[1])
+
+
+def species_table(result: Mapping[str, Any]) -> str:
+    """A line for every model, how far apart the species are, and what the numbers are of."""
+    names = ("accuracy_percent", "balanced_accuracy_percent", "macro_f1_percent")
+    rows = [
+        [
+            name + (" (offered)" if name == result["offered"] else ""),
+            *(number(row[key]) for key in names),
+            *("-" if value is None else f"{100 * value:.1f}" for value in row["recall"]),
+            number(row["nll"], 3),
+            number(row["ece"], 3),
+            f"{row['accuracy_at_90_percent']['value']:.1f}",
+        ]
+        for name, row in result["rows"].items()
+        if name != MAJORITY or len(result["rows"]) > 1
+    ]
+    header = ["model", "accuracy (%)", "balanced (%)", "macro F1 (%)", *(f"{c} found (%)" for c in CLASSES)]
+    header += ["NLL", "ECE", "accuracy of the surest 90 % (%)"]
+    words = f"{result['cells']} {result['tested']} cells of {result['donors']} donors, --labels {result['labels']}"
+    if result["transductive"]:
+        words += "; the tested cells, without labels, gave the human scale and class frequencies"
+    parts = [text_table(header, rows), f"{words}; 95 % intervals over donors"]
+    if "separability" in result:
+        spread = [
+            [name, f"{v['auc']:.3f}", f"{v['auc_within_class']:.3f}", f"{v['a_distance']:.2f}"]
+            for name, v in result["separability"].items()
+        ]
+        parts += [text_table(["mouse from human by", "AUC", "AUC within class", "proxy A-distance"], spread)]
+    return "\n\n".join(parts)
