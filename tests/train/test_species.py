@@ -2,6 +2,7 @@
 
 import csv
 import json
+from importlib.util import find_spec
 
 import jax
 import jax.numpy as jnp
@@ -16,14 +17,15 @@ from datasets import allen
 from datasets.edge import UserError
 from tests import shared_data
 from train import evaluate, predict, run
-from train.tasks import allen_metrics, species, species_cells, species_net
+from train.tasks import allen_metrics, species, species_cells, species_judge, species_net, species_shapley
 from train.tasks.species_cells import Domains, parts, usable
 from train.tasks.species_svc import GAMMA, AlignedSvc, C, Svc
 
 
 @pytest.fixture(autouse=True)
-def _strict(monkeypatch):
+def _strict_and_quick(monkeypatch):
     monkeypatch.setattr(optax, "adam", adam)
+    monkeypatch.setattr(species_judge, "shapley", lambda spiny, z, background, seed: (np.arange(len(z)), 0 * z))
 
 
 SIZES = {"mouse": (80, 80), "human": (15, 45)}  # aspiny, spiny
@@ -184,6 +186,19 @@ def test_the_other_settings_hold_donors_out(folder, tmp_path, labels, capsys):
     assert summary["rows"]["aligned SVC"]["accuracy_percent"]["value"] > 90
     with pytest.raises(UserError, match=r"has no (mouse|human) cell of a donor whose labels this run was not trained"):
         evaluate.main(out, folder)
+
+
+@pytest.mark.slow
+def test_shapley_values_add_up_and_leave_out_what_does_not_matter():
+    if not find_spec("shap"):
+        pytest.skip("shap is an optional extra")
+    rng = np.random.default_rng(0)
+    z, background = rng.normal(size=(20, 5)), rng.normal(size=(60, 5))
+    spiny = lambda z: 1 / (1 + np.exp(-z[:, 0] - 2 * z[:, 1] * z[:, 2]))  # noqa: E731
+    rows, values = species_shapley.shapley(spiny, z, background, 0)
+    np.testing.assert_allclose(values[:, 3:], 0, atol=1e-12)
+    base = spiny(z[rows]) - values.sum(axis=1)
+    np.testing.assert_allclose(base, base[0], atol=1e-9)
 
 
 def refused(tables, folder, words, *options):

@@ -13,7 +13,7 @@ from train.tasks.species_cells import CLASSES
 from train.tasks.species_domains import plane
 from train.tasks.species_net import METHODS, Member
 
-SHOWN = 15
+SHOWN, MAPPED = 15, 700  # features; cells
 COLOURS = ((ORANGE, BLUE), (PINK, GREEN))  # by species and class
 
 
@@ -56,13 +56,15 @@ def models_figure(result: Mapping[str, Any]) -> Figure:
 
 
 def domains_figure(views: Mapping[str, np.ndarray], spread: Mapping[str, Any], cells: AllenTable) -> Figure:
-    """Maps of training cells before and after, coloured by species and class."""
+    """Maps of some training cells before and after, coloured by species and class."""
+    drawn = np.sort(np.random.default_rng(0).permutation(len(cells.x))[:MAPPED])
+    cells = cells.take(drawn)
     columns = min(3, len(views))
     lines = -(-len(views) // columns)
     figure = Figure(figsize=(3.6 * columns, 3.7 * lines + 0.4), layout="constrained")
     every = np.ravel(figure.subplots(lines, columns, squeeze=False))
     for axes, (name, z) in zip(every, views.items(), strict=False):
-        xy = plane(z, 0)
+        xy = plane(z[drawn], 0)
         for (species, kind), colour in np.ndenumerate(np.array(COLOURS)):
             rows = (cells.species == species) & (cells.spiny == kind)
             label = f"{SPECIES[species]}, {CLASSES[kind]} ({rows.sum()})"

@@ -20,6 +20,7 @@ from train.tasks.species_shapley import shapley
 from train.tasks.species_svc import AlignedSvc
 
 OFFERED = "aligned SVC"
+PIECE = 4096
 NAMES = {"plain": "network", "aligned": "aligned network", "dann": "DANN", "corrected": "aligned DANN"}
 
 
@@ -29,7 +30,7 @@ def say(
     """Probabilities (cell, class) and learned features (cell, hidden) a member gives to cells x as measured."""
     own = jax.tree.map(lambda a: a[number], variables)
     z = inputs(own, about, number, x, species)
-    said: Any = net.apply({name: own[name] for name in ("params", "batch_stats")}, z.astype(np.float32))
+    said: Any = net.apply(_trained(own), z.astype(np.float32))
     return np.asarray(jax.nn.softmax(said[0]), np.float64), np.asarray(said[2])
 
 
@@ -37,6 +38,11 @@ def inputs(own: Any, about: Mapping[str, Any], number: int, x: np.ndarray, speci
     """What a member with variables `own` sees of cells x (cell, feature): the scale that its class frequencies give."""
     domains = Domains.from_json(about["domains"][about["members"][number]["part"]])
     return domains.apply(x, species, np.asarray(effective_prior(np.array(about["start"][number]), own)))
+
+
+def _trained(own: Any) -> dict[str, Any]:
+    """Of the variables of a member, those of its network."""
+    return {name: own[name] for name in ("params", "batch_stats")}
 
 
 def judge(
@@ -159,10 +165,16 @@ def _explain(
     """Shapley values (cell, feature) of the last method's first network, and the standardised cells they are of."""
     k = next(i for i, m in enumerate(members) if m.part == 0 and m.method == members[-1].method)
     own = jax.tree.map(lambda a: a[k], variables)
-    apply = jax.jit(lambda z: jax.nn.softmax(net.apply({n: own[n] for n in ("params", "batch_stats")}, z)[0])[:, 1])
+    apply = jax.jit(lambda z: jax.nn.softmax(net.apply(_trained(own), z)[0])[:, 1])
     z = inputs(own, about, k, table.x[part.test], table.species[part.test])
     train = inputs(own, about, k, table.x[part.mouse], table.species[part.mouse])
-    found = shapley(lambda z: np.asarray(apply(z.astype(np.float32)), np.float64), z, train, seed)
+
+    def spiny(z: np.ndarray) -> np.ndarray:
+        padded = np.zeros((-(-len(z) // PIECE) * PIECE, z.shape[1]), np.float32)  # one shape, one compilation
+        padded[: len(z)] = z
+        return np.asarray(apply(padded), np.float64)[: len(z)]
+
+    found = shapley(spiny, z, train, seed)
     return None if found is None else (z[found[0]], found[1])
 
 
