@@ -43,7 +43,8 @@ class SpeciesConfig:
     incomplete: Literal["impute", "drop"] = "impute"
     """What to do with cells that lack a feature: medians of their species' training cells, or leave them out."""
     methods: tuple[str, ...] = tuple(METHODS)
-    """Networks: plain; aligned (mouse weighted to the human class frequencies); dann; corrected (both)."""
+    """Networks, each species in its own scale: plain; aligned (mouse weighted to the human class frequencies); dann;
+    corrected (aligned DANN)."""
     baselines: tuple[str, ...] = tuple(MODELS)
     """What to compare with, hyperparameters chosen by inner folds of the training part."""
     hidden: tuple[int, ...] = (64, 32)
@@ -68,7 +69,7 @@ class SpeciesConfig:
     """Step size of the domain head."""
     batch_size: int = 128
     """Cells in a batch, half of them mouse and half human."""
-    steps: int = 1500
+    steps: int = 2000
     """Training steps."""
     certain: float = 0.8
     """Probability of the likelier class below which no call is made."""

@@ -11,7 +11,7 @@ from datasets.allen import SPECIES, AllenTable
 from train.figures import BLUE, CYCLE, GREEN, GREY, ORANGE, PINK, save
 from train.tasks.species_cells import CLASSES
 from train.tasks.species_domains import plane
-from train.tasks.species_net import METHODS, Member
+from train.tasks.species_net import NAMES, Member
 
 SHOWN, MAPPED = 15, 700  # features; cells
 COLOURS = ((ORANGE, BLUE), (PINK, GREEN))  # by species and class
@@ -59,7 +59,7 @@ def domains_figure(views: Mapping[str, np.ndarray], spread: Mapping[str, Any], c
     """Maps of some training cells before and after, coloured by species and class."""
     drawn = np.sort(np.random.default_rng(0).permutation(len(cells.x))[:MAPPED])
     cells = cells.take(drawn)
-    columns = min(3, len(views))
+    columns = 2 if len(views) == 4 else 3
     lines = -(-len(views) // columns)
     figure = Figure(figsize=(3.6 * columns, 3.7 * lines + 0.4), layout="constrained")
     every = np.ravel(figure.subplots(lines, columns, squeeze=False))
@@ -87,11 +87,11 @@ def frequencies_figure(
         left.plot(range(len(row)), row, "o-", color=BLUE, alpha=0.6, ms=4)
     left.set(xlabel="iteration", ylabel="share of spiny cells", title="aligned SVC")
     steps = [row["step"] for row in history]
-    for colour, method in zip(CYCLE, METHODS, strict=False):
+    for colour, (method, name) in zip(CYCLE, NAMES.items(), strict=False):
         of = [k for k, m in enumerate(members) if m.method == method]
         if of:
             mean = [np.mean([row["spiny"][k] for k in of]) for row in history]
-            right.plot(steps, mean, color=colour, label=method)
+            right.plot(steps, mean, color=colour, label=name)
     right.set(xlabel="training step", title="networks (mean over members)")
     for axes in (left, right):
         axes.axhline(share["true"], color=GREY, ls="--", label="human cells, by their labels")

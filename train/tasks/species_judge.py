@@ -15,13 +15,12 @@ from train.tasks import allen_metrics, species_baselines, species_domains, speci
 from train.tasks.allen_baselines import MAJORITY
 from train.tasks.allen_output import write_predictions
 from train.tasks.species_cells import CLASSES, HUMAN, TESTED, Domains, Part
-from train.tasks.species_net import Member, effective_prior
+from train.tasks.species_net import NAMES, Member, effective_prior
 from train.tasks.species_shapley import shapley
 from train.tasks.species_svc import AlignedSvc
 
 OFFERED = "aligned SVC"
 PIECE = 4096
-NAMES = {"plain": "network", "aligned": "aligned network", "dann": "DANN", "corrected": "aligned DANN"}
 
 
 def say(

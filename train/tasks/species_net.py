@@ -21,7 +21,8 @@ from train.tasks.species_cells import CLASSES, MOUSE, Domains, Part
 
 # Name: (is the domain unlearned, are mouse cells weighted to the human's class frequencies).
 METHODS = {"plain": (False, False), "aligned": (False, True), "dann": (True, False), "corrected": (True, True)}
-FOLLOW = 0.01  # share by which a step moves the frequencies towards what the network says of its human half
+NAMES = {"plain": "network", "aligned": "aligned network", "dann": "DANN", "corrected": "aligned DANN"}
+FOLLOW = 0.03  # share by which a step moves the frequencies towards what the network says of its human half
 
 
 class Member(NamedTuple):

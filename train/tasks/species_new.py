@@ -14,7 +14,8 @@ from datasets.edge import UserError
 from models.dann import DANN
 from train.tasks import allen_metrics, allen_output
 from train.tasks.species_cells import CLASSES, HUMAN, MOUSE, TESTED, Part
-from train.tasks.species_judge import NAMES, OFFERED, say
+from train.tasks.species_judge import OFFERED, say
+from train.tasks.species_net import NAMES
 from train.tasks.species_svc import AlignedSvc
 
 COLUMN = "species"
