@@ -19,6 +19,7 @@ from train.tasks.species_baselines import trained_rows
 from train.tasks.species_cells import CLASSES, FOLDS, Domains, Labels, parts, usable
 from train.tasks.species_net import METHODS, Member, make_problem, own
 from train.tasks.species_svc import AlignedSvc, heard_in_mouse_scale
+from train.tasks.species_trained import Trained
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def prepare(config: SpeciesConfig) -> Experiment:
 
 def evaluate(config: SpeciesConfig, about: dict[str, Any], variables: Any, data: Path, folder: Path) -> Any:
     """The judgement of the model offered and of the networks on the labelled cells of another folder of tables."""
-    return species_new.evaluate(config, about, network(config), variables, data)
+    return species_new.evaluate(config, Trained(network(config), about, variables), data)
 
 
 def predict(config: SpeciesConfig, about: dict[str, Any], variables: Any, data: Path) -> dict[str, Any]:

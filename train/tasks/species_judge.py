@@ -15,33 +15,13 @@ from train.tasks import allen_metrics, species_baselines, species_domains, speci
 from train.tasks.allen_baselines import MAJORITY
 from train.tasks.allen_output import write_predictions
 from train.tasks.species_cells import CLASSES, HUMAN, TESTED, Domains, Part
-from train.tasks.species_net import NAMES, Member, effective_prior
+from train.tasks.species_net import NAMES
 from train.tasks.species_shapley import shapley
 from train.tasks.species_svc import AlignedSvc
+from train.tasks.species_trained import Trained
 
 OFFERED = "aligned SVC"
 PIECE = 4096
-
-
-def say(
-    net: DANN, variables: Any, about: Mapping[str, Any], number: int, x: np.ndarray, species: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities (cell, class) and learned features (cell, hidden) a member gives to cells x as measured."""
-    own = jax.tree.map(lambda a: a[number], variables)
-    z = inputs(own, about, number, x, species)
-    said: Any = net.apply(_trained(own), z.astype(np.float32))
-    return np.asarray(jax.nn.softmax(said[0]), np.float64), np.asarray(said[2])
-
-
-def inputs(own: Any, about: Mapping[str, Any], number: int, x: np.ndarray, species: np.ndarray) -> np.ndarray:
-    """What a member with variables `own` sees of cells x (cell, feature): the scale that its class frequencies give."""
-    domains = Domains.from_json(about["domains"][about["members"][number]["part"]])
-    return domains.apply(x, species, np.asarray(effective_prior(np.array(about["start"][number]), own)))
-
-
-def _trained(own: Any) -> dict[str, Any]:
-    """Of the variables of a member, those of its network."""
-    return {name: own[name] for name in ("params", "batch_stats")}
 
 
 def judge(
@@ -58,24 +38,23 @@ def judge(
     """Judge all models on the tested cells; write predictions and figures."""
     shape = (config.repeats, len(table.x), len(CLASSES))
     models = {OFFERED: np.zeros(shape)} | {NAMES[m]: np.zeros(shape) for m in config.methods}
-    members = [Member(**m) for m in about["members"]]
+    trained = Trained(net, about, variables)
     for fold, (part, one) in enumerate(zip(parts, aligned, strict=True)):
         cells, repeat = (table.x[part.test], table.species[part.test]), fold // config.fold_count
         models[OFFERED][repeat, part.test] = one.probability(*cells)
-        for k, member in enumerate(members):
+        for k, member in enumerate(trained.members):
             if member.part == fold:
-                said, _ = say(net, variables, about, k, *cells)
-                models[NAMES[member.method]][repeat, part.test] += said / config.seeds
+                models[NAMES[member.method]][repeat, part.test] += trained.say(k, *cells)[0] / config.seeds
     models |= species_baselines.out_of_fold(table, parts, config.fold_count, config.baselines, config.seed)
     result = summary(config, table, parts, models, aligned, history)
-    views, spread = look(net, table, parts[0], about, variables, members, config.seed)
+    views, spread = look(table, parts[0], trained, config.seed)
     result["separability"] = spread
-    explained = _explain(net, table, parts[0], about, variables, members, config.seed)
+    explained = explain(table, parts[0], trained, config.seed)
     if explained is not None:
         result["shapley"] = dict(zip(table.feature_names, np.abs(explained[1]).mean(axis=0).tolist(), strict=True))
     write_predictions(folder, models, table.spiny, table.specimen_id, CLASSES)
     rows = np.concatenate([parts[0].mouse, parts[0].human])
-    species_draw.write(folder / "figures", result, views, table.take(rows), history, members, explained)
+    species_draw.write(folder / "figures", result, views, table.take(rows), history, trained.members, explained)
     return result
 
 
@@ -125,16 +104,8 @@ def summary(
     }
 
 
-def look(
-    net: DANN,
-    table: AllenTable,
-    part: Part,
-    about: Mapping[str, Any],
-    variables: Any,
-    members: Sequence[Member],
-    seed: int,
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The training cells of a part before and after: features (cell, feature), and how far apart the species are."""
+def look(table: AllenTable, part: Part, trained: Trained, seed: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The training cells of the first part before and after: features (cell, feature), how far apart species are."""
     rows = np.concatenate([part.mouse, part.human])
     x, species = table.x[rows], table.species[rows]
     domains = Domains.of(table, part)
@@ -142,9 +113,8 @@ def look(
         "features": domains.mouse.apply(x).astype(np.float64),
         "each species in its own scale": domains.apply(x, species, domains.rate),
     }
-    for method in dict.fromkeys(m.method for m in members):
-        k = next(i for i, m in enumerate(members) if m.part == 0 and m.method == method)
-        found[f"learned by {NAMES[method]}"] = say(net, variables, about, k, x, species)[1].astype(np.float64)
+    for method in dict.fromkeys(m.method for m in trained.members):
+        found[f"learned by {NAMES[method]}"] = trained.say(trained.number(0, method), x, species)[1]
     spread = {
         name: species_domains.separability(z, species, table.spiny[rows], table.donor[rows], seed)
         for name, z in found.items()
@@ -152,28 +122,18 @@ def look(
     return found, spread
 
 
-def _explain(
-    net: DANN,
-    table: AllenTable,
-    part: Part,
-    about: Mapping[str, Any],
-    variables: Any,
-    members: Sequence[Member],
-    seed: int,
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Shapley values (cell, feature) of the last method's first network, and the standardised cells they are of."""
-    k = next(i for i, m in enumerate(members) if m.part == 0 and m.method == members[-1].method)
-    own = jax.tree.map(lambda a: a[k], variables)
-    apply = jax.jit(lambda z: jax.nn.softmax(net.apply(_trained(own), z)[0])[:, 1])
-    z = inputs(own, about, k, table.x[part.test], table.species[part.test])
-    train = inputs(own, about, k, table.x[part.mouse], table.species[part.mouse])
+def explain(table: AllenTable, part: Part, trained: Trained, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Inputs (cell, feature) of tested cells of the first part and Shapley values of the last method's network."""
+    k = trained.number(0, trained.members[-1].method)
+    apply = jax.jit(lambda z: trained.apply(k, z)[0][:, 1])
 
     def spiny(z: np.ndarray) -> np.ndarray:
         padded = np.zeros((-(-len(z) // PIECE) * PIECE, z.shape[1]), np.float32)  # one shape, one compilation
         padded[: len(z)] = z
         return np.asarray(apply(padded), np.float64)[: len(z)]
 
-    found = shapley(spiny, z, train, seed)
+    z, background = (trained.inputs(k, table.x[rows], table.species[rows]) for rows in (part.test, part.mouse))
+    found = shapley(spiny, z, background, seed)
     return None if found is None else (z[found[0]], found[1])
 
 

@@ -11,12 +11,12 @@ import pandas as pd
 from datasets import allen
 from datasets.allen import SPECIES, AllenTable
 from datasets.edge import UserError
-from models.dann import DANN
 from train.tasks import allen_metrics, allen_output
 from train.tasks.species_cells import CLASSES, HUMAN, MOUSE, TESTED, Part
-from train.tasks.species_judge import OFFERED, say
+from train.tasks.species_judge import OFFERED
 from train.tasks.species_net import NAMES
 from train.tasks.species_svc import AlignedSvc
+from train.tasks.species_trained import Trained
 
 COLUMN = "species"
 
@@ -62,7 +62,7 @@ def _species(data: Path, labels: str) -> np.ndarray:
     return given.map({name: k for k, name in enumerate(SPECIES)}).to_numpy()
 
 
-def evaluate(config: Any, about: Mapping[str, Any], net: DANN, variables: Any, data: Path) -> dict[str, Any]:
+def evaluate(config: Any, trained: Trained, data: Path) -> dict[str, Any]:
     """The models of a run on the labelled cells, of the species it is tested on, in another folder of tables.
 
     Cells of donors whose labels the run was trained on are left out.
@@ -70,6 +70,7 @@ def evaluate(config: Any, about: Mapping[str, Any], net: DANN, variables: Any, d
     Raises:
         UserError: the tables have other features, or no such cell is left.
     """
+    about = trained.about
     table = allen.load(data, len(about["features"]))
     tested = table.species == TESTED[config.labels]
     known = np.isin(np.array(table.donor_names)[table.donor], about["donors"])
@@ -81,8 +82,8 @@ def evaluate(config: Any, about: Mapping[str, Any], net: DANN, variables: Any, d
         raise UserError(f"{data} has no {kind} cell of a donor whose labels this run was not trained on")
     said = {OFFERED: AlignedSvc.from_json(about["offered"]).probability(table.x, table.species)}
     for method in config.methods:
-        numbers = [k for k, m in enumerate(about["members"]) if m["method"] == method]
-        each = [say(net, variables, about, k, table.x, table.species)[0] for k in numbers]
+        numbers = [k for k, m in enumerate(trained.members) if m.method == method]
+        each = [trained.say(k, table.x, table.species)[0] for k in numbers]
         said[NAMES[method]] = np.mean(each, axis=0)
     rows = {n: allen_metrics.rates(table.spiny, p[None], table.donor, config.seed) for n, p in said.items()}
     return {
