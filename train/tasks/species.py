@@ -18,7 +18,7 @@ from train.tasks.allen_baselines import MODELS
 from train.tasks.species_baselines import trained_rows
 from train.tasks.species_cells import CLASSES, FOLDS, Domains, Labels, parts, usable
 from train.tasks.species_net import METHODS, Member, make_problem, own
-from train.tasks.species_svc import AlignedSvc, heard_in_mouse_scale
+from train.tasks.species_svc import AlignedSvc
 from train.tasks.species_trained import Trained
 
 
@@ -137,20 +137,23 @@ def prepare(config: SpeciesConfig) -> Experiment:
     with progress() as bar:
         each = bar.track(folds, description="support vectors")
         aligned = [AlignedSvc.fit(table, part, config.labels, config.seed) for part in each]
-    priors = [
-        a.prior[-1] if p.labelled else heard_in_mouse_scale(table, p, d, config.seed)
-        for a, p, d in zip(aligned, folds, domains, strict=True)
-    ]
+        human = aligned
+        if config.labels == "mouse":  # whose support vectors know no human cell, but networks adapt to them
+            again = bar.track(folds, description="human class frequencies")
+            human = [AlignedSvc.fit(table, part, "mouse-to-human", config.seed) for part in again]
     seeds = range(config.seed, config.seed + config.seeds)
     members = [Member(p, s, m) for p in range(len(folds)) for s in seeds for m in config.methods]
-    each_own = [own(table, folds[m.part], domains[m.part], m.method, priors[m.part]) for m in members]
+    priors = [human[m.part].prior[-1] if METHODS[m.method][1] else domains[m.part].rate for m in members]
+    each_own = [
+        own(table, folds[m.part], domains[m.part], m.method, prior) for m, prior in zip(members, priors, strict=True)
+    ]
     data = (jnp.asarray(table.spiny), jax.tree.map(lambda *rows: np.stack(rows), *each_own))
     net = network(config)
     about = {
         "classes": list(CLASSES),
         "features": list(table.feature_names),
         "members": [m._asdict() for m in members],
-        "start": [o.start.tolist() for o in each_own],
+        "priors": [prior.tolist() for prior in priors],
         "domains": [d.to_json() for d in domains],
         "offered": species_new.offered(table, config, aligned).to_json(),
         "donors": sorted({table.donor_names[d] for p in folds for d in table.donor[trained_rows(p)]}),

@@ -80,19 +80,19 @@ def domains_figure(views: Mapping[str, np.ndarray], spread: Mapping[str, Any], c
 def frequencies_figure(
     share: Mapping[str, Any], history: Sequence[Mapping[str, Any]], members: Sequence[Member]
 ) -> Figure:
-    """The share of spiny human cells as estimated: by iteration of the support vectors, by step of the networks."""
+    """The share of spiny human cells as estimated: by iteration, and as networks say it in training."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for row in share["by_iteration"]:
         left.plot(range(len(row)), row, "o-", color=BLUE, alpha=0.6, ms=4)
-    left.set(xlabel="iteration", ylabel="share of spiny cells", title="aligned SVC")
+    left.set(xlabel="iteration", ylabel="share of spiny cells", title="estimated for the aligned SVC")
     steps = [row["step"] for row in history]
     for colour, (method, name) in zip(CYCLE, NAMES.items(), strict=False):
         of = [k for k, m in enumerate(members) if m.method == method]
         if of:
-            mean = [np.mean([row["spiny"][k] for k in of]) for row in history]
+            mean = [np.mean([row["human_spiny"][k] for k in of]) for row in history]
             right.plot(steps, mean, color=colour, label=name)
-    right.set(xlabel="training step", title="networks (mean over members)")
+    right.set(xlabel="training step", title="said of human batches by networks in training")
     for axes in (left, right):
         axes.axhline(share["true"], color=GREY, ls="--", label="human cells, by their labels")
         axes.grid(alpha=0.3)

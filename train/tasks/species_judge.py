@@ -46,7 +46,7 @@ def judge(
             if member.part == fold:
                 models[NAMES[member.method]][repeat, part.test] += trained.say(k, *cells)[0] / config.seeds
     models |= species_baselines.out_of_fold(table, parts, config.fold_count, config.baselines, config.seed)
-    result = summary(config, table, parts, models, aligned, history)
+    result = summary(config, table, parts, models, aligned)
     views, spread = look(table, parts[0], trained, config.seed)
     result["separability"] = spread
     explained = explain(table, parts[0], trained, config.seed)
@@ -64,7 +64,6 @@ def summary(
     parts: Sequence[Part],
     models: Mapping[str, np.ndarray],
     aligned: Sequence[AlignedSvc],
-    history: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """All numbers about calls; models are probabilities (repeat, cell, class)."""
     tested = np.unique(np.concatenate([part.test for part in parts]))
@@ -99,7 +98,6 @@ def summary(
         "spiny_share": {
             "true": float(table.spiny[table.species == HUMAN].mean()),
             "by_iteration": [one.prior[:, 1].tolist() for one in aligned],
-            "networks_at_end": history[-1]["spiny"] if history else [],
         },
     }
 

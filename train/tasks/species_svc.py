@@ -103,13 +103,6 @@ class AlignedSvc(NamedTuple):
         return cls(Svc.from_json(values["svc"]), Domains.from_json(values["domains"]), np.array(values["prior"]))
 
 
-def heard_in_mouse_scale(table: AllenTable, part: Part, domains: Domains, seed: int) -> np.ndarray:
-    """First estimate (class,) of the frequencies of the human's classes: what support vectors of the mouse say."""
-    z = [domains.mouse.apply(table.x[rows]).astype(np.float64) for rows in (part.mouse, part.human)]
-    svc = Svc.fit(z[0], table.spiny[part.mouse], np.ones(len(part.mouse)), table.donor[part.mouse], seed)
-    return svc.probability(z[1]).mean(axis=0)
-
-
 def _without_labels(table: AllenTable, part: Part, domains: Domains, seed: int) -> tuple[Svc, Domains, np.ndarray]:
     """Of mouse labels alone; the last frequencies are those of the last fit."""
     donor, fitted = table.donor[part.mouse], []

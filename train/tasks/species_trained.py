@@ -8,7 +8,7 @@ import numpy as np
 
 from models.dann import DANN
 from train.tasks.species_cells import Domains
-from train.tasks.species_net import Member, effective_prior
+from train.tasks.species_net import Member
 
 
 class Trained(NamedTuple):
@@ -29,9 +29,8 @@ class Trained(NamedTuple):
 
     def inputs(self, number: int, x: np.ndarray, species: np.ndarray) -> np.ndarray:
         """What a member sees of cells x (cell, feature) of species (cell,): its class frequencies give the scale."""
-        domains = Domains.from_json(self.about["domains"][self.about["members"][number]["part"]])
-        prior = effective_prior(np.array(self.about["start"][number]), self._own(number))
-        return domains.apply(x, species, np.asarray(prior)).astype(np.float32)
+        domains = Domains.from_json(self.about["domains"][self.members[number].part])
+        return domains.apply(x, species, np.array(self.about["priors"][number])).astype(np.float32)
 
     def apply(self, number: int, z: Any) -> tuple[jax.Array, jax.Array]:
         """Probabilities (cell, class) and learned features (cell, hidden) of inputs z (cell, feature)."""
