@@ -16,7 +16,7 @@ from sklearn.svm import SVC
 from datasets import allen
 from datasets.edge import UserError
 from tests import shared_data
-from train import evaluate, predict, run
+from train import evaluate, loop, predict, run
 from train.tasks import allen_metrics, species, species_cells, species_judge, species_net, species_shapley
 from train.tasks.species_cells import Domains, parts, usable
 from train.tasks.species_svc import GAMMA, AlignedSvc, C, Svc
@@ -140,6 +140,27 @@ def test_the_domain_gradient_is_turned_only_for_the_adversarial(folder):
     assert min(moved["dann"], moved["corrected"]) > 0
 
 
+@pytest.mark.slow
+def test_training_that_stops_continues_to_the_same_numbers(folder):
+    """The schedule of the turned gradient counts its own steps, which a checkpoint keeps."""
+    config = species.SpeciesConfig(data=folder, seeds=1, steps=6, methods=("corrected",), hidden=(8,))
+    experiment = species.prepare(config)
+    mesh = loop.member_mesh(1, experiment.batch)
+
+    def fit(steps, begin=None):
+        arguments = (experiment.problem, experiment.keys, experiment.data, steps, mesh, experiment.names)
+        return loop.fit(*arguments, begin=begin)
+
+    whole = jax.device_get(fit(6))
+    jax.tree.map(np.testing.assert_array_equal, whole, jax.device_get(fit(6, (3, fit(3)))))
+    assert whole.state["progress"]["step"] == 6
+
+
+def write_cells(table, folder):
+    table.to_csv(folder / "cells.csv", index=False)
+    return folder / "cells.csv"
+
+
 OPTIONS = ["--steps", "60", "--seeds", "1", "--baselines", "SVC"]
 
 
@@ -159,34 +180,35 @@ def test_a_run_calls_of_new_cells_and_another_folder(folder, tables, tmp_path, c
     for name in ("models", "domains", "frequencies", "shapley"):
         assert (out / "figures" / f"{name}.png").stat().st_size > 5000
     new = pd.concat([t.assign(species=name) for name, t in tables.items()]).drop(columns=["tau", "dendrite_type"])
-    new.to_csv(tmp_path / "cells.csv", index=False)
-    predict.main(out, tmp_path / "cells.csv", tmp_path / "calls.csv")
+    predict.main(out, write_cells(new, tmp_path), tmp_path / "calls.csv")
     assert "medians of the species' cells are used: tau" in capsys.readouterr().err
     with open(tmp_path / "calls.csv") as file:
         calls = list(csv.DictReader(file))
     truth = [kind for table in tables.values() for kind in table["dendrite_type"]]
     assert np.mean([row["likeliest"] == kind for row, kind in zip(calls, truth, strict=True)]) > 0.9
     one = new[new["species"] == "human"].iloc[:1].drop(columns="species")  # a cell alone can be called
-    one.to_csv(tmp_path / "one.csv", index=False)
-    predict.main(out, tmp_path / "one.csv", tmp_path / "one-call.csv")
+    predict.main(out, write_cells(one, tmp_path), tmp_path / "one-call.csv")
     assert "all cells are taken to be human" in capsys.readouterr().err
     assert (tmp_path / "one-call.csv").read_text().splitlines()[1] == ",".join(calls[160].values())
-    new.assign(species="rat").to_csv(tmp_path / "rats.csv", index=False)
     with pytest.raises(UserError, match=r"row 2: species is 'rat', not one of mouse, human"):
-        predict.main(out, tmp_path / "rats.csv", None)
+        predict.main(out, write_cells(new.assign(species="rat"), tmp_path), None)
     evaluate.main(out, folder)
     again = json.loads((out / "evaluation-data" / "summary.json").read_text())
+    assert again["transductive"]
     assert again["rows"]["aligned SVC"]["nll"] == pytest.approx(rows["aligned SVC"]["nll"])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("labels", ["mouse", "both"])
-def test_the_other_settings_hold_donors_out(folder, tmp_path, labels, capsys):
+def test_the_other_settings_hold_donors_out(folder, tables, tmp_path, labels):
     out, options = tmp_path / "run", ["--labels", labels, "--folds", "2", "--methods", "corrected", *OPTIONS]
     run.main(["--task", "species", "--data", str(folder), "--out", str(out), *options])
     summary = json.loads((out / "summary.json").read_text())
     assert not summary["transductive"]
     assert summary["rows"]["aligned SVC"]["accuracy_percent"]["value"] > 90
+    if labels == "mouse":
+        with pytest.raises(UserError, match="has human cells, and this run, --labels mouse, calls mouse cells alone"):
+            predict.main(out, write_cells(tables["human"].assign(species="human"), tmp_path), None)
     with pytest.raises(UserError, match=r"has no (mouse|human) cell of a donor whose labels this run was not trained"):
         evaluate.main(out, folder)
 

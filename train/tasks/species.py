@@ -156,6 +156,7 @@ def prepare(config: SpeciesConfig) -> Experiment:
         "priors": [prior.tolist() for prior in priors],
         "domains": [d.to_json() for d in domains],
         "offered": species_new.offered(table, config, aligned).to_json(),
+        "adapted": sorted({int(i) for p in folds for i in table.specimen_id[p.human]}),
         "donors": sorted({table.donor_names[d] for p in folds for d in table.donor[trained_rows(p)]}),
     }
     key_of = {s: jax.random.key(np.uint32(s)) for s in seeds}

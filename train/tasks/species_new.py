@@ -39,6 +39,11 @@ def predict(config: Any, about: Mapping[str, Any], data: Path) -> dict[str, Any]
     names, model = about["features"], AlignedSvc.from_json(about["offered"])
     x, ids, missing = allen.read_features(data, names)
     species = _species(data, config.labels)
+    if config.labels == "mouse" and (species == HUMAN).any():
+        raise UserError(
+            f"{data} has human cells, and this run, --labels mouse, calls mouse cells alone: use a run with --labels "
+            "mouse-to-human or both"
+        )
     for number, scale in enumerate((model.domains.mouse, model.domains.human)):
         if (species == number).any():
             allen.check_units(data, x[species == number], scale.median, names)
@@ -90,7 +95,7 @@ def evaluate(config: Any, trained: Trained, data: Path) -> dict[str, Any]:
         "task": "species",
         "labels": config.labels,
         "tested": SPECIES[TESTED[config.labels]],
-        "transductive": False,
+        "transductive": bool(np.isin(table.specimen_id, about["adapted"]).any()),
         "cells": len(table.x),
         "donors": len(np.unique(table.donor)),
         "offered": OFFERED,
