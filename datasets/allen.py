@@ -11,20 +11,24 @@ Institute for Brain Science.
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+import tyro
 
-from datasets import allen_database, allen_lines, allen_published
+from datasets import allen_database, allen_download, allen_lines, allen_noise, allen_published
 from datasets.allen_database import DETAILS as DONORS
 from datasets.allen_database import NOISE
-from datasets.allen_features import FEATURES, FEATURES_27, FEATURES_41
-from datasets.allen_lines import Lines
-from datasets.allen_tables import check_units
+from datasets.allen_features import FEATURES as FEATURES
+from datasets.allen_features import FEATURES_27, FEATURES_41
+from datasets.allen_lines import DENDRITES, Lines
+from datasets.allen_tables import check_units as check_units
 from datasets.allen_tables import read_features as read_features
-from datasets.edge import UserError, cache_dir
+from datasets.edge import UserError, cache_dir, guard
 
 CLASSES = ("Glutamatergic", "Htr3a+|Vip-", "Pvalb+", "Sst+", "Vip+")
 SPECIES = ("mouse", "human")
@@ -74,7 +78,10 @@ def find(folder: Path | None) -> Path:
     root = os.environ.get("SPIKETYPE_DATA")
     found = folder or (Path(root) if root else cache_dir()) / "allen"
     if not found.is_dir():
-        raise UserError(f"{found} is no folder: give --data FOLDER with mouse_ephys_data.csv and {DONORS}")
+        raise UserError(
+            f"{found} is no folder: give --data FOLDER with mouse_ephys_data.csv and {DONORS}, or what python -m "
+            "datasets.allen download has fetched"
+        )
     return found
 
 
@@ -102,6 +109,9 @@ def load(folder: Path, features: int = 41, lines: Path | None = None) -> AllenTa
     known, why = allen_database.details(folder), Counter[str]()
     if published:
         cells = pd.concat([allen_published.cells(path, k, known.index, CLASSES) for k, path in tables])
+        if cells.index.has_duplicates:
+            twice = cells.index[cells.index.duplicated()][0]
+            raise UserError(f"specimen {twice} is in both {' and '.join(str(path) for _, path in tables)}")
     else:
         cells = allen_database.cells(folder, known, features == 41, why)
     classes: tuple[str, ...] = CLASSES
@@ -135,7 +145,6 @@ def _table(
     x, ids = cells[list(names)].to_numpy(np.float64), cells.index.to_numpy()
     if empty := [name for name, column in zip(names, x.T, strict=True) if np.isnan(column).all()]:
         raise UserError(f"{folder}: column {empty[0]} is empty in all {len(x)} cells: nothing can be learned from it")
-    check_units(folder, x, [FEATURES[name].usual for name in names], names)
     donor, donor_names = _count(known["donor__id"][ids])
     line, line_names = _count(known["line_name"][ids])
     layer, layer_names = _count(known["structure__layer"][ids])
@@ -163,3 +172,81 @@ def _count(values: pd.Series) -> tuple[np.ndarray, tuple[str, ...]]:
     """Counts (cell,) into the sorted names, -1 where there is none, and the names."""
     codes, names = pd.factorize(values, sort=True)
     return codes.astype(np.int32), tuple(map(str, names))
+
+
+def download_command(out: Path, recordings: bool = False) -> None:
+    """Download the database's tables, and what it recorded, by allensdk; nothing that is there is fetched again.
+
+    Args:
+        out: Folder: a new one, or one that allensdk's CellTypesCache has begun to fill.
+        recordings: Also the recording of every cell that has a class, one large NWB file each.
+    """
+    allen_download.tables(out)
+    table = load(out, features=27)
+    print(f"{out}: tables of {len(table.x)} cells with a class; python -m datasets.allen count --data {out} says more")
+    if recordings:
+        found, left_out = allen_download.recordings(out, [int(each) for each in table.specimen_id])
+        print(f"{out}: {found} recordings")
+        _say(left_out)
+
+
+def noise_command(data: Path | None = None, out: Path | None = None) -> None:
+    """Compute the 14 features of noise sweeps from recordings; cells that the table has already are not done again.
+
+    Args:
+        data: Folder with recordings (.nwb) at any depth, by default as for training.
+        out: Table to write, by default noise_features.csv in that folder, where it makes 41 features of the 27.
+    """
+    folder = find(data)
+    out = out or folder / NOISE
+    left_out = allen_noise.of_folder(folder, out)
+    _say(left_out)
+    if not out.exists():
+        raise UserError(f"none of the recordings in {folder} gave features: no table is written")
+    print(out)
+
+
+def _say(left_out: list[tuple[str, str]]) -> None:
+    if left_out:
+        print(f"left out, {len(left_out)}:")
+        for what, why in left_out:
+            print(f"  {what}: {why}")
+
+
+def count_command(data: Path | None = None, features: Literal[41, 27] = 41, lines: Path | None = None) -> None:
+    """Print how many cells of which class there are, how recorded, and what was left out for what reason.
+
+    Args:
+        data: Folder of the tables; by default $SPIKETYPE_DATA/allen.
+        features: 41, or the database's own 27, which more cells have.
+        lines: Table (line, dendrite, class) that says which lines make up a class, instead of the published grouping.
+    """
+    table = load(find(data), features, lines)
+    print(f"{table.source}: {len(table.x)} cells, {len(table.donor_names)} donors, {features} features")
+    groups = [(name, table.subclass == k) for k, name in enumerate(table.class_names)]
+    groups += [(f"human, {kind}", (table.species == 1) & (table.spiny == k)) for k, kind in enumerate(DENDRITES)]
+    for name, rows in groups:
+        fast = int((table.rate_kHz[rows] == max(allen_database.RATES_KHZ)).sum())
+        whole = int(np.isfinite(table.x[rows]).all(axis=1).sum())
+        donors = len(np.unique(table.donor[rows]))
+        print(f"  {name}: {rows.sum()} cells of {donors} donors, {whole} with all features, {fast} sampled at 200 kHz")
+    for why, number in table.left_out:
+        print(f"  left out, {number}: {why}")
+    wanted = {line for (line, _), name in allen_lines.read_lines(lines).of.items() if name} if lines else set()
+    for line in sorted(wanted - {table.line_names[k] for k in table.line[table.subclass >= 0]}):
+        print(f"  no cell: line {line} of {lines}: misspelled?")
+
+
+def main() -> None:
+    """The command line."""
+    commands: dict[str, Callable[..., None]] = {
+        "download": download_command,
+        "noise-features": noise_command,
+        "count": count_command,
+    }
+    tyro.extras.subcommand_cli_from_dict(commands, prog="python -m datasets.allen", config=(tyro.conf.OmitArgPrefixes,))
+
+
+if __name__ == "__main__":
+    with guard():
+        main()

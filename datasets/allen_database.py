@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from datasets.allen_features import FEATURES_14, FEATURES_27
-from datasets.allen_tables import need, numbers, read, specimens
+from datasets.allen_features import FEATURES, FEATURES_14, FEATURES_27
+from datasets.allen_tables import check_units, need, numbers, read, specimens
 from datasets.edge import UserError
 
 DETAILS, CELLS, EPHYS, NOISE = (
@@ -80,7 +80,9 @@ def _features(path: Path, names: tuple[str, ...]) -> pd.DataFrame:
     table = read(path)
     need(path, table, "specimen_id", *names)
     columns = {name: numbers(path, name, table[name]) for name in names}
-    return pd.DataFrame(columns, index=specimens(path, table["specimen_id"]))
+    found = pd.DataFrame(columns, index=specimens(path, table["specimen_id"]))
+    check_units(path, found.to_numpy(), [FEATURES[name].usual for name in names], names)
+    return found
 
 
 def sampling_rates(folder: Path, specimen_id: np.ndarray) -> np.ndarray:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from datasets.allen_features import FEATURES_41
-from datasets.allen_tables import need, read, read_features, specimens
+from datasets.allen_features import FEATURES, FEATURES_41
+from datasets.allen_tables import check_units, need, read, read_features, specimens
 from datasets.edge import UserError
 
 
@@ -17,13 +17,15 @@ def cells(path: Path, species: int, known: pd.Index, classes: Sequence[str]) -> 
     known: the specimens of which the database knows the donor.
 
     Raises:
-        UserError: a column is missing or empty; dendrites, a class or a cell that is unknown; a cell that occurs twice.
+        UserError: a column is missing, empty or in another unit; dendrites, a class or a cell that is unknown; a cell
+            that occurs twice.
     """
     x, _, missing = read_features(path, FEATURES_41)
     table = read(path)
     need(path, table, *FEATURES_41, "dendrite_type", "file_name")
     if missing:
         raise UserError(f"{path}: column {missing[0]} is empty in every cell")
+    check_units(path, x, [feature.usual for feature in FEATURES.values()], FEATURES_41)
     ids = specimens(path, table["file_name"])
     frame = pd.DataFrame(x, columns=list(FEATURES_41), index=ids)
     frame["species"] = species

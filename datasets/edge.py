@@ -72,6 +72,17 @@ def guard() -> Iterator[None]:
         raise SystemExit(1) from None
 
 
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Where to write a file that gets its name when it is complete: what stops half-way leaves nothing behind."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def versions() -> dict[str, str]:
     """Versions of this program, Python and the libraries that decide a result, and the git commit if there is one."""
     found = {"spiketype": metadata.version("spiketype"), "python": platform.python_version()}

@@ -35,6 +35,8 @@ class LSPIN(nn.Module):
             probability of 0.649, and cannot be calibrated.
         sigma: standard deviation of the gates' noise in training.
         stddev: of the initial weights, normal and cut at two standard deviations.
+        even: the last layer of the gating network starts at 0, every gate at 1/2: which gates open is then up to the
+            data, not to the seed.
     """
 
     outputs: int
@@ -44,6 +46,7 @@ class LSPIN(nn.Module):
     squash: bool = False
     sigma: float = 0.5
     stddev: float = 0.1
+    even: bool = False
 
     @nn.compact
     def __call__(
@@ -57,7 +60,8 @@ class LSPIN(nn.Module):
         act = ACTIVATIONS[self.activation]
         alpha = x
         for k, width in enumerate((*self.gating, x.shape[1])):
-            alpha = jnp.tanh(nn.Dense(width, kernel_init=init, name=f"gate_{k}")(alpha))
+            first = nn.initializers.zeros_init() if self.even and k == len(self.gating) else init
+            alpha = jnp.tanh(nn.Dense(width, kernel_init=first, name=f"gate_{k}")(alpha))
         noise = jax.random.normal(self.make_rng("gate"), alpha.shape) if train else jnp.zeros_like(alpha)
         gates = gate(alpha, noise, self.sigma)
         h = x * gates
@@ -102,6 +106,13 @@ def similarity(
         return each.mean()
     share = weight / weight.sum()
     return share @ each @ share
+
+
+def spread(gates: jax.Array, weight: jax.Array | None = None) -> jax.Array:
+    """Mean squared distance of two samples' gates: `similarity` with a kernel of ones, in linear time."""
+    share = jnp.full(len(gates), 1 / len(gates)) if weight is None else weight / weight.sum()
+    centred = gates - (share @ gates)[None, :]
+    return 2.0 * (share @ jnp.square(centred).sum(axis=1))
 
 
 def label_kernel(label: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Ratios of speed, from one run on this machine: ``python scripts/benchmark.py eap`` and ``... train``.
+"""Ratios of speed, from one run on this machine: ``python scripts/benchmark.py eap``, ``lspin``, ``train``, ``raphe``.
 
 Rounds alternate between what is compared and the median of their ratios is printed, because machines are shared.
 """
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import tyro
 from benchmark_eap import benchmark as eap
+from benchmark_lspin import benchmark as lspin
+from benchmark_raphe import benchmark as raphe
 from benchmark_train import benchmark as train
 
 from datasets.edge import guard, versions
@@ -30,4 +32,5 @@ if __name__ == "__main__":
     with guard():
         if not {"-h", "--help"} & set(sys.argv):
             print(machine(), flush=True)
-        tyro.extras.subcommand_cli_from_dict({"eap": eap, "train": train}, prog="python scripts/benchmark.py")
+        subjects = {"eap": eap, "lspin": lspin, "train": train, "raphe": raphe}
+        tyro.extras.subcommand_cli_from_dict(subjects, prog="python scripts/benchmark.py")

@@ -13,11 +13,9 @@ from typing import Any
 import tyro
 
 from datasets.edge import guard
-from train import runs
 from train.intervals import wilson
 from train.report import number, text_table
-from train.run import execute
-from train.tasks import get
+from train.run import once
 from train.tasks.raphe import RapheTaskConfig
 from train.tasks.raphe_report import cell_table
 
@@ -27,25 +25,46 @@ PUBLISHED = {
     "published CNN, synthetic": ((51, 54, 24, 26), "TPR 96.2, TNR 88.8, AUC 0.926"),
     "UDI >= 0.80 ms on their Figure 2": ((128, 150, 144, 150), "not reported"),
 }
-DEFAULT = RapheTaskConfig()
-SPLITS = ("leave-one-day-out", "cell", "spike")
+# One width: leaving out each of 92 days is 92 trainings of each width.
+DEFAULT = RapheTaskConfig(widths=(20,))
 RATES = ("accuracy", "sensitivity", "specificity", "ppv", "npv", "atypical_sensitivity")
 
 
-def main(out: Path = Path("runs/raphe"), config: RapheTaskConfig = DEFAULT) -> None:
-    """Run each split (those that are finished are not repeated) and print both tables.
+def main(out: Path = Path("runs/raphe"), stores: int = 5, config: RapheTaskConfig = DEFAULT) -> None:
+    """Run what is not finished yet and print the tables.
 
     Args:
         out: Folder of the runs.
-        config: Options of the runs, but for the split.
+        stores: Simulated stores of the published size on which days are left out, one by one.
+        config: Options of the runs, but for split, copies, store seed and confound.
     """
-    results = {f"{split}": _run(replace(config, split=split), out / split) for split in SPLITS}
-    results["leave-one-day-out, days betray classes"] = _run(
-        replace(config, split="leave-one-day-out", confound=True), out / "confound"
-    )
+    one_by_one = replace(config, split="leave-one-day-out")
+    results = {"each day left out, 612 cells": once(replace(one_by_one, copies=4), out / "days-612")}
+    seeds = range(config.store_seed, config.store_seed + stores)
+    each = [once(replace(one_by_one, store_seed=seed), out / f"days-{seed}") for seed in seeds]
+    results["each day left out, 153 cells"] = each[0]
+    results["cells in 5 parts"] = once(replace(config, split="cell"), out / "cell")
+    results["spikes at random (optimistic)"] = once(replace(config, split="spike"), out / "spike")
+    results["days in 5 parts, days betray classes"] = once(replace(config, confound=True), out / "confound")
     print(text_table(["cells", "they say (%)", *(r.replace("_", " ") for r in RATES), "AUC"], _rows(results)))
+    print(f"\n{stores} stores of 153 cells, each day left out: mean (least to most)\n{_over_stores(each)}")
     for name, summary in results.items():
         print(f"\n{name}\n{cell_table(summary)}")
+
+
+def _over_stores(each: list[dict[str, Any]]) -> str:
+    def spread(values: list[float], digits: int) -> str:
+        mean, least, most = sum(values) / len(values), min(values), max(values)
+        return f"{mean:.{digits}f} ({least:.{digits}f} to {most:.{digits}f})"
+
+    digits = {"accuracy_percent": 1, "atypical_sensitivity_percent": 1, "ece": 3}
+    rows = [
+        [row, *(spread([summary["rows"][row][name]["value"] for summary in each], d) for name, d in digits.items())]
+        for row in each[0]["rows"]
+    ]
+    best = [max(summary["single_features"].values()) for summary in each]
+    rows.append(["best single feature of each store", spread(best, 1), "-", "-"])
+    return text_table(["per cell", "accuracy (%)", "atypical sensitivity (%)", "calibration error"], rows)
 
 
 def _rows(results: dict[str, dict[str, Any]]) -> list[list[str]]:
@@ -63,14 +82,6 @@ def _rows(results: dict[str, dict[str, Any]]) -> list[list[str]]:
             label = f"ours, {split}, {name} ({row['cells']}){warns}"
             rows.append([label, "", *(number(row[f"{rate}_percent"]) for rate in RATES), number(row["auc"], 3)])
     return rows
-
-
-def _run(config: RapheTaskConfig, folder: Path) -> dict[str, Any]:
-    if (folder / runs.SUMMARY).exists():
-        runs.check_same(folder, config)
-        return runs.read_json(folder / runs.SUMMARY, f"{folder} is damaged")
-    print(f"{folder}: split {config.split}")
-    return execute(get(config.task), config, folder)
 
 
 if __name__ == "__main__":

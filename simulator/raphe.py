@@ -52,18 +52,21 @@ class RapheConfig:
 
 
 def cells(config: RapheConfig) -> list[Cell]:
-    """The cells of a data set, by name; those of a further copy have a letter after the day."""
-    return [
-        raphe_cells.draw(config.seed, name, day, serotonergic, min(n, config.most_spikes), config.contrast)
-        for copy in range(config.copies)
-        for name, day, serotonergic, n in _names(copy)
-    ]
+    """The cells of a data set, by name; those of a further copy have a number after the day."""
+    return [cell for copy in range(config.copies) for cell in _copy(config, copy)]
 
 
-def _names(copy: int) -> Iterator[tuple[str, str, bool, int]]:
-    for name, day, serotonergic, n in raphe_cells.published():
-        suffix = f".{copy}" if copy else ""
-        yield name.replace("#", f"{suffix}#"), day + suffix, serotonergic, n
+def _copy(config: RapheConfig, copy: int) -> Iterator[Cell]:
+    published = raphe_cells.published()
+    suffix = f".{copy}" if copy else ""
+    level = {
+        kind: iter(raphe_cells.levels(config.seed, kind, sum(row[2] == kind for row in published), copy))
+        for kind in (True, False)
+    }
+    for name, day, kind, n in published:
+        spikes = min(n, config.most_spikes)
+        name, day = name.replace("#", f"{suffix}#"), day + suffix
+        yield raphe_cells.draw(config.seed, name, day, kind, spikes, next(level[kind]), config.contrast)
 
 
 def simulate(config: RapheConfig, cell: Cell, folder: Path | None = None) -> raphe_store.LabelledCell:

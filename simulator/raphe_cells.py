@@ -123,11 +123,31 @@ def rng(seed: int, name: str, *what: int) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(name.encode()), *what])
 
 
-def draw(seed: int, name: str, day: str, serotonergic: bool, spikes: int, contrast: float = 1.0) -> Cell:
-    """A cell as a pure function of its arguments; ``contrast`` scales the class difference beyond the UDI."""
-    random = rng(seed, name, 0)
+def levels(seed: int, serotonergic: bool, cells: int, copy: int = 0) -> np.ndarray:
+    """Where the UDI of each cell (cell,) of a class lies in its distribution, 0..1: one in each of so many equal parts.
+
+    Drawn each for itself, 153 cells would have 14 to 35 atypical ones; the published share is 20 %.
+    """
+    random = rng(seed, "levels", int(serotonergic), copy)
+    return (random.permutation(cells) + random.random(cells)) / cells
+
+
+def udi_at(serotonergic: bool, level: float) -> float:
+    """The UDI (ms) below which a share `level` of the published cells of a class lies."""
     edge, count = histogram(serotonergic)
-    udi = float(random.choice(edge, p=count / count.sum()) + random.uniform(0, UDI_BIN_MS))
+    below = np.cumsum(count) - count
+    k = int(np.searchsorted(below, level * count.sum(), side="right")) - 1
+    return float(edge[k] + UDI_BIN_MS * (level * count.sum() - below[k]) / count[k])
+
+
+def draw(seed: int, name: str, day: str, serotonergic: bool, spikes: int, level: float, contrast: float = 1.0) -> Cell:
+    """A cell as a pure function of its arguments.
+
+    ``level`` is where its UDI lies among those of its class (`levels`); ``contrast`` scales the class difference
+    beyond the UDI.
+    """
+    random = rng(seed, name, 0)
+    udi = udi_at(serotonergic, level)
     side = 0.5 if serotonergic else -0.5
     z = random.standard_normal(12)
     shape = {

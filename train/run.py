@@ -129,6 +129,19 @@ def execute(task: Task, config: Any, folder: Path) -> dict[str, Any]:
     return summary
 
 
+def once(config: Any, folder: Path) -> dict[str, Any]:
+    """The summary of a run, which is trained and judged only where the folder has none.
+
+    Raises:
+        UserError: the folder has a run with other options; as `execute`.
+    """
+    if (folder / runs.SUMMARY).exists():
+        runs.check_same(folder, config)
+        return runs.read_json(folder / runs.SUMMARY, f"{folder} is damaged")
+    print(f"{folder}: split {config.split}")
+    return execute(get(config.task), config, folder)
+
+
 @contextlib.contextmanager
 def _stopping() -> Iterator[Callable[[], bool]]:
     """Ctrl-C and SIGTERM ask to stop at the next look; a second Ctrl-C stops at once."""

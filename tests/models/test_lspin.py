@@ -66,6 +66,20 @@ def test_similarity_is_the_double_loop():
     np.testing.assert_allclose(found, expected / len(rows) ** 2, rtol=1e-5)
 
 
+def test_spread_is_the_pairwise_regulariser_with_a_kernel_of_ones():
+    gates = jax.random.uniform(jax.random.key(4), (9, 4))
+    weight = jnp.array([1.0] * 6 + [0.0] * 3)
+    for w in (None, weight):
+        expected = lspin.similarity(gates, jnp.ones((9, 9)), 1.0, 0.0, w)
+        np.testing.assert_allclose(lspin.spread(gates, w), expected, rtol=1e-5)
+
+
+def test_an_even_start_opens_every_gate_by_half():
+    net = lspin.LSPIN(2, gating=(3,), even=True)
+    x = jax.random.normal(jax.random.key(5), (4, 6))
+    np.testing.assert_array_equal(net.apply(net.init({"params": jax.random.key(0)}, x), x)[2], 0.5)
+
+
 def test_absent_samples_do_not_enter_the_batch_normalisation():
     x = jax.random.normal(jax.random.key(2), (10, 3)) * 3 + 1
     weight = jnp.array([1.0] * 6 + [0.0] * 4)

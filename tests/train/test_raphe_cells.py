@@ -1,13 +1,17 @@
 """The raphe task's parts without a network: batches, calls, measures, baselines."""
 
+import hypothesis.extra.numpy as hnp
 import jax
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from train.intervals import CONFIDENCE
 from train.tasks import raphe_baselines, raphe_cells, raphe_draw, raphe_metrics
+from train.tasks.raphe_shape import FRACTIONS, MEASURES, TIMES, features, measures
 
 # ---- batches
 
@@ -35,12 +39,17 @@ def test_batches_hold_training_samples_in_the_wanted_shares(balance):
 
 def test_calibration_finds_the_true_relation():
     rng = np.random.default_rng(0)
-    x = rng.normal(1, 2, (4000, 2))
-    label = (rng.random(4000) < expit(0.5 + 1.5 * x[:, 0] - 0.5 * x[:, 1])).astype(int)
+    x = rng.uniform(-2, 2, (4000, 2))
+
+    def truth(x):
+        return expit(0.5 + 1.5 * x[:, 0] + np.sin(2 * x[:, 1]))  # a feature's meaning may turn round
+
+    label = (rng.random(4000) < truth(x)).astype(int)
     found = raphe_cells.calibrate(x, label)
-    slope = found.weight[1:] / found.scale
-    assert slope == pytest.approx([1.5, -0.5], abs=0.15)
-    assert found.weight[0] - found.centre @ slope == pytest.approx(0.5, abs=0.15)
+    assert np.sqrt(np.mean((raphe_cells.call(found, x, np.zeros(4000)).probability - truth(x)) ** 2)) < 0.05
+    assert found.weight[1] / found.scale[0] == pytest.approx(1.5, abs=0.2)
+    beyond = np.array([[0.0, 2.0], [0.0, 50.0]])
+    assert np.ptp(raphe_cells.call(found, beyond, np.zeros(2)).probability) < 0.01
     again = raphe_cells.Calibration.from_json(found.to_json())
     np.testing.assert_array_equal(again.covariance, found.covariance)
 
@@ -57,8 +66,9 @@ def test_calibration_is_the_logistic_regression_of_scikit_learn():
 
 
 def test_separate_classes_give_finite_probabilities():
-    found = raphe_cells.calibrate(np.array([[-3.0], [-2], [-2.5], [2], [3], [2.5]]), np.array([0, 0, 0, 1, 1, 1]))
-    called = raphe_cells.call(found, np.array([[-3.0], [0.0], [3.0]]), np.zeros(3))
+    vote = np.array([-3.0, -2, -2.5, 2, 3, 2.5])
+    found = raphe_cells.calibrate(np.stack([vote, vote], axis=1), np.array([0, 0, 0, 1, 1, 1]))
+    called = raphe_cells.call(found, np.array([[-3.0, -3], [0, 0], [3, 3]]), np.zeros(3))
     assert (called.probability > 0).all()
     assert (called.probability < 1).all()
     assert (called.low < called.probability).all()
@@ -68,14 +78,16 @@ def test_separate_classes_give_finite_probabilities():
 
 
 def test_few_spikes_mean_less_certain_calls():
-    found = raphe_cells.calibrate(np.linspace(-3, 3, 100)[:, None], (np.arange(100) >= 50).astype(int))
-    few, many = (raphe_cells.call(found, np.array([[1.0]]), np.array([v])) for v in (1.0, 0.001))
+    evidence = np.stack([np.linspace(-3, 3, 100), np.zeros(100)], axis=1)  # its one feature is the same for all
+    found = raphe_cells.calibrate(evidence, (np.arange(100) >= 50).astype(int))
+    few, many = (raphe_cells.call(found, np.array([[1.0, 0.0]]), np.array([v])) for v in (1.0, 0.001))
     assert few.probability < many.probability
     assert few.low < many.low
 
 
 def test_calls_settle():
-    found = raphe_cells.Calibration(np.zeros(2), np.ones(2), np.array([0.0, 1.0, 0.0]), 1e-4 * np.eye(3))
+    nothing, one = np.zeros(7), np.ones(1)  # one feature of six splines, none of which counts
+    found = raphe_cells.Calibration(0 * one, one, nothing, nothing + 1, np.eye(8)[1], 1e-4 * np.eye(8))
     votes, spikes = np.array([[-2.0, 1, 1, 1, 1, 1]]), np.zeros((6, 160))
     known = raphe_cells.evidence(votes, spikes, lambda mean_pA: mean_pA[:, :1], (1, 3, 4, 10))
     np.testing.assert_allclose(known.x[:, 0], [-2, 0, 0.25, 0.5])  # after 1, 3, 4 and all 6
@@ -143,15 +155,35 @@ def test_a_class_that_is_not_there_gives_no_number():
 # ---- baselines
 
 
-def test_features_of_a_known_shape():
-    t = np.arange(160) / 40 - 1.05
-    spike = -80 * np.exp(-0.5 * (t / 0.1) ** 2) + 14 * np.exp(-0.5 * ((t - 1.2) / 0.3) ** 2)
-    found = dict(zip(raphe_baselines.SHAPE, raphe_baselines.features(spike[None])[0], strict=True))
-    assert found["udi_ms"] == pytest.approx(1.2, abs=0.05)
-    assert found["half_width_ms"] == pytest.approx(0.2355, abs=0.06)
-    assert found["decay_ms"] == pytest.approx(0.353, abs=0.06)
-    assert found["hump_ratio"] == pytest.approx(14 / 80, abs=0.01)
-    assert found["fall_per_ms"] == pytest.approx(-6.07, rel=0.1)
+def gaussians(t_ms, trough_ms=0.1, interval_ms=1.2, hump_ms=0.3, hump_pA=14.0):
+    hump = np.exp(-0.5 * ((t_ms - interval_ms) / hump_ms) ** 2)
+    return -80 * np.exp(-0.5 * (t_ms / trough_ms) ** 2) + hump_pA * hump
+
+
+def test_measures_of_a_known_shape():
+    half = np.sqrt(2 * np.log(2))
+    for offset in (0.0, 0.007, 0.012):  # between samples: no measure jumps by a sample of 0.025 ms
+        spike = gaussians(np.arange(160) / 40 - 1.05 - offset)
+        found = dict(zip(MEASURES, measures(spike[None])[0][0], strict=True))
+        assert found["udi_ms"] == pytest.approx(1.2, abs=0.02)
+        assert found["fall_ms"] == pytest.approx(0.1 * half, abs=0.002)
+        assert found["half_width_ms"] == pytest.approx(0.2 * half, abs=0.004)
+        assert found["rise_ms"] == pytest.approx(0.3 * half, abs=0.03)
+        assert found["decay_50_ms"] == pytest.approx(0.3 * half, abs=0.03)
+        assert found["decay_25_ms"] == pytest.approx(0.3 * np.sqrt(2 * np.log(4)), abs=0.03)
+        assert found["hump_ratio"] == pytest.approx(14 / 80, abs=0.01)
+
+
+def test_features_do_not_depend_on_the_size_of_a_spike():
+    spikes = gaussians(np.arange(160) / 40 - 1.05) * np.array([[1.0], [0.6]])
+    found = features(spikes)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5, atol=1e-6)
+    assert found.shape == (2, len(TIMES) + 1 + len(FRACTIONS))
+
+
+@given(hnp.arrays(np.float32, (2, 160), elements=st.floats(-200, 200, width=32)))
+def test_any_current_has_finite_features(spikes):
+    assert np.isfinite(features(spikes)).all()
 
 
 def test_baselines_see_training_rows_alone():

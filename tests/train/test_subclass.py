@@ -11,8 +11,8 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss
 from datasets import allen
 from datasets.allen_features import FEATURES
 from datasets.edge import UserError
-from train import predict, run
-from train.tasks import allen_metrics
+from train import evaluate, predict, run
+from train.tasks import allen_baselines, allen_metrics
 
 
 def test_measures_are_those_of_scikit_learn():
@@ -63,28 +63,69 @@ def folder(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def finished(folder, tmp_path_factory):
+    """A run on the folder, judged against one baseline."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    options = ["--data", str(folder), "--steps", "200", "--folds", "2", "--repeats", "1", "--out", str(out)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(allen_baselines, "available", lambda: (allen_baselines.LOGISTIC_NAME,))
+        run.main(["--task", "subclass", *options])
+    return out
+
+
+def rows_of(path):
+    with open(path) as file:
+        return list(csv.DictReader(file))
+
+
 @pytest.mark.slow
-def test_a_run_and_calls_of_new_cells(folder, tmp_path, capsys):
-    out = tmp_path / "run"
-    options = ["--data", str(folder), "--steps", "200", "--folds", "3", "--repeats", "1", "--out", str(out)]
-    run.main(["--task", "subclass", *options])
-    summary = json.loads((out / "summary.json").read_text())
+def test_a_run_judges_and_draws(finished):
+    summary = json.loads((finished / "summary.json").read_text())
     assert not summary["optimistic"]
     assert summary["rows"]["LSPIN"]["accuracy_percent"]["value"] > 80
+    assert summary["rows"]["support vectors and networks"]["accuracy_percent"]["value"] > 90
     assert summary["rows"]["majority"]["accuracy_percent"]["value"] < 40
     assert summary["gates"]["jaccard"] is not None
-    for name in ("confusion", "gates"):
-        assert (out / "figures" / f"{name}.png").stat().st_size > 5000
+    # The classes of these cells are in the first five features.
+    assert set(np.argsort(-np.mean(summary["importance_nats"], axis=0))[:5]) == set(range(5))
+    for name in ("confusion", "gates", "importances", "reliability", "embedding"):
+        assert (finished / "figures" / f"{name}.png").stat().st_size > 5000
+
+
+@pytest.mark.slow
+def test_calls_of_new_cells_with_columns_missing_unknown_and_in_another_order(folder, finished, tmp_path, capsys):
     new = pd.read_csv(folder / "mouse_ephys_data.csv").drop(columns=["transgenic_line", "dendrite_type", "tau"])
-    new.to_csv(tmp_path / "cells.csv", index=False)
-    predict.main(out, tmp_path / "cells.csv", tmp_path / "calls.csv")
-    assert "medians of the training cells are used: tau" in capsys.readouterr().err
-    with open(tmp_path / "calls.csv") as file:
-        rows = list(csv.DictReader(file))
-    truth = np.repeat(np.arange(5), 24)
-    right = [row["likeliest"] == allen.CLASSES[k] for row, k in zip(rows, truth, strict=True)]
-    assert np.mean(right) > 0.8
+    new[new.columns[::-1]].assign(mood=1).to_csv(tmp_path / "cells.csv", index=False)
+    predict.main(finished, tmp_path / "cells.csv", tmp_path / "calls.csv")
+    told = capsys.readouterr().err
+    assert "medians of the training cells are used for the missing: tau" in told
+    assert "columns that the model does not know are not used: mood" in told
+    assert "no action potentials: the model without them is used" in told
+    rows = rows_of(tmp_path / "calls.csv")
+    right = [row["likeliest"] == allen.CLASSES[k] for row, k in zip(rows, np.repeat(np.arange(5), 24), strict=True)]
+    assert np.mean(right) > 0.9
     assert all(row["missing_features"] != "0" for row in rows)
+    new.iloc[5:6].to_csv(tmp_path / "one.csv", index=False)
+    predict.main(finished, tmp_path / "one.csv", tmp_path / "one-call.csv")
+    (one,) = rows_of(tmp_path / "one-call.csv")
+    assert one["likeliest"] == rows[5]["likeliest"]
+    assert float(one["probability"]) == pytest.approx(float(rows[5]["probability"]), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_evaluation_wants_labelled_cells_that_are_new(folder, finished, tmp_path, capsys):
+    table = pd.read_csv(folder / "mouse_ephys_data.csv")
+    with pytest.raises(UserError, match="trained on these cells"):
+        evaluate.main(finished, folder)
+    table["file_name"] = [f"{int(name.split('_')[0]) + 5000}_1" for name in table["file_name"]]
+    table.to_csv(tmp_path / "new.csv", index=False)
+    evaluate.main(finished, tmp_path / "new.csv")
+    found = json.loads((finished / "evaluation-new" / "summary.json").read_text())
+    assert found["rows"]["model offered"]["accuracy_percent"]["value"] > 90
+    table.drop(columns="transgenic_line").to_csv(tmp_path / "bare.csv", index=False)
+    with pytest.raises(UserError, match="has no labels"):
+        evaluate.main(finished, tmp_path / "bare.csv")
 
 
 def test_a_folder_without_tables_is_named(tmp_path):

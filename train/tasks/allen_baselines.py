@@ -25,7 +25,7 @@ from train.tasks.allen_scale import Scale
 
 SVC_NAME, LOGISTIC_NAME, FOREST_NAME, MAJORITY = "SVC", "logistic regression", "random forest", "majority"
 TREES_NAME, NETWORK_NAME = "boosted trees", "plain network"
-INNER = 4
+INNER, MOST = 4, 10.0
 REMEDY = "uv sync --extra trees, or pip install 'spiketype[trees]'"
 
 
@@ -95,7 +95,7 @@ def probability(
 
     Classes that the training part lacks get 0.
     """
-    inner = list(StratifiedGroupKFold(INNER, shuffle=True, random_state=seed).split(x, label, donor))
+    inner = inner_folds(label, donor, seed)
     make, grid = MODELS[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is meant
@@ -104,10 +104,20 @@ def probability(
     if name != SVC_NAME:
         found[:, search.classes_] = search.predict_proba(test)
         return found
-    inside = _columns(cross_val_predict(search.best_estimator_, x, label, cv=inner, method="decision_function"))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Number of classes in training fold")
+        inside = cross_val_predict(search.best_estimator_, x, label, cv=inner, method="decision_function")
+    inside = np.clip(_columns(inside), -MOST, MOST)  # a class that an inner part lacks is given minus infinity
     platt = LogisticRegression(max_iter=500).fit(inside, label)
     found[:, platt.classes_] = platt.predict_proba(_columns(search.decision_function(test)))
     return found
+
+
+def inner_folds(label: np.ndarray, donor: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rows (training, test) of each of `INNER` parts of a training part, donors apart."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class")  # one rarer than there are parts
+        return list(StratifiedGroupKFold(INNER, shuffle=True, random_state=seed).split(label, label, donor))
 
 
 def _columns(values: np.ndarray) -> np.ndarray:

@@ -60,8 +60,8 @@ class RapheTaskConfig:
     """Spikes of a cell in the simulated store, at most."""
     contrast: float = 1.0
     """Scale of the simulated class differences beyond the upstroke-downstroke interval; 0: that interval alone."""
-    store_seed: int = 2
-    """Seed of the simulated store. Defaults of training were chosen on seeds 1 and 7: 2 is data they never saw."""
+    store_seed: int = 11
+    """Seed of the simulated store. Defaults were chosen on seeds 1 to 8: from 9 on are data they never saw."""
     steps: int = 400
     """Training steps."""
     batch: int = 64

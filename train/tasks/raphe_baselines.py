@@ -14,42 +14,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from datasets.raphe import RapheTable
-from datasets.raphe_spikes import POINTS, RATE_KHZ, shape
 from train.intervals import bootstrap
 from train.tasks.raphe_metrics import RESAMPLES, auc, estimate
+from train.tasks.raphe_shape import MEASURES, measures
 
-SHAPE = ("udi_ms", "half_width_ms", "rise_ms", "decay_ms", "fall_per_ms", "return_per_ms", "hump_ratio", "shoulder")
 TRAIN = ("rate_Hz", "isi_cv")
 LEAST_WINDOWS = 5
 SUSPICIOUS_AUC = 0.6
-
-
-def features(mean_pA: np.ndarray) -> np.ndarray:
-    """`SHAPE` of mean spikes (cell, 160): times in ms, slopes in troughs per ms, the rest in parts of the hump."""
-    measured = shape(mean_pA)
-    rows = []
-    for spike, trough_pA, hump_pA, udi_ms in zip(mean_pA, *measured[:3], strict=True):
-        trough = int(np.argmin(spike[20:90])) + 20
-        peak = int(np.clip(round(trough + udi_ms * RATE_KHZ), trough + 3, POINTS - 2))
-        half = 0.5 * trough_pA
-        before = trough - np.argmax(spike[trough::-1] > half)
-        after = trough + np.argmax(spike[trough : peak + 1] > half)
-        slope = np.diff(spike) * RATE_KHZ / -trough_pA
-        up = np.flatnonzero(spike[trough : peak + 1] > 0.5 * hump_pA)
-        down = np.flatnonzero(spike[peak:] < 0.5 * hump_pA)
-        rows.append(
-            (
-                udi_ms,
-                (after - before) / RATE_KHZ,
-                (peak - trough - (up[0] if len(up) else 0)) / RATE_KHZ,
-                (down[0] if len(down) else POINTS - peak) / RATE_KHZ,
-                slope[max(trough - 20, 0) : trough].min(),
-                slope[trough : trough + 20].max(),
-                hump_pA / -trough_pA,
-                spike[trough + round(0.45 * (peak - trough))] / max(hump_pA, 1e-3),
-            )
-        )
-    return np.array(rows, np.float64)
 
 
 Fold = tuple[np.ndarray, np.ndarray]  # rows of the cells that train and of those that are tested
@@ -75,15 +46,14 @@ def baselines(
     mean_pA: np.ndarray, table: RapheTable, cells: np.ndarray, label: np.ndarray, folds: Sequence[Fold], seed: int
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Out-of-fold probabilities (cell,): of each baseline by name; and of every single feature by name."""
-    x = features(mean_pA)
+    x = np.log(measures(mean_pA)[0])
     train = np.stack([getattr(table, name)[cells] for name in TRAIN], axis=1)
     both = np.concatenate([x, np.where(train < 0, np.nan, train)], axis=1)
     trees = HistGradientBoostingClassifier(random_state=seed, min_samples_leaf=5)
-    udi = [SHAPE.index("udi_ms")]
-    pair = [SHAPE.index("udi_ms"), SHAPE.index("half_width_ms")]
-    single = {name: probabilities(x[:, [k]], label, folds, logistic()) for k, name in enumerate(SHAPE)}
+    pair = [MEASURES.index("udi_ms"), MEASURES.index("half_width_ms")]
+    single = {name: probabilities(x[:, [k]], label, folds, logistic()) for k, name in enumerate(MEASURES)}
     return {
-        "UDI alone": probabilities(x[:, udi], label, folds, logistic()),
+        "UDI alone": single["udi_ms"],
         "trough-to-peak and half width": probabilities(x[:, pair], label, folds, logistic()),
         "shape features, logistic": probabilities(x, label, folds, logistic()),
         "shape, rate, regularity: boosted trees": probabilities(both, label, folds, trees),

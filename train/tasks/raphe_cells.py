@@ -9,15 +9,17 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.interpolate import BSpline
 from scipy.special import expit
 from scipy.stats import norm
 
 from train.intervals import CONFIDENCE
 
-VOTE_PRECISION, SHAPE_PRECISION = 0.01, 1.0  # of a Gaussian prior of the weights, which keeps them finite
+VOTE_PRECISION, SHAPE_PRECISION = 0.01, 10.0  # of a Gaussian prior of the weights, which keeps them finite
+DEGREE, PIECES = 3, 3  # of the splines of a feature: what a measure means need not grow with it
 KNOWN_SPIKES, KNOWN_VARIANCE = 2.0, 0.05  # so few spikes do not tell their spread: as if two more had this one
 COUNTS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300)
-ITERATIONS = 50
+ITERATIONS, CONVERGED = 50, 1e-9
 AXES, FOLDS, USUAL = 8, 10, 0.99  # principal components of usual shapes; share of known cells that are usual
 
 
@@ -60,11 +62,15 @@ def _variance(vote: np.ndarray) -> float:
 
 
 class Calibration(NamedTuple):
-    """Logit of serotonergic = (1, (x - centre) / scale) @ weight, with the covariance of weight.
+    """Logit of serotonergic = design @ weight, with the covariance of weight.
 
-    ``centre``, ``scale`` (1 + feature,); ``weight`` (2 + feature,), the offset first.
+    ``low``, ``high`` (feature,) are the range of known cells, over which each feature becomes `DEGREE` + `PIECES`
+    B-splines; ``centre``, ``scale`` (column,) standardise the mean vote and those; ``weight`` (1 + column,) has the
+    offset first.
     """
 
+    low: np.ndarray
+    high: np.ndarray
     centre: np.ndarray
     scale: np.ndarray
     weight: np.ndarray
@@ -80,8 +86,16 @@ class Calibration(NamedTuple):
         return cls(*(np.array(values[name]) for name in cls._fields))
 
     def design(self, x: np.ndarray) -> np.ndarray:
-        """Rows (cell, 2 + feature) that `weight` is multiplied with, from evidence (cell, 1 + feature)."""
-        return np.column_stack([np.ones(len(x)), (x - self.centre) / self.scale])
+        """Rows (cell, 1 + column) that `weight` is multiplied with, from evidence (cell, 1 + feature)."""
+        return np.column_stack([np.ones(len(x)), (_columns(x, self.low, self.high) - self.centre) / self.scale])
+
+
+def _columns(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The mean vote and B-splines of the features; beyond the known range a feature counts as at its end."""
+    share = np.clip((x[:, 1:] - low) / np.maximum(high - low, 1e-6), 0, 1)
+    knots = np.arange(-DEGREE, PIECES + DEGREE + 1) / PIECES
+    splines = BSpline.design_matrix(share.ravel(), knots, DEGREE).toarray()
+    return np.column_stack([x[:, 0], splines.reshape(len(x), -1)])
 
 
 def calibrate(x: np.ndarray, label: np.ndarray) -> Calibration:
@@ -91,8 +105,10 @@ def calibrate(x: np.ndarray, label: np.ndarray) -> Calibration:
     slope for all others. Platt's softened targets made the calibration worse, too.
     """
     target = (label == 1).astype(float)
-    size = x.shape[1]
-    fitted = Calibration(x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6), np.zeros(size + 1), np.zeros((0, 0)))
+    low, high = x[:, 1:].min(axis=0), x[:, 1:].max(axis=0)
+    columns = _columns(x, low, high)
+    size, scale = columns.shape[1], np.maximum(columns.std(axis=0), 1e-3)  # a spline that no cell reaches stays small
+    fitted = Calibration(low, high, columns.mean(axis=0), scale, np.zeros(size + 1), np.zeros((0, 0)))
     rows, weight = fitted.design(x), fitted.weight
     prior = np.diag([VOTE_PRECISION, VOTE_PRECISION, *[SHAPE_PRECISION] * (size - 1)])
     for _ in range(ITERATIONS):
@@ -100,6 +116,8 @@ def calibrate(x: np.ndarray, label: np.ndarray) -> Calibration:
         hessian = rows.T @ (rows * (p * (1 - p))[:, None]) + prior
         step = np.linalg.solve(hessian, rows.T @ (p - target) + prior @ weight)
         weight = weight - step * min(1.0, 5.0 / max(np.abs(step).max(), 1e-9))
+        if np.abs(step).max() < CONVERGED:
+            break
     return fitted._replace(weight=weight, covariance=np.linalg.inv(hessian))
 
 

@@ -21,9 +21,10 @@ from datasets.splits import Split
 from models.raphe import RapheCNN, serotonergic_logit, serotonergic_share
 from train import runs
 from train.tasks import raphe_cells, raphe_draw, raphe_summary
-from train.tasks.raphe_baselines import baselines, features
+from train.tasks.raphe_baselines import baselines
 from train.tasks.raphe_cells import Calibration, Evidence, Usual
 from train.tasks.raphe_report import figures
+from train.tasks.raphe_shape import features
 
 BATCH = 500
 DECISION = "decision"  # what `judge` adds to the model's description: calibration and usual shapes

@@ -1,4 +1,4 @@
-"""The judgement of the subclass task: out-of-fold probabilities of LSPIN and of what it is compared with; new cells."""
+"""The judgement of the subclass task: out-of-fold probabilities of what is offered, of LSPIN and of the baselines."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -7,20 +7,28 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import xarray as xr
-from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
-from datasets import allen
-from datasets.allen import CLASSES, AllenTable
+from datasets import allen_spikes
+from datasets.allen import AllenTable
+from datasets.edge import progress
 from datasets.splits import Fold
 from models.lspin import LSPIN
-from train.figures import save
-from train.report import number, text_table
-from train.tasks import allen_baselines, allen_metrics
+from train import runs
+from train.tasks import (
+    allen_baselines,
+    allen_metrics,
+    allen_output,
+    subclass_ensemble,
+    subclass_explain,
+    subclass_figures,
+    subclass_new,
+    subclass_splits,
+)
 from train.tasks.allen_scale import Scale
 
-LSPIN_NAME, AVERAGE = "LSPIN", "average of LSPIN, SVC and logistic regression"
+LSPIN_NAME, OFFERED = "LSPIN", "support vectors and networks"
+WITH_SPIKES = f"{OFFERED}, with action potentials"
 
 
 class Member(NamedTuple):
@@ -28,6 +36,20 @@ class Member(NamedTuple):
 
     fold: int
     seed: int
+
+
+class Cells(NamedTuple):
+    """Inputs of the model offered: x (cell, features + shape), the number of features, whether shapes are known."""
+
+    x: np.ndarray
+    features: int
+    spikes: bool
+
+    @classmethod
+    def of(cls, table: AllenTable) -> "Cells":
+        """Of a table, with the action potentials of its folder."""
+        spikes = allen_spikes.load(table.source, table.specimen_id)
+        return cls(np.concatenate([table.x, spikes], axis=1), table.x.shape[1], bool(np.isfinite(spikes).any()))
 
 
 def say(net: LSPIN, variables: Any, member: int, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -41,7 +63,7 @@ def judge(
     config: Any,
     net: LSPIN,
     table: AllenTable,
-    folds: Sequence[Fold],
+    parts: Sequence[Sequence[Fold]],
     scales: Sequence[Scale],
     members: Sequence[Member],
     about: dict[str, Any],
@@ -49,131 +71,138 @@ def judge(
     history: list[dict[str, Any]],
     folder: Path,
 ) -> dict[str, Any]:
-    """Judge all models on the cells that their training parts do not have; write predictions and figures."""
-    shape = (config.repeats, len(table.x))
-    ours, gates = np.zeros((*shape, len(CLASSES))), np.zeros((config.seeds, *shape, table.x.shape[1]), np.float32)
-    for k, member in enumerate(members):
-        test, repeat = folds[member.fold].test, member.fold // config.folds
-        said, opened = say(net, variables, k, scales[member.fold].apply(table.x[test]))
-        ours[repeat, test] += said / config.seeds
-        gates[member.seed - config.seed, repeat, test] = opened
-    models = {LSPIN_NAME: ours}
-    names = allen_baselines.available()
+    """Judge all models on the cells that their training parts do not have; write predictions and figures.
+
+    The model offered is fitted to all cells at the end, for predictions of new ones.
+    """
+    for fold in parts[0]:
+        if missing := subclass_splits.absent(table, fold):
+            print(f"{fold.name}: no cell of {', '.join(missing)} is trained on, all are called wrong", file=sys.stderr)
+    cells, folds = Cells.of(table), [fold for part in parts for fold in part]
+    offered, drops = _offered(table, cells, parts, config.seed)
+    ours, gates = _lspin(config, net, table, parts, scales, members, variables)
+    models = offered | {LSPIN_NAME: ours}
+    classes, names = len(table.class_names), allen_baselines.available()
     models |= allen_baselines.out_of_fold(
-        table.x, table.subclass, table.donor, len(CLASSES), folds, scales, config.folds, config.seed, names
+        table.x, table.subclass, table.donor, classes, folds, scales, len(parts[0]), config.seed, names
     )
-    parts = [models[name] for name in (LSPIN_NAME, allen_baselines.SVC_NAME, allen_baselines.LOGISTIC_NAME)]
-    models = {AVERAGE: np.mean(parts, axis=0)} | models
-    result = summary(config, table, about, models, gates)
-    _write(folder, table, models)
-    _figures(result, gates, table, folder / "figures")
+    tested = np.unique(np.concatenate([fold.test for fold in parts[0]]))
+    result = summary(config, table, tested, parts, about, models, gates, drops)
+    allen_output.write_predictions(folder, models, table.subclass, table.specimen_id, table.class_names)
+    subclass_figures.write(result, table, tested, models, gates, folder / "figures")
+    runs.write_json(folder / runs.ABOUT, about | {subclass_new.KEPT: subclass_new.keep(table, cells.x, config.seed)})
     return result
 
 
+def _offered(
+    table: AllenTable, cells: Cells, parts: Sequence[Sequence[Fold]], seed: int
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Probabilities (repeat, cell, class) of the model with and without action potentials; importances of the first.
+
+    Importances (class, feature): see `subclass_explain.drops`, means over the folds of the first repeat.
+    """
+    inputs = {WITH_SPIKES: cells.x} if cells.spikes else {}
+    inputs |= {OFFERED: cells.x[:, : cells.features]}
+    classes = len(table.class_names)
+    found = {name: np.zeros((len(parts), len(table.x), classes)) for name in inputs}
+    drops = []
+    with progress() as bar:
+        shown = bar.add_task("model offered", total=len(inputs) * sum(map(len, parts)))
+        for repeat, part in enumerate(parts):
+            for fold in part:
+                for name, x in inputs.items():
+                    train = (x[fold.train], table.subclass[fold.train], table.donor[fold.train])
+                    model = subclass_ensemble.fit(*train, cells.features, classes, seed)
+                    found[name][repeat, fold.test] = model.probability(x[fold.test])
+                    bar.advance(shown)
+                if repeat == 0:
+                    test = (x[fold.test], table.subclass[fold.test])
+                    drops.append(subclass_explain.drops(model, *test, cells.features, classes, seed))
+    return found, subclass_explain.mean_known(drops)
+
+
+def _lspin(
+    config: Any,
+    net: LSPIN,
+    table: AllenTable,
+    parts: Sequence[Sequence[Fold]],
+    scales: Sequence[Scale],
+    members: Sequence[Member],
+    variables: Any,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities (repeat, cell, class), means over seeds, and gates (seed, repeat, cell, feature)."""
+    shape, per = (len(parts), len(table.x)), len(parts[0])
+    ours = np.zeros((*shape, len(table.class_names)))
+    gates = np.zeros((config.seeds, *shape, table.x.shape[1]), np.float32)
+    for k, member in enumerate(members):
+        repeat = member.fold // per
+        test = parts[repeat][member.fold % per].test
+        said, opened = say(net, variables, k, scales[member.fold].apply(table.x[test]))
+        ours[repeat, test] += said / config.seeds
+        gates[member.seed - config.seed, repeat, test] = opened
+    return ours, gates
+
+
 def summary(
-    config: Any, table: AllenTable, about: dict[str, Any], models: Mapping[str, np.ndarray], gates: np.ndarray
+    config: Any,
+    table: AllenTable,
+    tested: np.ndarray,
+    parts: Sequence[Sequence[Fold]],
+    about: dict[str, Any],
+    models: Mapping[str, np.ndarray],
+    gates: np.ndarray,
+    drops: np.ndarray,
 ) -> dict[str, Any]:
-    """All numbers of a judgement; models are probabilities (repeat, cell, class)."""
-    y, donor = table.subclass, table.donor
-    rows = {name: allen_metrics.rates(y, said, donor, config.seed) for name, said in models.items()}
-    others = [name for name in models if name not in (AVERAGE, LSPIN_NAME)]
+    """All numbers of a judgement on the cells `tested`; models are probabilities (repeat, cell, class)."""
+    y, donor = table.subclass[tested], table.donor[tested]
+    said = {name: p[:, tested] for name, p in models.items()}
+    rows = {name: allen_metrics.rates(y, p, donor, config.seed) for name, p in said.items()}
+    ours = [name for name in (WITH_SPIKES, OFFERED, LSPIN_NAME) if name in models]
+    others = [name for name in models if name not in ours]
     best = max(others, key=lambda name: rows[name]["accuracy_percent"]["value"])
+    whole = np.isfinite(table.x[tested]).all(axis=1)
     return {
         "task": "subclass",
         "split": config.split,
         "optimistic": about["optimistic"],
+        "classes": list(table.class_names),
+        "features": list(table.feature_names),
         "cells": len(y),
         "donors": len(np.unique(donor)),
         "rows": rows,
+        "complete_cells": {"cells": int(whole.sum())} | {name: _short(y[whole], said[name][:, whole]) for name in ours},
         "over_best_baseline": {
-            name: {"baseline": best, "percent": allen_metrics.difference(y, models[name], models[best], donor, 0)}
-            for name in (AVERAGE, LSPIN_NAME)
+            name: {"baseline": best}
+            | {
+                m: allen_metrics.difference(y, said[name], said[best], donor, 0, measure)
+                for m, measure in allen_metrics.MEASURES.items()
+                if m in ("accuracy_percent", "macro_f1_percent", "nll")
+            }
+            for name in ours
         },
+        "folds": [_fold(table, fold, {n: p[0] for n, p in models.items()}) for fold in parts[0]],
         "confusion": {
-            name: np.sum([confusion_matrix(y, p.argmax(axis=1), labels=range(len(CLASSES))) for p in said], axis=0)
-            .astype(int)
-            .tolist()
-            for name, said in models.items()
+            name: np.sum([confusion_matrix(y, q.argmax(axis=1), labels=range(q.shape[1])) for q in p], axis=0).tolist()
+            for name, p in said.items()
         },
-        "gates": allen_metrics.gates(gates),
+        "gates": allen_metrics.gates(gates[:, :, tested]),
+        "importance_nats": drops.tolist(),
     }
 
 
-def _write(folder: Path, table: AllenTable, models: Mapping[str, np.ndarray]) -> None:
-    arrays: dict[str, Any] = {
-        "probability": (("model", "repeat", "cell", "class"), np.stack(list(models.values()))),
-        "label": ("cell", table.subclass),
-        "specimen_id": ("cell", table.specimen_id),
+def _short(y: np.ndarray, said: np.ndarray) -> dict[str, float]:
+    return {name: float(np.mean([measure(y, p) for p in said])) for name, measure in allen_metrics.MEASURES.items()}
+
+
+def _fold(table: AllenTable, fold: Fold, models: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """What a fold held out, which classes it lacks, and how the models did on it; None where a class is not tested."""
+    y = table.subclass[fold.test]
+    recall = {name: allen_metrics.recalls(y, p[fold.test])[1] for name, p in models.items()}
+    return {
+        "name": fold.name,
+        "train_cells": np.bincount(table.subclass[fold.train], minlength=len(table.class_names)).tolist(),
+        "test_cells": np.bincount(y, minlength=len(table.class_names)).tolist(),
+        "absent": subclass_splits.absent(table, fold),
+        "accuracy_percent": {name: 100 * allen_metrics.accuracy(y, p[fold.test]) for name, p in models.items()},
+        "recall": {name: [None if np.isnan(v) else float(v) for v in each] for name, each in recall.items()},
     }
-    # Names as attributes: Zarr 3 has no specification for text yet.
-    found = xr.Dataset(arrays, attrs={"models": list(models), "classes": list(CLASSES)})
-    found.to_zarr(folder / "predictions.zarr", mode="w", zarr_format=3, consolidated=False)
-
-
-def _figures(result: Mapping[str, Any], gates: np.ndarray, table: AllenTable, folder: Path) -> None:
-    save(confusion_figure(result), folder / "confusion.png")
-    save(gates_figure(gates.mean(axis=(0, 1)), table), folder / "gates.png")
-
-
-def confusion_figure(result: Mapping[str, Any]) -> Figure:
-    """Recall in percent: rows are the true classes."""
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    for axes, name in zip(figure.subplots(1, 2), (AVERAGE, LSPIN_NAME), strict=True):
-        count = np.array(result["confusion"][name], float)
-        share = 100 * count / count.sum(axis=1, keepdims=True)
-        axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
-        for (i, j), value in np.ndenumerate(share):
-            axes.text(j, i, f"{value:.0f}", ha="center", va="center", color="white" if value > 50 else "black")
-        ticks = range(len(CLASSES))
-        axes.set(xticks=ticks, yticks=ticks, yticklabels=CLASSES, xlabel="called", ylabel="is")
-        axes.set_xticklabels(CLASSES, rotation=40, ha="right")
-        accuracy = number(result["rows"][name]["accuracy_percent"])
-        axes.set_title(f"{name}\nrecall (%), accuracy {accuracy}", fontsize=9)
-    return figure
-
-
-def gates_figure(mean_gate: np.ndarray, table: AllenTable) -> Figure:
-    """Mean gates (class, feature): which features each class is read from."""
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
-    axes = figure.subplots()
-    rows = np.stack([mean_gate[table.subclass == k].mean(axis=0) for k in range(len(CLASSES))])
-    image = axes.imshow(rows, cmap="viridis", vmin=0, vmax=1, aspect="auto")
-    axes.set(yticks=range(len(CLASSES)), yticklabels=CLASSES, xticks=range(rows.shape[1]))
-    axes.set_xticklabels(table.feature_names, rotation=90, fontsize=6)
-    figure.colorbar(image, label="mean gate of test cells")
-    return figure
-
-
-def subclass_table(result: Mapping[str, Any]) -> str:
-    """A line for every model, and what the numbers are of."""
-    names = ("accuracy_percent", "balanced_accuracy_percent", "macro_f1_percent")
-    rows = [
-        [name, *(number(row[key]) for key in names), number(row["nll"], 3), number(row["ece"], 3)]
-        for name, row in result["rows"].items()
-    ]
-    header = ["model", "accuracy (%)", "balanced (%)", "macro F1 (%)", "NLL", "ECE"]
-    words = f"{result['cells']} cells of {result['donors']} donors, held out by {result['split']}"
-    words += " (optimistic: cells of tested donors are trained on)" if result["optimistic"] else ""
-    return f"{text_table(header, rows)}\n{words}; 95 % intervals over donors"
-
-
-def predict(config: Any, about: dict[str, Any], net: LSPIN, variables: Any, data: Path) -> dict[str, Any]:
-    """Class, probability and abstention for the cells of a table; columns that are missing are named on stderr."""
-    names = about["features"]
-    x, ids, missing = allen.read_features(data, names)
-    scales = [Scale.from_json(values) for values in about["scales"]]
-    allen.check_units(data, x, scales[0].median, names)
-    if missing:
-        print(f"not in {data}, so medians of the training cells are used: {', '.join(missing)}", file=sys.stderr)
-    each = [say(net, variables, k, scales[m["fold"]].apply(x))[0] for k, m in enumerate(about["members"])]
-    probability = np.mean(each, axis=0)
-    best = probability.max(axis=1)
-    called = np.array(CLASSES)[probability.argmax(axis=1)]
-    table: dict[str, Any] = {
-        "cell": np.array(ids),
-        "call": np.where(best >= config.certain, called, "no call"),
-        "likeliest": called,
-        "probability": best,
-        "missing_features": np.isnan(x).sum(axis=1),
-    }
-    return table | {f"p_{name}": probability[:, k] for k, name in enumerate(CLASSES)}

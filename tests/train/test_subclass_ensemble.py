@@ -1,0 +1,67 @@
+"""The ensemble offered for subclasses: calibration, what is missing, absent classes, refitting."""
+
+import numpy as np
+import pytest
+
+from train.tasks import subclass_ensemble as ensemble
+
+
+@pytest.fixture(scope="module")
+def cells():
+    """Two hundred cells of a hundred donors, three classes, five features and an action potential of eight numbers."""
+    rng = np.random.default_rng(0)
+    label = np.repeat(np.arange(100) % 3, 2)
+    x = rng.normal(size=(200, 13))
+    x[np.arange(200), label] += 2
+    x[:, 5:] += x[:, :1]
+    x[rng.random(x.shape) < 0.02] = np.nan
+    return x, label, np.repeat(np.arange(100), 2)
+
+
+@pytest.fixture(scope="module")
+def fitted(cells):
+    return ensemble.fit(*cells, features=5, classes=3, seed=0)
+
+
+def test_it_learns_and_its_probabilities_are_probabilities(cells, fitted):
+    x, label, _ = cells
+    said = fitted.probability(x)
+    np.testing.assert_allclose(said.sum(axis=1), 1)
+    assert (said.argmax(axis=1) == label).mean() > 0.85
+    assert 0.5 <= fitted.calibration.exponent <= 2
+
+
+def test_a_cell_without_any_value_is_a_cell_of_medians(fitted):
+    nothing = np.full((1, 13), np.nan)
+    np.testing.assert_allclose(fitted.probability(nothing), fitted.probability(fitted.view.scale.median[None]))
+
+
+def test_refitting_with_the_calibration_in_json_gives_the_same(cells, fitted):
+    x, label, _ = cells
+    kept = ensemble.Calibration.from_json(fitted.calibration.to_json())
+    again = ensemble.refit(x, label, 5, kept)
+    np.testing.assert_allclose(again.probability(x), fitted.probability(x), atol=1e-12)
+
+
+def test_a_single_cell_gets_what_it_gets_among_others(cells, fitted):
+    x, _, _ = cells
+    np.testing.assert_allclose(fitted.probability(x[3:4]), fitted.probability(x)[3:4], atol=1e-9)
+
+
+def test_a_class_that_the_training_part_lacks_gets_next_to_nothing(cells):
+    x, label, donor = cells
+    here = label != 2
+    said = ensemble.fit(x[here], label[here], donor[here], 5, 3, 0).probability(x)
+    assert np.isfinite(said).all()
+    assert said[:, 2].max() < 0.02
+
+
+def test_calibration_finds_the_exponent_of_probabilities_that_are_too_sharp():
+    rng = np.random.default_rng(1)
+    p = rng.dirichlet(np.ones(3), 3000)
+    label = np.array([rng.choice(3, p=each) for each in p])
+    sharp = p**1.6 / (p**1.6).sum(axis=1, keepdims=True)
+    found = ensemble.calibrate(np.log(p), sharp, label)
+    assert 1 / 1.6 < found.exponent < 1
+    said = found.apply(np.log(p), sharp)
+    assert np.abs(said - p).mean() < 0.01
