@@ -13,9 +13,9 @@ import tyro
 from datasets import allen
 from datasets.edge import guard
 from models import dann
-from train import run, runs
 from train.report import text_table
-from train.tasks import allen_metrics, species
+from train.run import once
+from train.tasks import allen_metrics, species, species_judge
 from train.tasks.allen_scale import Scale
 from train.tasks.species_cells import FOLDS, HUMAN, MOUSE, parts, usable
 from train.tasks.species_svc import AlignedSvc
@@ -36,11 +36,8 @@ def main(out: Path, data: Path | None = None, weights: Path | None = None, repea
     rows = PUBLISHED + (published(table, dict(np.load(weights))) if weights else [])
     print(text_table(["Ophir et al. 2024", "accuracy (%)"], rows))
     for labels in FOLDS:
-        folder = out / labels
-        config = species.SpeciesConfig(labels=labels, data=data)
-        if not (folder / runs.SUMMARY).exists():
-            run.execute(species.TASKS["species"], config, folder)
-        print("\n" + species.TASKS["species"].table(runs.read_json(folder / runs.SUMMARY, f"{folder} is no run")))
+        summary = once(species.SpeciesConfig(labels=labels, data=data), out / labels)
+        print("\n" + species_judge.species_table(summary))
     print("\n" + again(usable(table, "impute"), repeats))
 
 
