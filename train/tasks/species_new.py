@@ -50,7 +50,7 @@ def predict(config: Any, about: Mapping[str, Any], data: Path) -> dict[str, Any]
     if missing:
         print(f"not in {data}, so medians of the species' cells are used: {', '.join(missing)}", file=sys.stderr)
     table = allen_output.calls(ids, x, model.probability(x, species), CLASSES, config.certain)
-    return table | {COLUMN: np.array(SPECIES)[species]}
+    return {"cell": table.pop("cell"), COLUMN: np.array(SPECIES)[species]} | table
 
 
 def _species(data: Path, labels: str) -> np.ndarray:
