@@ -26,7 +26,7 @@ def trained_rows(part: Part) -> np.ndarray:
 def out_of_fold(
     table: AllenTable, parts: Sequence[Part], per_repeat: int, names: Sequence[str], seed: int
 ) -> dict[str, np.ndarray]:
-    """Probabilities (repeat, cell, class) of models of those names, the commonest class and, of human cells, `OWN_SCALE`."""
+    """Probabilities (repeat, cell, class) of models of those names, the commonest class and, for human, `OWN_SCALE`."""
     folds = [Fold(trained_rows(part), part.test, part.name) for part in parts]
     scales = [Scale.of(table.x[fold.train]) for fold in folds]
     usable = [name for name in allen_baselines.available() if name in names]
