@@ -138,7 +138,7 @@ def once(config: Any, folder: Path) -> dict[str, Any]:
     if (folder / runs.SUMMARY).exists():
         runs.check_same(folder, config)
         return runs.read_json(folder / runs.SUMMARY, f"{folder} is damaged")
-    print(f"{folder}: split {config.split}")
+    print(folder)
     return execute(get(config.task), config, folder)
 
 

@@ -1,0 +1,275 @@
+"""The species task: its parts, its support vectors against scikit-learn, and the command line on small tables."""
+
+import csv
+import json
+from importlib.util import find_spec
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pandas as pd
+import pytest
+from optimizers import adam
+from sklearn.svm import SVC
+
+from datasets import allen
+from datasets.edge import UserError
+from tests import shared_data
+from train import evaluate, loop, predict, run
+from train.tasks import allen_metrics, species, species_cells, species_judge, species_net, species_shapley
+from train.tasks.species_cells import Domains, parts, usable
+from train.tasks.species_svc import GAMMA, AlignedSvc, C, Svc
+
+
+@pytest.fixture(autouse=True)
+def _strict_and_quick(monkeypatch):
+    monkeypatch.setattr(optax, "adam", adam)
+    monkeypatch.setattr(species_judge, "shapley", lambda spiny, z, background, seed: (np.arange(len(z)), 0 * z))
+
+
+SIZES = {"mouse": (80, 80), "human": (15, 45)}  # aspiny, spiny
+
+
+def frame(name, rng, first):
+    """Cells of two classes apart in two features; human features are moved and stretched."""
+    y = np.repeat([0, 1], SIZES[name])
+    x = rng.normal(size=(len(y), 41))
+    x[:, :2] += 4.0 * y[:, None]
+    x = 1.5 * x + 2 if name == "human" else x
+    usual = np.array([f.usual for f in map(allen.FEATURES.get, allen.FEATURES_41)])
+    table = pd.DataFrame(np.abs(usual) * (0.1 * x + 1), columns=list(allen.FEATURES_41))
+    return table.assign(
+        file_name=[f"{first + k}_1" for k in range(len(y))],
+        dendrite_type=np.where(y, "spiny", "aspiny"),
+        **({"transgenic_line": np.where(y, "Glutamatergic", "Sst+")} if name == "mouse" else {}),
+    )
+
+
+def write(folder, tables):
+    """The tables and the donors of their cells, two cells each."""
+    ids = [int(name.split("_")[0]) for table in tables.values() for name in table["file_name"]]
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}_ephys_data.csv", index=False)
+    about = {"specimen__id": ids, "donor__id": [k // 2 for k in ids], "line_name": "", "structure__layer": "3"}
+    pd.DataFrame(about | {"tag__dendrite_type": "spiny"}).to_csv(folder / allen.DONORS, index=False)
+    return folder
+
+
+@pytest.fixture
+def tables():
+    rng = np.random.default_rng(0)
+    return {name: frame(name, rng, first) for name, first in (("mouse", 1000), ("human", 5000))}
+
+
+@pytest.fixture
+def folder(tables, tmp_path):
+    (tmp_path / "data").mkdir()
+    tables["mouse"].iloc[::9, 2] = np.nan
+    return write(tmp_path / "data", tables)
+
+
+def test_parts_keep_donors_apart_and_say_whose_labels_are_used(folder):
+    table = usable(allen.load(folder), "impute")
+    assert len(usable(allen.load(folder), "drop").x) < len(table.x)
+    for labels, folds in (("mouse", 3), ("both", 3), ("mouse-to-human", 3)):
+        found = parts(table, labels, folds, 2, 0)
+        assert len(found) == 6
+        for part in found:
+            assert set(table.species[part.test]) == {species_cells.TESTED[labels]}
+            assert part.labelled == (labels == "both")
+            trained = part.mouse if labels == "mouse" else part.human
+            assert not set(table.donor[trained]) & set(table.donor[part.test])
+        tested = np.sort(np.concatenate([part.test for part in found[:3]]))
+        np.testing.assert_array_equal(tested, np.flatnonzero(table.species == species_cells.TESTED[labels]))
+
+
+def test_the_scale_at_the_mouse_frequencies_is_the_mouse_scale(folder):
+    table = usable(allen.load(folder), "impute")
+    domains = Domains.of(table, parts(table, "mouse-to-human", 1, 1, 0)[0])
+    z = domains.apply(table.x, table.species, domains.rate)
+    for k in (0, 1):
+        np.testing.assert_allclose(z[table.species == k].mean(axis=0), 0, atol=1e-6)
+        np.testing.assert_allclose(z[table.species == k].std(axis=0), 1, atol=1e-6)
+    prior = np.array([0.2, 0.8])
+    mouse = domains.apply(table.x, table.species, prior)[table.species == 0]
+    weight = (prior / domains.rate)[table.spiny[table.species == 0]]
+    np.testing.assert_allclose(weight @ mouse / weight.sum(), 0, atol=1e-6)
+    same = Domains.from_json(json.loads(json.dumps(domains.to_json())))
+    np.testing.assert_array_equal(same.apply(table.x, table.species, prior)[: len(mouse)], mouse)
+
+
+def test_kept_support_vectors_say_what_those_of_scikit_learn_say():
+    rng = np.random.default_rng(0)
+    z, other = rng.normal(size=(120, 41)), rng.normal(size=(30, 41))
+    y, weight = (z[:, 0] + 0.3 * rng.normal(size=120) > 0).astype(int), rng.uniform(0.5, 2, 120)
+    kept = Svc.from_json(json.loads(json.dumps(Svc.fit(z, y, weight, np.arange(120)).to_json())))
+    theirs = SVC(C=C, gamma=GAMMA).fit(z, y, sample_weight=weight).decision_function(other)
+    np.testing.assert_allclose(kept.decision(other), theirs, atol=1e-9)
+    said = kept.probability(other)
+    np.testing.assert_allclose(said.sum(axis=1), 1)
+    assert np.corrcoef(theirs, said[:, 1])[0, 1] > 0.8
+
+
+def test_the_domain_gradient_is_turned_only_for_the_adversarial(folder):
+    """A step of a domain loss alone moves the domain head for all, the features for adversarial members alone."""
+    config = species.SpeciesConfig(l2=0.0, schedule="constant", dropout=0.0, optimizer="sgd", steps=1)
+    net, table = species.network(config), usable(allen.load(folder), "impute")
+    part = parts(table, "mouse-to-human", 1, 1, 0)[0]
+    problem = species_net.make_problem(config, net, 41)
+    params, state = problem.init(jax.random.key(0))
+    params["class"]["kernel"] *= 0  # features get no gradient from the class
+    moved = {}
+
+    @jax.jit
+    def slope(params, state, own):
+        batch = problem.draw(jnp.asarray(table.spiny), own, jax.random.key(1))
+        return jax.grad(problem.loss, has_aux=True)(params, state, batch, jax.random.key(2))
+
+    for method in species_net.METHODS:
+        domains = Domains.of(table, part)
+        prior = np.array([0.25, 0.75]) if species_net.METHODS[method][1] else domains.rate
+        own = species_net.own(table, part, domains, method, prior)
+        gradient, _ = slope(params, state, own)
+        moved[method] = float(np.abs(gradient["layer_0"]["kernel"]).max())
+        assert np.abs(gradient["domain"]["kernel"]).max() > 0
+        _, y, weight, _, _ = problem.draw(jnp.asarray(table.spiny), own, jax.random.key(1))
+        share = weight[:64] @ y[:64].astype(jnp.float32) / 64
+        assert float(share) == pytest.approx(prior[1], abs=0.12)  # of a batch of 64 mouse cells
+    assert moved["plain"] == moved["aligned"] == 0
+    assert min(moved["dann"], moved["corrected"]) > 0
+
+
+@pytest.mark.slow
+def test_training_that_stops_continues_to_the_same_numbers(folder):
+    """The schedule of the turned gradient counts its own steps, which a checkpoint keeps."""
+    config = species.SpeciesConfig(data=folder, seeds=1, steps=6, methods=("corrected",), hidden=(8,))
+    experiment = species.prepare(config)
+    mesh = loop.member_mesh(1, experiment.batch)
+
+    def fit(steps, begin=None):
+        arguments = (experiment.problem, experiment.keys, experiment.data, steps, mesh, experiment.names)
+        return loop.fit(*arguments, begin=begin)
+
+    whole = jax.device_get(fit(6))
+    jax.tree.map(np.testing.assert_array_equal, whole, jax.device_get(fit(6, (3, fit(3)))))
+    assert whole.state["progress"]["step"] == 6
+
+
+def write_cells(table, folder):
+    table.to_csv(folder / "cells.csv", index=False)
+    return folder / "cells.csv"
+
+
+OPTIONS = ["--steps", "60", "--seeds", "1", "--baselines", "SVC"]
+
+
+@pytest.mark.slow
+def test_a_run_calls_of_new_cells_and_another_folder(folder, tables, tmp_path, capsys):
+    out = tmp_path / "run"
+    run.main(["--task", "species", "--data", str(folder), "--out", str(out), *OPTIONS])
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["transductive"]
+    assert summary["offered"] == "aligned SVC"
+    rows = summary["rows"]
+    assert rows["aligned SVC"]["accuracy_percent"]["value"] > 90
+    assert rows["aligned SVC"]["accuracy_percent"]["value"] >= rows["SVC"]["accuracy_percent"]["value"]
+    own = summary["separability"]["each species in its own scale"]
+    assert summary["separability"]["features"]["a_distance"] > own["a_distance"]
+    assert len(summary["shapley"]) == 41
+    for name in ("models", "domains", "frequencies", "shapley"):
+        assert (out / "figures" / f"{name}.png").stat().st_size > 5000
+    new = pd.concat([t.assign(species=name) for name, t in tables.items()]).drop(columns=["tau", "dendrite_type"])
+    predict.main(out, write_cells(new, tmp_path), tmp_path / "calls.csv")
+    assert "medians of the species' cells are used: tau" in capsys.readouterr().err
+    with open(tmp_path / "calls.csv") as file:
+        calls = list(csv.DictReader(file))
+    truth = [kind for table in tables.values() for kind in table["dendrite_type"]]
+    assert np.mean([row["likeliest"] == kind for row, kind in zip(calls, truth, strict=True)]) > 0.9
+    one = new[new["species"] == "human"].iloc[:1].drop(columns="species")  # a cell alone can be called
+    predict.main(out, write_cells(one, tmp_path), tmp_path / "one-call.csv")
+    assert "all cells are taken to be human" in capsys.readouterr().err
+    assert (tmp_path / "one-call.csv").read_text().splitlines()[1] == ",".join(calls[160].values())
+    with pytest.raises(UserError, match=r"row 2: species is 'rat', not one of mouse, human"):
+        predict.main(out, write_cells(new.assign(species="rat"), tmp_path), None)
+    evaluate.main(out, folder)
+    again = json.loads((out / "evaluation-data" / "summary.json").read_text())
+    assert again["transductive"]
+    assert again["rows"]["aligned SVC"]["nll"] == pytest.approx(rows["aligned SVC"]["nll"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("labels", ["mouse", "both"])
+def test_the_other_settings_hold_donors_out(folder, tables, tmp_path, labels):
+    out, options = tmp_path / "run", ["--labels", labels, "--folds", "2", "--methods", "corrected", *OPTIONS]
+    run.main(["--task", "species", "--data", str(folder), "--out", str(out), *options])
+    summary = json.loads((out / "summary.json").read_text())
+    assert not summary["transductive"]
+    assert summary["rows"]["aligned SVC"]["accuracy_percent"]["value"] > 90
+    if labels == "mouse":
+        with pytest.raises(UserError, match="has human cells, and this run, --labels mouse, calls mouse cells alone"):
+            predict.main(out, write_cells(tables["human"].assign(species="human"), tmp_path), None)
+    with pytest.raises(UserError, match=r"has no (mouse|human) cell of a donor whose labels this run was not trained"):
+        evaluate.main(out, folder)
+
+
+@pytest.mark.slow
+def test_shapley_values_add_up_and_leave_out_what_does_not_matter():
+    if not find_spec("shap"):
+        pytest.skip("shap is an optional extra")
+    rng = np.random.default_rng(0)
+    z, background = rng.normal(size=(20, 5)), rng.normal(size=(60, 5))
+    spiny = lambda z: 1 / (1 + np.exp(-z[:, 0] - 2 * z[:, 1] * z[:, 2]))  # noqa: E731
+    rows, values = species_shapley.shapley(spiny, z, background, 0)
+    np.testing.assert_allclose(values[:, 3:], 0, atol=1e-12)
+    base = spiny(z[rows]) - values.sum(axis=1)
+    np.testing.assert_allclose(base, base[0], atol=1e-9)
+
+
+def refused(tables, folder, words, *options):
+    with pytest.raises(UserError, match=words):
+        run.main(["--task", "species", "--data", str(write(folder, tables)), "--out", str(folder / "run"), *options])
+    assert not (folder / "run").exists()
+
+
+def test_a_run_without_one_domain_is_refused(tables, tmp_path):
+    """The published network was trained on no human cell, because all lacked something and were dropped."""
+    emptied = tables["human"].copy()
+    emptied.loc[:39, "tau"] = emptied.loc[40:, "sag"] = np.nan
+    both = {"mouse": tables["mouse"], "human": emptied}
+    words = r"all 60 human cells lack a feature \(tau is empty in 67 % of them\) and were dropped"
+    refused(both, tmp_path, words, "--incomplete", "drop")
+    (tmp_path / "human_ephys_data.csv").unlink()
+    refused({"mouse": tables["mouse"]}, tmp_path, r"has no human cell: give human_ephys_data\.csv")
+
+
+def test_a_class_that_is_absent_is_named(tables, tmp_path):
+    spiny = tables["human"][tables["human"]["dendrite_type"] == "spiny"]
+    refused({"mouse": tables["mouse"], "human": spiny}, tmp_path, "all human cells are spiny, both classes are needed")
+
+
+def test_options_that_make_no_sense_are_named(tables, tmp_path):
+    for options, words in (
+        ({"methods": ("drann",)}, "--methods: 'drann' is unknown, choose of plain"),
+        ({"baselines": ("oracle",)}, "--baselines: 'oracle' is unknown"),
+        ({"labels": "both", "folds": 1}, "--folds is 1: --labels both tests on donors held out"),
+        ({"batch_size": 7}, "--batch-size is 7: it must be even"),
+        ({"adversary": -1.0}, "--adversary is -1.0: it must not be negative"),
+    ):
+        with pytest.raises(UserError, match=words):
+            species.SpeciesConfig(**options)
+    refused(tables, tmp_path, "40 folds, but a class has cells of only", "--labels", "both", "--folds", "40")
+
+
+@pytest.mark.slow
+def test_human_cells_of_the_database_without_and_with_their_labels():
+    table = usable(allen.load(shared_data.path("allen")), "impute")
+    for labels, least in (("mouse-to-human", (0.963, 0.939)), ("both", (0.955, 0.93))):
+        said = np.zeros((len(table.x), 2))
+        for part in parts(table, labels, species_cells.FOLDS[labels], 1, 0):
+            model = AlignedSvc.fit(table, part, labels, 0)
+            said[part.test] = model.probability(table.x[part.test], table.species[part.test])
+        human = table.species == 1
+        y, called = table.spiny[human], said[human]
+        assert allen_metrics.accuracy(y, called) >= least[0]
+        assert allen_metrics.balanced_accuracy(y, called) >= least[1]
