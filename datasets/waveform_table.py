@@ -153,19 +153,18 @@ def check(table: WaveformTable) -> None:
     if constant.any():
         raise _unusable(table, constant, "is constant on all channels")
     if table.level == "unit":
-        _check_different(table, flat)
+        _check_different(table)
 
 
-def _check_different(table: WaveformTable, flat: np.ndarray) -> None:
-    _, first, inverse = np.unique(flat, axis=0, return_index=True, return_inverse=True)
-    again = first[inverse.ravel()] != np.arange(len(flat))
-    if again.any():
-        row = int(np.argmax(again))
-        other = int(first[inverse.ravel()[row]])
+def _check_different(table: WaveformTable) -> None:
+    first: dict[bytes, int] = {}
+    pairs = [(first.setdefault(w.tobytes(), row), row) for row, w in enumerate(table.waveform)]
+    again = [(a, b) for a, b in pairs if a != b]
+    if again:
+        names = [table.unit_names[table.unit[row]] for row in again[0]]
         raise UserError(
-            f"{table.source}: rows {other} and {row} (units {table.unit_names[table.unit[other]]} and"
-            f" {table.unit_names[table.unit[row]]}) have the very same waveform: remove one of each such pair"
-            f" ({int(again.sum())} in all), or a copy could be tested on its original"
+            f"{table.source}: rows {again[0][0]} and {again[0][1]} (units {names[0]} and {names[1]}) have the very same"
+            f" waveform: remove one of each such pair ({len(again)} in all), or a copy is tested on its original"
         )
 
 
@@ -183,7 +182,7 @@ def _words(values: Any, rows: int) -> np.ndarray:
     values = np.asarray(values)
     if values.dtype.kind == "f" and np.all(np.isnan(values) | (values == np.round(values))):
         return np.array(["nan" if np.isnan(v) else str(int(v)) for v in values.tolist()])
-    return values.astype(str)
+    return np.array(values.tolist()).astype(str)  # by way of a list: text of any length (StringDType) has no cast
 
 
 def _inside(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
