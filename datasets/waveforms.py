@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from datasets import waveform_npz
+from datasets import waveform_hc3, waveform_npz, waveform_stream
 from datasets.edge import UserError
 from datasets.waveform_table import WaveformTable
 
@@ -13,7 +13,8 @@ def load(path: Path, label: str | None = None, rate_kHz: float | None = None) ->
     """Read a table of waveforms.
 
     Args:
-        path: an .npz file or a Zarr group with ``waveform`` and columns.
+        path: an .npz file or a Zarr group with ``waveform`` and columns; ``NAME.dat`` or a folder of such streams;
+            ``NAME.xml`` or a folder of hc-3 sessions.
         label: the column of classes; each reader says which it knows.
         rate_kHz: sampling rate, for sources that do not say it.
 
@@ -24,8 +25,19 @@ def load(path: Path, label: str | None = None, rate_kHz: float | None = None) ->
         raise UserError(f"{path} does not exist")
     if path.suffix == ".npz" or (path.is_dir() and _is_zarr(path)):
         return waveform_npz.load(path, label, rate_kHz)
-    raise UserError(f"{path} is nothing that can be read: give an .npz file or a Zarr group")
+    if path.suffix == waveform_stream.SUFFIX or _holds(path, f"*{waveform_stream.SUFFIX}"):
+        return waveform_stream.load(path, label, rate_kHz)
+    if path.suffix == ".xml" or _holds(path, "*.xml") or _holds(path, "*/*.xml"):
+        return waveform_hc3.load(path, label)
+    raise UserError(
+        f"{path} is nothing that can be read: give an .npz file, a Zarr group, an int16 stream (.dat) or a folder of"
+        " them, or the .xml of an hc-3 session or a folder of them"
+    )
 
 
 def _is_zarr(path: Path) -> bool:
     return any((path / name).exists() for name in ("zarr.json", ".zgroup"))
+
+
+def _holds(path: Path, pattern: str) -> bool:
+    return path.is_dir() and any(path.glob(pattern))
