@@ -74,3 +74,17 @@ def scale(x: np.ndarray, normalise: Normalise) -> np.ndarray:
     if normalise == "amplitude":
         return x / np.ptp(x, axis=2).max(axis=1)[:, None, None]
     return (x - x.mean(axis=(1, 2), keepdims=True)) / x.std(axis=(1, 2), keepdims=True)
+
+
+def histograms(table: WaveformTable) -> np.ndarray:
+    """What a table's histograms say, (row, feature) float32; no features where it has none.
+
+    Of intervals and of the autocorrelogram: the share of counts up to each bin but the last, which moves less than a
+    bin's own share when a count falls into its neighbour, and ln(1 + counts).
+    """
+    found = [np.zeros((len(table.waveform), 0))]
+    for counts in (table.isi, table.autocorrelogram):
+        if counts is not None:
+            total = counts.sum(axis=1, keepdims=True)
+            found += [np.cumsum(counts, axis=1)[:, :-1] / np.maximum(total, 1), np.log1p(total)]
+    return np.concatenate(found, axis=1).astype(np.float32)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from datasets import waveform_hc3, waveform_npz, waveform_stream
+from datasets import waveform_eap, waveform_hc3, waveform_npz, waveform_stream
 from datasets.edge import UserError
 from datasets.waveform_table import WaveformTable
 
@@ -13,8 +13,8 @@ def load(path: Path, label: str | None = None, rate_kHz: float | None = None) ->
     """Read a table of waveforms.
 
     Args:
-        path: an .npz file or a Zarr group with ``waveform`` and columns; ``NAME.dat`` or a folder of such streams;
-            ``NAME.xml`` or a folder of hc-3 sessions.
+        path: an .npz file or a Zarr group with ``waveform`` and columns; an EAP store; ``NAME.dat`` or a folder of such
+            streams; ``NAME.xml`` or a folder of hc-3 sessions.
         label: the column of classes; each reader says which it knows.
         rate_kHz: sampling rate, for sources that do not say it.
 
@@ -23,6 +23,8 @@ def load(path: Path, label: str | None = None, rate_kHz: float | None = None) ->
     """
     if not path.exists():
         raise UserError(f"{path} does not exist")
+    if path.is_dir() and waveform_eap.is_store(path):
+        return waveform_eap.load(path, label)
     if path.suffix == ".npz" or (path.is_dir() and _is_zarr(path)):
         return waveform_npz.load(path, label, rate_kHz)
     if path.suffix == waveform_stream.SUFFIX or _holds(path, f"*{waveform_stream.SUFFIX}"):
@@ -30,8 +32,8 @@ def load(path: Path, label: str | None = None, rate_kHz: float | None = None) ->
     if path.suffix == ".xml" or _holds(path, "*.xml") or _holds(path, "*/*.xml"):
         return waveform_hc3.load(path, label)
     raise UserError(
-        f"{path} is nothing that can be read: give an .npz file, a Zarr group, an int16 stream (.dat) or a folder of"
-        " them, or the .xml of an hc-3 session or a folder of them"
+        f"{path} is nothing that can be read: give an .npz file, a Zarr group, an EAP store, an int16 stream (.dat) or"
+        " a folder of them, or the .xml of an hc-3 session or a folder of them"
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import eap_store
 import numpy as np
 import pytest
 import zarr
@@ -137,3 +138,16 @@ def test_resampling_keeps_a_slow_wave():
     found = resample(wave, 20, 30)
     expected = np.sin(2 * np.pi * 0.7 * np.arange(found.shape[2]) / 30)
     np.testing.assert_allclose(found[0, 0, 15:-15], expected[15:-15], atol=5e-3)
+
+
+def test_an_eap_store_is_a_table_of_units(tmp_path):
+    path = eap_store.write(tmp_path / "eap.zarr", per_cell=5, grid=(3, 3))
+    table = waveforms.load(path)
+    assert table.waveform.shape == (40, 9, eap_store.N_TIME)
+    assert (table.level, table.units, table.rate_kHz) == ("unit", "uV", 1 / eap_store.DT_MS)
+    assert (table.class_names, len(table.animal_names)) == (("excitatory", "inhibitory"), 8)
+    assert waveforms.load(path, "m_type").class_names == ("BP", "LBC", "STPC", "TTPC1")
+    with pytest.raises(UserError, match="has no column 'type'; it has excitatory, m_type"):
+        waveforms.load(path, "type")
+    with pytest.raises(UserError, match="is unfinished"):
+        waveforms.load(eap_store.write(tmp_path / "part.zarr", per_cell=5, grid=(3, 3), finished=False))
