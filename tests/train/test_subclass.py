@@ -11,30 +11,30 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss
 from datasets import allen
 from datasets.edge import UserError
 from train import predict, run
-from train.tasks import subclass_metrics
+from train.tasks import allen_metrics
 
 
 def test_measures_are_those_of_scikit_learn():
     rng = np.random.default_rng(0)
     y, said = rng.integers(0, 5, 200), rng.dirichlet(np.ones(5), 200)
     called = said.argmax(axis=1)
-    assert subclass_metrics.balanced_accuracy(y, said) == pytest.approx(balanced_accuracy_score(y, called))
-    assert subclass_metrics.macro_f1(y, said) == pytest.approx(f1_score(y, called, average="macro"))
-    assert subclass_metrics.nll(y, said) == pytest.approx(log_loss(y, said, labels=range(5)))
+    assert allen_metrics.balanced_accuracy(y, said) == pytest.approx(balanced_accuracy_score(y, called))
+    assert allen_metrics.macro_f1(y, said) == pytest.approx(f1_score(y, called, average="macro"))
+    assert allen_metrics.nll(y, said) == pytest.approx(log_loss(y, said, labels=range(5)))
 
 
 def test_calibration_and_selection():
     said = np.tile([0.8, 0.2], (10, 1))
     y = np.array([0] * 8 + [1] * 2)
-    assert subclass_metrics.ece(y, said) == pytest.approx(0)
-    assert subclass_metrics.ece(np.zeros(10, int), said) == pytest.approx(0.2)
+    assert allen_metrics.ece(y, said) == pytest.approx(0)
+    assert allen_metrics.ece(np.zeros(10, int), said) == pytest.approx(0.2)
     sure = np.concatenate([np.tile([0.99, 0.01], (8, 1)), said[:2]])
-    assert subclass_metrics.selective(y, sure, 0.8) == 1
+    assert allen_metrics.selective(y, sure, 0.8) == 1
 
 
 def test_gates_that_are_the_same_are_stable():
     opened = np.tile(np.random.default_rng(0).random((1, 2, 30, 5)), (3, 1, 1, 1))
-    found = subclass_metrics.gates(opened)
+    found = allen_metrics.gates(opened)
     assert found["correlation"] == pytest.approx(1)
     assert found["jaccard"] == pytest.approx(1)
 

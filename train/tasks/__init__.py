@@ -12,7 +12,7 @@ from datasets.edge import UserError
 from train.loop import Problem, PyTree
 
 # Task: the module of this package whose TASKS has it. Imported when asked for, so that its needs stay its own.
-MODULES = {"binary": "eap", "mtype": "eap", "location": "eap", "raphe": "raphe", "subclass": "subclass"}
+MODULES = {"binary": "eap", "mtype": "eap", "location": "eap", "raphe": "raphe", "subclass": "subclass", "unit": "unit"}
 History = list[dict[str, Any]]
 Variables = dict[str, PyTree]
 

@@ -19,7 +19,8 @@ from models import lspin
 from models.lspin import LSPIN
 from train.loop import Problem
 from train.tasks import Experiment, Task, subclass_judge
-from train.tasks.subclass_judge import Member, Scale, subclass_table
+from train.tasks.allen_scale import Scale
+from train.tasks.subclass_judge import Member, subclass_table
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from datasets.splits import Fold
 from models.lspin import LSPIN
 from train.figures import save
 from train.report import number, text_table
-from train.tasks import subclass_baselines, subclass_metrics
+from train.tasks import allen_baselines, allen_metrics
+from train.tasks.allen_scale import Scale
 
 LSPIN_NAME, AVERAGE = "LSPIN", "average of LSPIN, SVC and logistic regression"
 
@@ -27,36 +28,6 @@ class Member(NamedTuple):
 
     fold: int
     seed: int
-
-
-class Scale(NamedTuple):
-    """What a training part says of the features: medians for what is missing, mean and standard deviation."""
-
-    median: np.ndarray
-    mean: np.ndarray
-    sd: np.ndarray
-
-    @classmethod
-    def of(cls, x: np.ndarray) -> "Scale":
-        """Of training cells x (cell, feature) with NaN."""
-        median = np.nanmedian(x, axis=0)
-        filled = np.where(np.isnan(x), median, x)
-        sd = filled.std(axis=0)
-        return cls(median, filled.mean(axis=0), np.where(sd > 0, sd, 1.0))
-
-    def apply(self, x: np.ndarray) -> np.ndarray:
-        """Standardised x (cell, feature) float32, without NaN."""
-        filled = np.where(np.isnan(x), self.median, x)
-        return ((filled - self.mean) / self.sd).astype(np.float32)
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain numbers."""
-        return {name: value.tolist() for name, value in self._asdict().items()}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Scale":
-        """What `to_json` gave."""
-        return cls(*(np.array(values[name]) for name in cls._fields))
 
 
 def say(net: LSPIN, variables: Any, member: int, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -87,8 +58,11 @@ def judge(
         ours[repeat, test] += said / config.seeds
         gates[member.seed - config.seed, repeat, test] = opened
     models = {LSPIN_NAME: ours}
-    models |= subclass_baselines.out_of_fold(table, folds, scales, config.folds, config.seed)
-    parts = [models[name] for name in (LSPIN_NAME, subclass_baselines.SVC_NAME, subclass_baselines.LOGISTIC_NAME)]
+    names = allen_baselines.available()
+    models |= allen_baselines.out_of_fold(
+        table.x, table.subclass, table.donor, len(CLASSES), folds, scales, config.folds, config.seed, names
+    )
+    parts = [models[name] for name in (LSPIN_NAME, allen_baselines.SVC_NAME, allen_baselines.LOGISTIC_NAME)]
     models = {AVERAGE: np.mean(parts, axis=0)} | models
     result = summary(config, table, about, models, gates)
     _write(folder, table, models)
@@ -101,7 +75,7 @@ def summary(
 ) -> dict[str, Any]:
     """All numbers of a judgement; models are probabilities (repeat, cell, class)."""
     y, donor = table.subclass, table.donor
-    rows = {name: subclass_metrics.rates(y, said, donor, config.seed) for name, said in models.items()}
+    rows = {name: allen_metrics.rates(y, said, donor, config.seed) for name, said in models.items()}
     others = [name for name in models if name not in (AVERAGE, LSPIN_NAME)]
     best = max(others, key=lambda name: rows[name]["accuracy_percent"]["value"])
     return {
@@ -112,7 +86,7 @@ def summary(
         "donors": len(np.unique(donor)),
         "rows": rows,
         "over_best_baseline": {
-            name: {"baseline": best, "percent": subclass_metrics.difference(y, models[name], models[best], donor, 0)}
+            name: {"baseline": best, "percent": allen_metrics.difference(y, models[name], models[best], donor, 0)}
             for name in (AVERAGE, LSPIN_NAME)
         },
         "confusion": {
@@ -121,7 +95,7 @@ def summary(
             .tolist()
             for name, said in models.items()
         },
-        "gates": subclass_metrics.gates(gates),
+        "gates": allen_metrics.gates(gates),
     }
 
 

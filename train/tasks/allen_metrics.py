@@ -1,4 +1,4 @@
-"""Measures of the subclass task: of probabilities (repeat, cell, class), with intervals over donors."""
+"""Measures of the Allen tasks: of probabilities (repeat, cell, class), with intervals over donors."""
 
 from collections.abc import Callable
 from typing import Any
@@ -85,12 +85,19 @@ def rates(y: np.ndarray, said: np.ndarray, donor: np.ndarray, seed: int) -> dict
     return result
 
 
-def difference(y: np.ndarray, ours: np.ndarray, theirs: np.ndarray, donor: np.ndarray, seed: int) -> dict[str, Any]:
-    """Accuracy (points) of ours over theirs, (repeat, cell, class) each, on the same cells."""
+def difference(
+    y: np.ndarray,
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    donor: np.ndarray,
+    seed: int,
+    measure: Callable[[np.ndarray, np.ndarray], float] = MEASURES["accuracy_percent"],
+) -> dict[str, Any]:
+    """A measure of ours minus that of theirs, (repeat, cell, class) each, paired: the same cells, donors redrawn."""
 
     def gap(rows: np.ndarray) -> np.ndarray:
         pairs = zip(ours, theirs, strict=True)
-        return np.array([100 * np.mean([accuracy(y[rows], a[rows]) - accuracy(y[rows], b[rows]) for a, b in pairs])])
+        return np.array([np.mean([measure(y[rows], a[rows]) - measure(y[rows], b[rows]) for a, b in pairs])])
 
     return _json(bootstrap(gap, donor, np.random.default_rng(seed), RESAMPLES), 0)
 
