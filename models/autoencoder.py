@@ -115,6 +115,12 @@ class Conv(nn.Module):
         return h[:, : self.shape[1]].swapaxes(1, 2).reshape(len(z), -1)
 
 
+def apply(net: Dense | Conv, params: Any, method: str, *inputs: Any) -> jax.Array:
+    """What a method of a network with these parameters makes of inputs."""
+    out: Any = net.apply({"params": params}, *inputs, method=method)
+    return out
+
+
 def reconstruction(
     net: Dense | Conv, params: Any, x: jax.Array, seen: jax.Array, key: jax.Array, beta: float
 ) -> tuple[jax.Array, jax.Array]:
@@ -122,22 +128,22 @@ def reconstruction(
 
     A variational network draws its codes and adds beta times the divergence from a standard normal, per feature.
     """
-    z = net.apply({"params": params}, seen, method="encode")
+    z = apply(net, params, "encode", seen)
     divergence, drawn = jnp.zeros(()), z
     if isinstance(net, Dense) and net.variational:
-        log_variance = net.apply({"params": params}, seen, method="spread")
+        log_variance = apply(net, params, "spread", seen)
         drawn = z + jnp.exp(0.5 * log_variance) * jax.random.normal(key, z.shape)
         divergence = 0.5 * jnp.mean(jnp.sum(z**2 + jnp.exp(log_variance) - 1 - log_variance, axis=1)) / x.shape[1]
-    out = net.apply({"params": params}, drawn, method="decode")
+    out = apply(net, params, "decode", drawn)
     return jnp.mean((out - x) ** 2) + beta * divergence, z
 
 
 def layer_loss(net: Dense, params: Any, x: jax.Array, k: int, dropout: float, key: jax.Array) -> jax.Array:
     """Squared error of encoder layer k as a denoising autoencoder of what the layers before it give (Vincent 2010)."""
-    before = jax.lax.stop_gradient(net.apply({"params": params}, x, k, method="hide"))
+    before = jax.lax.stop_gradient(apply(net, params, "hide", x, k))
     kept = jax.random.bernoulli(key, 1 - dropout, before.shape)
     h = net.apply({"params": params}, jnp.where(kept, before / (1 - dropout), 0), k, method="layer")
-    return jnp.mean((net.apply({"params": params}, h, k, method="undo") - before) ** 2)
+    return jnp.mean((apply(net, params, "undo", h, k) - before) ** 2)
 
 
 def make(kind: str, size: int, shape: Sequence[int], code: int, hidden: tuple[int, ...]) -> Dense | Conv:

@@ -1,16 +1,19 @@
 """What `--task cluster` trains: an autoencoder, layer by layer or whole, and then its code with the centres."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from models import augment, autoencoder, dec
 from train.loop import Problem
 
+AT_ONCE = 10
 Change = Callable[[jax.Array, jax.Array], jax.Array]
 
 
@@ -58,12 +61,12 @@ def pretraining(config: Any, net: autoencoder.Dense | autoencoder.Conv, count: i
         value, z = autoencoder.reconstruction(net, params["net"], x, seen, code_key, config.beta)
         if not config.contrast:
             return value, (state, {})
-        other = net.apply({"params": params["net"]}, change(other_key, batch[2]), method="encode")
+        other = autoencoder.apply(net, params["net"], "encode", change(other_key, batch[2]))
         apart = dec.contrast(z, other)
         return value + config.contrast * apart, (state, {"reconstruction": value, "contrast": apart})
 
     draw = partial(_draw_pair if config.contrast else _draw, config, count)
-    return Problem(init, draw, loss, _adam(config), interval=config.interval)
+    return Problem(init, draw, loss, _adam(config), interval=_interval(config))
 
 
 def layer(config: Any, net: autoencoder.Dense, count: int, change: Change, k: int) -> Problem:
@@ -75,7 +78,12 @@ def layer(config: Any, net: autoencoder.Dense, count: int, change: Change, k: in
         x = change(change_key, batch[1])
         return autoencoder.layer_loss(net, params["net"], x, k, config.corruption, drop_key), (state, {})
 
-    return Problem(whole.init, partial(_draw, config, count), loss, whole.optimizer, interval=config.interval)
+    return Problem(whole.init, partial(_draw, config, count), loss, whole.optimizer, interval=whole.interval)
+
+
+def _interval(config: Any) -> int:
+    """Steps of pretraining in one call."""
+    return math.gcd(config.steps, AT_ONCE)
 
 
 def _adam(config: Any) -> optax.GradientTransformation:
@@ -87,25 +95,40 @@ def net_size(net: autoencoder.Dense | autoencoder.Conv) -> int:
     return net.size if isinstance(net, autoencoder.Dense) else net.shape[0] * net.shape[1]
 
 
+def fresh_state(members: int, count: int, most: int, code: int) -> dict[str, jax.Array]:
+    """What the clustering phase keeps beside parameters, before its first step; all have a leading member axis.
+
+    Which centres are alive; by what the code is divided; of every unit the target, the cluster (-1: none yet) and the
+    code after pretraining; the share of units whose cluster changed at the last refresh; centres moved because empty.
+    """
+    return {
+        "alive": jnp.ones((members, most), bool),
+        "scale": jnp.ones(members),
+        "target": jnp.zeros((members, count, most)),
+        "label": jnp.full((members, count), -1, jnp.int32),
+        "pretrained": jnp.zeros((members, count, code)),
+        "changed": jnp.ones(members),
+        "reseeded": jnp.zeros(members, jnp.int32),
+    }
+
+
+def encode(net: autoencoder.Dense | autoencoder.Conv, params: Any, x: np.ndarray) -> np.ndarray:
+    """Codes (member, unit, code) of inputs x (unit, feature) by networks whose parameters have a member axis."""
+    return np.asarray(jax.jit(lambda all_: jax.lax.map(lambda p: autoencoder.apply(net, p, "encode", x), all_))(params))
+
+
 def clustering(
     config: Any, net: autoencoder.Dense | autoencoder.Conv, count: int, change: Change, most: int, share: Any
 ) -> Problem:
-    """The code and `most` centres. State: which centres are alive, the scale of the code, the target, the labels."""
+    """The code of `count` units and `most` centres, of which those alive take part; state as `fresh_state` has it."""
 
     def init(key: jax.Array) -> Any:
         params = pretraining(config, net, count, change).init(key)[0]
-        state = {
-            "alive": jnp.ones(most, bool),
-            "scale": jnp.ones(()),
-            "target": jnp.zeros((count, most)),
-            "label": jnp.zeros(count, jnp.int32),
-            "changed": jnp.ones(()),
-            "reseeded": jnp.zeros((), jnp.int32),
-        }
+        state = jax.tree.map(lambda a: a[0], fresh_state(1, count, most, net.code))
         return {**params, "centre": jnp.zeros((most, net.code))}, state
 
     def code(params: Any, state: Any, x: jax.Array) -> jax.Array:
-        return net.apply({"params": params["net"]}, x, method="encode") / state["scale"]
+        return autoencoder.apply(net, params["net"], "encode", x) / state["scale"]
 
     def refresh(params: Any, state: Any, shared: Any, own: Any) -> Any:
         z = code(params, state, shared[0])
