@@ -40,9 +40,10 @@ def shift_in_time(key: jax.Array, traces: jax.Array, largest: float) -> jax.Arra
     count = traces.shape[2]
     by = jax.random.uniform(key, (len(traces), 1), minval=-largest, maxval=largest)
     place = jnp.clip(jnp.arange(count, dtype=traces.dtype)[None] + by, 0, count - 1)
-    low = jnp.clip(jnp.floor(place), 0, count - 2).astype(jnp.int32)
+    low = jnp.clip(jnp.floor(place), 0, count - 2)
     part = (place - low)[:, None]
-    before, after = (jnp.take_along_axis(traces, (low + k)[:, None], axis=2) for k in (0, 1))
+    index = low.astype(jnp.int32)[:, None]
+    before, after = (jnp.take_along_axis(traces, index + k, axis=2) for k in (0, 1))
     return (1 - part) * before + part * after
 
 
@@ -55,10 +56,14 @@ def move_in_plane(key: jax.Array, images: jax.Array, turn_deg: float, shift: flo
     rows, columns = images.shape[1:]
     angle = jnp.deg2rad(jax.random.uniform(turn_key, (len(images), 1, 1), minval=-turn_deg, maxval=turn_deg))
     by = jax.random.uniform(shift_key, (2, len(images), 1, 1), minval=-shift, maxval=shift)
-    y, x = jnp.meshgrid(jnp.arange(rows) - (rows - 1) / 2, jnp.arange(columns) - (columns - 1) / 2, indexing="ij")
+    y, x = jnp.meshgrid(_centred(rows), _centred(columns), indexing="ij")
     y, x = y[None] + by[0], x[None] + by[1]
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     return _bilinear(images, cos * y - sin * x + (rows - 1) / 2, sin * y + cos * x + (columns - 1) / 2)
+
+
+def _centred(count: int) -> jax.Array:
+    return jnp.arange(count, dtype=jnp.float32) - (count - 1) / 2
 
 
 def _bilinear(images: jax.Array, y: jax.Array, x: jax.Array) -> jax.Array:

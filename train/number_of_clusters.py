@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
+from threadpoolctl import threadpool_limits
 
 from train.clustering import over_seeds
 from train.intervals import Estimate
@@ -26,6 +27,7 @@ class Curve(NamedTuple):
     estimate: Estimate
 
 
+@threadpool_limits.wrap(limits=1)  # thousands of small fits, for which threads wait for each other
 def curves(z: np.ndarray, most: int, seed: int) -> dict[str, Curve]:
     """All criteria for points z (unit, code) and 2 to `most` clusters, from `REPEATS` resamples.
 
@@ -60,7 +62,7 @@ def _estimates(rows: list[list[float]]) -> Estimate:
 
 
 def _fit(x: np.ndarray, clusters: int, seed: int) -> KMeans:
-    return KMeans(clusters, n_init=3, random_state=seed).fit(x)
+    return KMeans(clusters, n_init=2, random_state=seed).fit(x)
 
 
 def _stability(z: np.ndarray, first: np.ndarray, second: np.ndarray, clusters: int, seed: int) -> float:
@@ -96,8 +98,8 @@ def _bic(z: np.ndarray, clusters: int, seed: int) -> float:
 
 
 def strongest(curve: Curve) -> int:
-    """The most clusters whose prediction strength is above 0.8 less its interval, else the strongest."""
-    good = np.flatnonzero(np.nan_to_num(curve.estimate.high, nan=0) >= STRONG)
+    """The most clusters whose mean prediction strength is at least 0.8, else the strongest number."""
+    good = np.flatnonzero(curve.estimate.value >= STRONG)
     return int(curve.clusters[good[-1] if len(good) else np.argmax(curve.estimate.value)])
 
 
@@ -130,6 +132,7 @@ class Structure(NamedTuple):
     p: float
 
 
+@threadpool_limits.wrap(limits=1)
 def structure(x: np.ndarray, most: int, seed: int) -> Structure:
     """Test points x (unit, feature) against one Gaussian of their own covariance.
 
@@ -145,7 +148,7 @@ def structure(x: np.ndarray, most: int, seed: int) -> Structure:
     z = PCA(min(DIRECTIONS, *x.shape), random_state=seed).fit_transform(np.asarray(x, np.float64))
     sd = z.std(axis=0)
     samples = [z, *(rng.normal(size=z.shape) * sd for _ in range(REFERENCES))]
-    clusters = np.unique(np.linspace(2, min(most, len(z) - 1), 6).astype(int))
+    clusters = np.unique(np.linspace(2, min(most, len(z) - 1), 5).astype(int))
     within = np.array([[np.log(_fit(s, k, seed).inertia_ + 1e-300) for k in clusters] for s in samples])
     centre, spread = within[1:].mean(axis=0), within[1:].std(axis=0, ddof=1)
     excess = ((centre - within) / np.maximum(spread, 1e-12)).max(axis=1)

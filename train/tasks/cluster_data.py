@@ -59,7 +59,7 @@ def read(config: Any, data: Path, like: Mapping[str, Any] | None = None) -> Unit
     if str(data) == DIGITS:
         return _digits()
     rate_kHz = like["rate_kHz"] if like else None
-    table = waveforms.load(data, config.label, config.rate_kHz)
+    table = waveforms.load(data, None if like else config.label, config.rate_kHz)
     x = waveform_inputs.inputs(table, rate_kHz, config.window_ms, config.channels, config.normalise)
     if like and list(x.shape[1:]) != list(like["shape"]):
         raise UserError(
