@@ -59,8 +59,8 @@ def reseed(z: jax.Array, centre: jax.Array, label: jax.Array, alive: jax.Array) 
     size = jnp.zeros(len(centre), jnp.int32).at[label].add(1)
     empty = alive & (size == 0)
     distance = jnp.sum((z - centre[label]) ** 2, axis=1)
-    far = jnp.argsort(-jnp.where(size[label] > 1, distance, -1.0))
-    turn = jnp.clip(jnp.cumsum(empty) - 1, 0, len(z) - 1)
+    far = jax.lax.top_k(jnp.where(size[label] > 1, distance, -1.0), min(len(centre), len(z)))[1]
+    turn = jnp.clip(jnp.cumsum(empty) - 1, 0, len(far) - 1)
     return jnp.where(empty[:, None], z[far[turn]], centre), empty.sum().astype(jnp.int32)
 
 

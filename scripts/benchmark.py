@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import tyro
+from benchmark_dec import benchmark as dec
 from benchmark_eap import benchmark as eap
 from benchmark_train import benchmark as train
 
@@ -30,4 +31,6 @@ if __name__ == "__main__":
     with guard():
         if not {"-h", "--help"} & set(sys.argv):
             print(machine(), flush=True)
-        tyro.extras.subcommand_cli_from_dict({"eap": eap, "train": train}, prog="python scripts/benchmark.py")
+        tyro.extras.subcommand_cli_from_dict(
+            {"eap": eap, "train": train, "dec": dec}, prog="python scripts/benchmark.py"
+        )
