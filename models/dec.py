@@ -65,9 +65,10 @@ def reseed(z: jax.Array, centre: jax.Array, label: jax.Array, alive: jax.Array) 
 
 
 def health(z: jax.Array, log_q: jax.Array, alive: jax.Array) -> dict[str, jax.Array]:
-    """What shows a collapse: entropy of the mean assignment over that of equal sizes, spread of the code, in 0..1 both.
+    """What shows a collapse, for codes z (unit, code) and log_q (unit, cluster).
 
-    Spread is the share of the code's variance outside its first direction, times what it would be if all were equal.
+    ``entropy`` of the mean assignment over that of equal sizes: 1 when clusters are equal, 0 when one has all units.
+    ``variance`` of the code, summed over its numbers: 0 when all units have one code.
     """
     mean = jnp.exp(jax.scipy.special.logsumexp(log_q, axis=0)) / len(log_q)
     entropy = -jnp.sum(xlogy(mean, mean)) / jnp.log(jnp.maximum(alive.sum(), 2).astype(mean.dtype))

@@ -1,4 +1,4 @@
-"""Ratios of speed, from one run on this machine: ``python scripts/benchmark.py eap`` and ``... train``.
+"""Ratios of speed, from one run on this machine: ``python scripts/benchmark.py eap``, ``... train`` and ``... dec``.
 
 Rounds alternate between what is compared and the median of their ratios is printed, because machines are shared.
 """

@@ -46,7 +46,7 @@ def summarise(q: np.ndarray, distance: np.ndarray) -> dict[str, Any]:
 
 
 def combine(named: Mapping[str, Any], q: np.ndarray) -> np.ndarray:
-    """Mean shares (unit, cluster) over members, clusters named alike and in the order of their sizes."""
+    """Mean shares (unit, cluster) over members, clusters named alike."""
     total = np.zeros(q.shape[1:])
     for one, of_cluster in zip(q, named["of_member"], strict=True):
         total[:, of_cluster] += one / len(q)
@@ -54,7 +54,7 @@ def combine(named: Mapping[str, Any], q: np.ndarray) -> np.ndarray:
 
 
 def assign(config: Any, about: Mapping[str, Any], net: Any, variables: Any, units: Units) -> dict[str, Any]:
-    """Columns of a table: cluster, counted from 0 in the order of sizes, its share, and whether a unit fits none."""
+    """Columns of a table: cluster, the largest being 0, its share, and whether a unit fits none."""
     q, distance, _ = shares(net, variables, units.x)
     mean = combine(about["named"], q)
     outlier = (distance > np.array(about["named"]["far"])[:, None]).mean(axis=0) > 0.5

@@ -16,7 +16,12 @@ from train.intervals import CONFIDENCE
 from train.tasks.cluster_data import Units
 
 MOST_POINTS, MOST_NAMES = 4000, 20
-PANELS = (("loss", ("loss",)), ("changed units", ("changed",)), ("health", ("entropy", "variance")))
+PANELS = (
+    ("loss", ("loss",)),
+    ("changed units", ("changed",)),
+    ("entropy of sizes", ("entropy",)),
+    ("variance of the code", ("variance",)),
+)
 
 
 def draw(
@@ -122,7 +127,8 @@ def stability_figure(result: Mapping[str, Any]) -> Figure:
         each = result["stability"][name]
         image = axes.imshow(each["pairs"], cmap="viridis", vmin=0, vmax=1)
         axes.set_title(f"{name}: mean ARI {each['value']:.2f}", fontsize=9)
-        axes.set(xlabel="seed", ylabel="seed")
+        ticks = range(len(each["pairs"]))
+        axes.set(xlabel="seed", ylabel="seed", xticks=ticks, yticks=ticks)
     figure.colorbar(image, label="adjusted Rand index of two seeds", shrink=0.8)
     return figure
 
