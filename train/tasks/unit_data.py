@@ -72,9 +72,7 @@ def prepare(config: Any) -> UnitData:
     if not keep.any():
         raise UserError(f"{config.data} has no labels: name their column with --label")
     if not keep.all():
-        print(
-            f"{config.data}: {int((~keep).sum())} of {len(keep)} rows have no label and are not used", file=sys.stderr
-        )
+        print(f"{config.data}: {int((~keep).sum())} of {len(keep)} rows without a label are not used", file=sys.stderr)
     table, x = table.take(keep), x[keep]
     units, classes = len(np.unique(table.unit)), len(np.unique(table.label))
     if min(units, classes) < 2:

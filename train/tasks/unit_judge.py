@@ -42,16 +42,12 @@ def say(net: UnitNet, variables: Any, member: int, z: np.ndarray, shape: Sequenc
     said = []
     for first in range(0, len(z), BATCH):
         part = z[first : first + BATCH]
-        padded = np.pad(part, ((0, BATCH - len(part)), (0, 0)))  # one shape, one program
-        said.append(np.asarray(_logits(net, own, padded, tuple(shape)))[: len(part)])
+        padded = jnp.asarray(np.pad(part, ((0, BATCH - len(part)), (0, 0))))  # one shape, one program
+        said.append(np.asarray(_apply(net, own, padded, tuple(shape)))[: len(part)])
     return np.asarray(jax.nn.softmax(np.concatenate(said)), np.float64)
 
 
-def _logits(net: UnitNet, variables: Any, z: jax.Array, shape: tuple[int, int]) -> jax.Array:
-    return _jitted(net, variables, z, shape)
-
-
-_jitted = jax.jit(apply, static_argnums=(0, 3))
+_apply = jax.jit(apply, static_argnums=(0, 3))
 
 
 def ensemble(
