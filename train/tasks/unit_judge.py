@@ -82,8 +82,9 @@ def judge(
             net, tuned, members, data, scales
         )
     table = data.table
+    most = unit_baselines.MOST_ROWS if table.level == "spike" else None
     models |= unit_baselines.out_of_fold(
-        data.x, table.label, table.unit, len(table.class_names), data.folds, scales, config.seed
+        data.x, table.label, table.unit, len(table.class_names), data.folds, scales, config.seed, most
     )
     models = {AVERAGE: unit_baselines.average(models, (NETWORK, SVC_NAME, LOGISTIC_NAME))} | models
     result = summary(config, data, {name: _rows(data, config.repeats, each) for name, each in models.items()})
