@@ -19,7 +19,11 @@ from train.tasks.unit_data import UnitData
 from train.tasks.unit_report import figures
 from train.tasks.unit_summary import summary
 
-NETWORK, AVERAGE = "network", f"average of network, {SVC_NAME} and {LOGISTIC_NAME}"
+NETWORK, TUNED, AVERAGE = (
+    "network",
+    "network, tuned on {} units of the animal",
+    f"average of network, {SVC_NAME} and {LOGISTIC_NAME}",
+)
 BATCH = 1000
 
 
@@ -78,9 +82,7 @@ def judge(
     models = {NETWORK: ensemble(net, variables, members, data, scales)}
     if data.adapt is not None:
         tuned = finetune(members, variables)
-        models[f"{NETWORK}, tuned on {config.finetune} units of the animal"] = ensemble(
-            net, tuned, members, data, scales
-        )
+        models[TUNED.format(config.finetune)] = ensemble(net, tuned, members, data, scales)
     table = data.table
     most = unit_baselines.MOST_ROWS if table.level == "spike" else None
     models |= unit_baselines.out_of_fold(
