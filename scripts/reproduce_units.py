@@ -68,7 +68,7 @@ def _row(name: str, config: UnitConfig, result: dict[str, Any]) -> list[str]:
     rows, held_out = result["rows"], f"{result['split']}{' (optimistic)' if result['optimistic'] else ''}"
     baseline = result["over_best_baseline"][AVERAGE]["baseline"]
     data = "A1, EXC/PV/SOM" if name.startswith("A1") else "stand-in, pyramidal/interneuron"
-    seen = " and histograms" if "A1" in name and config.histograms or "histograms" in name else ""
+    seen = " and histograms" if ("A1" in name and config.histograms) or "histograms" in name else ""
     single = result["by_spike"][NETWORK][BALANCED] if "by_spike" in result else None
     lines = [f"{data}{seen}", held_out, config.network, str(result["units"]), number(rows[NETWORK][BALANCED])]
     if config.finetune:

@@ -19,11 +19,8 @@ from train.tasks.unit_data import UnitData
 from train.tasks.unit_report import figures
 from train.tasks.unit_summary import summary
 
-NETWORK, TUNED, AVERAGE = (
-    "network",
-    "network, tuned on {} units of the animal",
-    f"average of network, {SVC_NAME} and {LOGISTIC_NAME}",
-)
+NETWORK, TUNED = "network", "network, tuned on {} units of the animal"
+AVERAGE = f"average of network, {SVC_NAME} and {LOGISTIC_NAME}"
 BATCH = 1000
 
 
