@@ -45,13 +45,10 @@ def main(a1: Path | None = None, out: Path = Path("runs/units"), seed: int = 0) 
         out.mkdir(parents=True, exist_ok=True)
         generate(ShankConfig(seed=seed), made)
     stand_in = UnitConfig(data=made / "stream", seed=seed, seeds=1)
-    plan = {
-        f"stand-in {kind}": replace(stand_in, network=kind)
-        for kind in ("dense", "conv", "gru")  # a literal type: mypy does not look into scripts
-    }
-    plan |= {f"stand-in dense {split}": replace(stand_in, split=split) for split in ("unit", "spike")}
-    plan["stand-in dense histograms"] = replace(stand_in, data=made / "hc3")
+    plan = {"stand-in dense": stand_in, "stand-in dense spike": replace(stand_in, split="spike")}
     plan["stand-in dense finetune"] = replace(stand_in, finetune=10)
+    plan["stand-in dense histograms"] = replace(stand_in, data=made / "hc3")
+    plan |= {f"stand-in {kind}": replace(stand_in, network=kind) for kind in ("conv", "gru")}
     if a1 is not None:
         tagged = UnitConfig(data=a1, rate_kHz=30.0, seed=seed)
         plan["A1 dense"] = replace(tagged, repeats=5)
