@@ -49,8 +49,8 @@ class UnitConfig:
     """Channels to see: all, or the one with the largest amplitude."""
     window_ms: tuple[float, float] | None = None
     """Time to see before and after the trough; by default waveforms are taken as they are."""
-    normalise: Normalise = "amplitude"
-    """Divide by the largest channel's amplitude, standardise each waveform, or neither."""
+    normalise: Normalise = "zscore"
+    """Standardise each waveform, divide it by its largest channel's amplitude, or neither."""
     histograms: bool = True
     """See the histograms of intervals and the autocorrelogram, too, where the data have them."""
     split: Literal["animal", "unit", "spike"] | None = None
@@ -69,11 +69,11 @@ class UnitConfig:
     """Share of the numbers before the last layers that a training step sets to zero."""
     shift: int = 1
     """Training waveforms are moved by up to so many samples."""
-    noise: float = 0.02
+    noise: float = 0.05
     """Standard deviation of noise on training waveforms, in their (normalised) units."""
     decay: float = 1e-4
     """Weight of the sum of squared weights in the loss."""
-    steps: int = 400
+    steps: int = 800
     """Training steps."""
     batch: int = 64
     """Rows in a step, of every class alike."""
