@@ -84,15 +84,16 @@ def test_wrong_tables_are_named(tmp_path, columns, said):
     assert "bad.npz" in str(error.value)
 
 
-def test_wrong_paths_columns_and_rates_are_named(tmp_path):
+def test_wrong_paths_columns_and_rates_are_named(tmp_path, capsys):
     path = save(tmp_path / "a.npz")
     for arguments, said in (
         ((tmp_path / "none.npz",), "does not exist"),
         ((path, "type"), "has no column 'type'; it has rate_kHz, waveform"),
-        ((path, None, 30.0), "says 20 kHz and --rate-khz says 30"),
     ):
         with pytest.raises(UserError, match=said):
             waveforms.load(*arguments)
+    assert waveforms.load(path, None, 30.0).rate_kHz == 20
+    assert "says 20 kHz, so --rate-khz 30 is not used" in capsys.readouterr().err
     np.savez(tmp_path / "b.npz", x=np.ones(3))
     with pytest.raises(UserError, match="has no array 'waveform'; it has x"):
         waveforms.load(tmp_path / "b.npz")
