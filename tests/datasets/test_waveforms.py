@@ -76,6 +76,8 @@ def test_an_npz_and_a_zarr_group_are_read_back(tmp_path):
         ({"isi": np.ones((5, 4))}, "isi has 5 rows, the waveforms have 6"),
         ({"rate_kHz": [20.0, 20, 20, 30, 30, 30]}, r"2 sampling rates are mixed \(20, 30 kHz\)"),
         ({"rate_kHz": 0.0}, "0.0 kHz is no sampling rate"),
+        ({"isi": np.full((6, 4), -1)}, "isi of row 0 has a count that is negative"),
+        ({"unit": [1, 1, 2, 2, 3, 3], "label": list("aabcdd")}, r"unit 2 have several labels \(b, c\)"),
     ],
 )
 def test_wrong_tables_are_named(tmp_path, columns, said):

@@ -173,7 +173,8 @@ def test_defaults_of_the_split(spikes, tmp_path):
     [
         ({"label": np.full(20, "a")}, {}, r"20 labelled unit\(s\) of 1 class"),
         ({"label": np.full(20, "unknown")}, {}, "has no labels: name their column with --label"),
-        ({"unit": np.zeros(20), "label": np.arange(20) % 2}, {}, r"1 labelled unit\(s\) of 2 class"),
+        ({"unit": np.zeros(20), "label": np.full(20, "a")}, {}, r"1 labelled unit\(s\) of 1 class"),
+        ({"unit": np.zeros(20)}, {}, r"spikes of unit 0 have several labels \(narrow, wide\)"),
         ({}, {"split": "spike"}, "one row for each unit: --split spike needs single spikes"),
         ({}, {"split": "animal"}, "has a single animal: choose --split unit"),
         ({}, {"label": "type"}, "has no column 'type'"),
