@@ -23,10 +23,9 @@ def autocorrelogram(time_ms: np.ndarray) -> np.ndarray:
     return counts
 
 
-def histograms(time_ms: np.ndarray, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both histograms (spike, bin) of the unit (spike,) that each spike is of; times (spike,) in any order."""
-    names, index = np.unique(unit, return_inverse=True)
-    of_unit = [np.sort(time_ms[index == number]) for number in range(len(names))]
+def histograms(time_ms: np.ndarray, unit: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both histograms (name, bin) of the units called `names`; times (spike,) of all units (spike,), in any order."""
+    times = [np.sort(time_ms[unit == name]) for name in names]
     empty = np.zeros((0, LAG_BINS), np.int64)
-    isi, acg = (np.array([f(t) for t in of_unit]) if of_unit else empty for f in (isi_histogram, autocorrelogram))
-    return isi[index], acg[index]
+    isi, acg = (np.array([f(t) for t in times]) if times else empty for f in (isi_histogram, autocorrelogram))
+    return isi, acg

@@ -75,7 +75,7 @@ def load(path: Path, label: str | None) -> WaveformTable:
     if not len(unit):
         raise UserError(f"{path}: no spike belongs to a unit (clusters from 2 on)")
     cells = _cells(path)
-    histograms = [spike_times.histograms(g.sample / g.rate_kHz, g.cluster) for g in kept]
+    histograms = [_histograms(group) for group in kept]
     return build(
         path,
         np.concatenate([g.waveform for g in kept]),
@@ -88,6 +88,13 @@ def load(path: Path, label: str | None) -> WaveformTable:
         isi=np.concatenate([isi for isi, _ in histograms]),
         autocorrelogram=np.concatenate([acg for _, acg in histograms]),
     )
+
+
+def _histograms(group: Group) -> tuple[np.ndarray, np.ndarray]:
+    """Both histograms (spike, bin) of the unit that each spike is of."""
+    names, index = np.unique(group.cluster, return_inverse=True)
+    isi, acg = spike_times.histograms(group.sample / group.rate_kHz, group.cluster, names)
+    return isi[index], acg[index]
 
 
 def _sorted_spikes(group: Group) -> Group:

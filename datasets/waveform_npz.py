@@ -1,5 +1,6 @@
 """Tables of waveforms in .npz files and Zarr groups: arrays with a row for each unit or spike, under known names."""
 
+import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,10 +24,10 @@ def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable
     Args:
         path: an .npz file, or a folder that is a Zarr group.
         label: the column of classes; by default ``label`` where there is one.
-        rate_kHz: sampling rate where the file has no ``rate_kHz``.
+        rate_kHz: sampling rate where the file has no ``rate_kHz``; one that has keeps its own, and that is said.
 
     Raises:
-        UserError: no such arrays; a rate that is missing, or contradicts the file's; rates that are mixed.
+        UserError: no such arrays; a rate that is missing; rates that are mixed.
     """
     arrays = _zarr(path) if path.is_dir() else _npz(path)
     if WAVEFORM not in arrays:
@@ -87,7 +88,7 @@ def _rate(path: Path, arrays: Mapping[str, np.ndarray], given: float | None) -> 
             " of waveforms has one rate; resample them, or give one file for each"
         )
     if given is not None and not np.isclose(given, rates[0]):
-        raise UserError(f"{path} says {rates[0]:g} kHz and --rate-khz says {given:g}: leave the option out")
+        print(f"{path} says {rates[0]:g} kHz, so --rate-khz {given:g} is not used", file=sys.stderr)
     return float(rates[0])
 
 

@@ -1,5 +1,6 @@
 """One table for waveforms of units, whatever they were read from: what is checked of every source alike."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -87,17 +88,13 @@ def build(
     waveform = waveform[:, None] if waveform.ndim == 2 else waveform
     if waveform.ndim != 3 or not waveform.size:
         raise UserError(f"{source}: waveforms have shape {waveform.shape}; expected (row, channel, time), none empty")
-    rows = len(waveform)
-    animal, session = (_words(b if a is None else a, rows) for a, b in ((animal, session), (session, animal)))
-    unit = np.arange(rows).astype(str) if unit is None else _words(unit, rows)
+    rows, groups = len(waveform), ("animal", "session", "unit")
     columns = {"animal": animal, "session": session, "unit": unit, "label": label, **histograms}
     given = {name: np.asarray(v) for name, v in columns.items() if v is not None}
     for name, values in given.items():
         if len(values) != rows:
             raise UserError(f"{source}: {name} has {len(values)} rows, the waveforms have {rows}: give one each")
-    given["session"] = _inside(given["animal"], given["session"])
-    given["unit"] = _inside(given["session"], given["unit"])
-    groups = ("animal", "session", "unit")
+    given |= _groups(given, rows)
     names = {name: tuple(map(str, np.unique(given[name]))) for name in groups}
     index = {name: np.unique(given[name], return_inverse=True)[1].astype(np.int32) for name in groups}
     class_names, of_row = classes(given.get("label"), rows)
@@ -122,6 +119,14 @@ def build(
     return table
 
 
+def _groups(given: Mapping[str, np.ndarray], rows: int) -> dict[str, np.ndarray]:
+    """Names (row,) of the animal, session and unit of each row, from the columns there are."""
+    animal = _words(given.get("animal", given.get("session")), rows)
+    session = _inside(animal, _words(given.get("session", given.get("animal")), rows))
+    unit = _inside(session, _words(given.get("unit", np.arange(rows)), rows))
+    return {"animal": animal, "session": session, "unit": unit}
+
+
 def classes(values: np.ndarray | None, rows: int) -> tuple[tuple[str, ...], np.ndarray]:
     """Class names, sorted, and the index (row,) of each value; -1 for `UNKNOWN` words and NaN."""
     if values is None:
@@ -139,7 +144,8 @@ def check(table: WaveformTable) -> None:
 
     Raises:
         UserError: NaN or infinite; constant over all channels and times; two units with the very same waveform; a
-            sampling rate that is none; fewer than three time samples.
+            unit whose spikes have several labels; a histogram that holds no counts; a sampling rate that is none; fewer
+            than three time samples.
     """
     if not (np.isfinite(table.rate_kHz) and table.rate_kHz > 0):
         raise UserError(f"{table.source}: {table.rate_kHz} kHz is no sampling rate: give the file's with --rate-khz")
@@ -152,8 +158,27 @@ def check(table: WaveformTable) -> None:
     constant = flat.max(axis=1) == flat.min(axis=1)
     if constant.any():
         raise _unusable(table, constant, "is constant on all channels")
+    for name in ("isi", "autocorrelogram"):
+        counts = getattr(table, name)
+        if counts is not None and not (np.isfinite(counts) & (counts >= 0)).all():
+            row = int(np.argmin((np.isfinite(counts) & (counts >= 0)).reshape(len(counts), -1).all(axis=1)))
+            raise UserError(f"{table.source}: {name} of row {row} has a count that is negative or not finite")
     if table.level == "unit":
         _check_different(table)
+    else:
+        _check_one_label(table)
+
+
+def _check_one_label(table: WaveformTable) -> None:
+    pairs = np.unique(np.stack([table.unit, table.label])[:, table.label >= 0], axis=1)
+    again = np.flatnonzero(np.diff(pairs[0]) == 0)
+    if len(again):
+        unit = pairs[0, again[0]]
+        told = ", ".join(table.class_names[k] for k in pairs[1, pairs[0] == unit])
+        raise UserError(
+            f"{table.source}: spikes of unit {table.unit_names[unit]} have several labels ({told}): give a unit one,"
+            " or name the sessions in which its number means another unit"
+        )
 
 
 def _check_different(table: WaveformTable) -> None:

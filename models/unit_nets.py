@@ -19,7 +19,7 @@ class UnitNet(nn.Module):
     Attributes:
         outputs: classes.
         kind: ``dense``: fully connected layers. ``conv``: two blocks of convolution over channels x time, of one
-            channel over time. ``gru``: a gated recurrent unit along time (Cho et al. 2014), whose input is all channels.
+            channel over time. ``gru``: a gated recurrent unit along time (Cho et al. 2014), of all channels.
         width: of the layer before the output; the others follow from it.
         dropout: share of the numbers before the last layers that a training step sets to zero.
     """

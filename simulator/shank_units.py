@@ -145,19 +145,19 @@ def _seen(seed: int, name: str, model: CellModel, currents: forward.Factors) -> 
 
 
 def times_ms(excitatory: bool, spikes: int, rng: np.random.Generator) -> np.ndarray:
-    """Times (spike,) of a unit: slow and in bursts if excitatory, fast and more regular if not.
+    """Times (spike,) of a unit: slower and more in bursts if excitatory, faster and more regular if not.
 
-    Rates are lognormal about 1.5 and 12 Hz (Mizuseki and Buzsaki, Cell Rep. 4, 2013, 1010: pyramidal cells and
-    interneurons of CA1); a quarter of an excitatory unit's intervals are 3 to 8 ms; intervals of an inhibitory one are
-    gamma distributed with a shape of 1 to 3. None is shorter than 2 ms.
+    Rates are lognormal about 2 and 8 Hz; a tenth of an excitatory unit's intervals, and a twentieth of an inhibitory
+    one's, are 3 to 8 ms; the others are gamma distributed with a shape of 0.7 to 1.5, or 0.8 to 2.5. None is shorter
+    than 2 ms. An assumption: in CA1 the two are further apart (Mizuseki and Buzsaki, Cell Rep. 4, 2013, 1010), and
+    firing alone would name nearly all units.
     """
-    rate_kHz = np.exp(rng.normal(np.log(1.5 if excitatory else 12.0), 0.7)) / 1000
-    if excitatory:
-        burst = rng.random(spikes) < np.clip(rng.normal(0.25, 0.1), 0.02, 0.6)
-        isi = np.where(burst, rng.uniform(3, 8, spikes), rng.exponential(1 / rate_kHz, spikes))
-    else:
-        shape = rng.uniform(1, 3)
-        isi = rng.gamma(shape, 1 / (rate_kHz * shape), spikes)
+    rate_kHz = np.exp(rng.normal(np.log(2.0 if excitatory else 8.0), 0.9)) / 1000
+    bursts = rng.beta(1, 9) if excitatory else rng.beta(1, 19)
+    shape = rng.uniform(0.7, 1.5) if excitatory else rng.uniform(0.8, 2.5)
+    isi = np.where(
+        rng.random(spikes) < bursts, rng.uniform(3, 8, spikes), rng.gamma(shape, 1 / (rate_kHz * shape), spikes)
+    )
     return np.cumsum(np.maximum(isi, 2.0))
 
 

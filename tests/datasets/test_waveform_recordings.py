@@ -175,5 +175,6 @@ def test_the_autocorrelogram_counts_pairs(times):
     lags = (time_ms[None] - time_ms[:, None])[np.triu_indices(len(times), 1)]
     expected = np.histogram(lags[lags < spike_times.LAG_MS], spike_times.LAG_BINS, (0, spike_times.LAG_MS))[0]
     np.testing.assert_array_equal(spike_times.autocorrelogram(time_ms), expected)
-    isi, acg = spike_times.histograms(time_ms, np.zeros(len(times)))
-    assert isi.shape == acg.shape == (len(times), 50)
+    isi, acg = spike_times.histograms(time_ms, np.zeros(len(times)), np.array([0.0, 1.0]))
+    assert isi.shape == acg.shape == (2, 50)
+    assert acg[1].sum() == 0

@@ -76,6 +76,8 @@ def test_an_npz_and_a_zarr_group_are_read_back(tmp_path):
         ({"isi": np.ones((5, 4))}, "isi has 5 rows, the waveforms have 6"),
         ({"rate_kHz": [20.0, 20, 20, 30, 30, 30]}, r"2 sampling rates are mixed \(20, 30 kHz\)"),
         ({"rate_kHz": 0.0}, "0.0 kHz is no sampling rate"),
+        ({"isi": np.full((6, 4), -1)}, "isi of row 0 has a count that is negative"),
+        ({"unit": [1, 1, 2, 2, 3, 3], "label": list("aabcdd")}, r"unit 2 have several labels \(b, c\)"),
     ],
 )
 def test_wrong_tables_are_named(tmp_path, columns, said):
@@ -84,15 +86,16 @@ def test_wrong_tables_are_named(tmp_path, columns, said):
     assert "bad.npz" in str(error.value)
 
 
-def test_wrong_paths_columns_and_rates_are_named(tmp_path):
+def test_wrong_paths_columns_and_rates_are_named(tmp_path, capsys):
     path = save(tmp_path / "a.npz")
     for arguments, said in (
         ((tmp_path / "none.npz",), "does not exist"),
         ((path, "type"), "has no column 'type'; it has rate_kHz, waveform"),
-        ((path, None, 30.0), "says 20 kHz and --rate-khz says 30"),
     ):
         with pytest.raises(UserError, match=said):
             waveforms.load(*arguments)
+    assert waveforms.load(path, None, 30.0).rate_kHz == 20
+    assert "says 20 kHz, so --rate-khz 30 is not used" in capsys.readouterr().err
     np.savez(tmp_path / "b.npz", x=np.ones(3))
     with pytest.raises(UserError, match="has no array 'waveform'; it has x"):
         waveforms.load(tmp_path / "b.npz")

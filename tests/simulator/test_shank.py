@@ -26,7 +26,7 @@ def test_noise_has_the_covariance_it_is_made_with():
 
 
 def test_firing():
-    for excitatory, rate_Hz in ((True, 1.5), (False, 12.0)):
+    for excitatory, rate_Hz in ((True, 2.0), (False, 8.0)):
         each = [shank_units.times_ms(excitatory, 200, np.random.default_rng(k)) for k in range(60)]
         assert min(np.diff(t).min() for t in each) >= 2
         median = np.median([1000 * len(t) / t[-1] for t in each])

@@ -26,7 +26,9 @@ from train.tasks.unit_data import UnitData
 from train.tasks.unit_judge import Member
 from train.tasks.unit_report import unit_table
 
-GENTLE = 0.1  # the step size of fine-tuning, over that of training
+# Of fine-tuning: its step size over that of training, and its rows of the new animal over all others. Classes are drawn
+# alike, and the other animals stay in, or a few units would be learned by heart.
+GENTLE, SHARE = 0.1, 0.1
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,8 @@ class UnitConfig:
     """Channels to see: all, or the one with the largest amplitude."""
     window_ms: tuple[float, float] | None = None
     """Time to see before and after the trough; by default waveforms are taken as they are."""
-    normalise: Normalise = "amplitude"
-    """Divide by the largest channel's amplitude, standardise each waveform, or neither."""
+    normalise: Normalise = "zscore"
+    """Standardise each waveform, divide it by its largest channel's amplitude, or neither."""
     histograms: bool = True
     """See the histograms of intervals and the autocorrelogram, too, where the data have them."""
     split: Literal["animal", "unit", "spike"] | None = None
@@ -59,7 +61,7 @@ class UnitConfig:
     """How often the data are divided anew."""
     finetune: int = 0
     """Train on with so many labelled units of the animal that is tested, and test on its others."""
-    finetune_steps: int = 100
+    finetune_steps: int = 200
     """Steps of --finetune."""
     width: int = 64
     """Width of the layer before the output; the others follow."""
@@ -67,11 +69,11 @@ class UnitConfig:
     """Share of the numbers before the last layers that a training step sets to zero."""
     shift: int = 1
     """Training waveforms are moved by up to so many samples."""
-    noise: float = 0.02
+    noise: float = 0.05
     """Standard deviation of noise on training waveforms, in their (normalised) units."""
     decay: float = 1e-4
     """Weight of the sum of squared weights in the loss."""
-    steps: int = 400
+    steps: int = 800
     """Training steps."""
     batch: int = 64
     """Rows in a step, of every class alike."""
@@ -163,7 +165,7 @@ def prepare(config: UnitConfig) -> Experiment:
         "scales": [scale.to_json() for scale in scales],
     }
     shared = (jnp.asarray(data.x), jnp.asarray(data.table.label))
-    own = stack([fold.train for fold in data.folds], data, scales, members, balanced=True)
+    own = stack([fold.train for fold in data.folds], data, scales, members)
     return Experiment(
         problem=make_problem(config, net, data.shape, data.x.shape[1], config.steps),
         names=tuple(f"seed {m.seed}, {data.folds[m.fold].name}" for m in members),
@@ -182,12 +184,10 @@ def member_keys(members: Sequence[Member]) -> jax.Array:
     return jnp.stack([jax.random.fold_in(jax.random.key(np.uint32(m.seed)), np.uint32(m.fold)) for m in members])
 
 
-def stack(
-    parts: Sequence[np.ndarray], data: UnitData, scales: Sequence[Scale], members: Sequence[Member], balanced: bool
-) -> Own:
+def stack(parts: Sequence[np.ndarray], data: UnitData, scales: Sequence[Scale], members: Sequence[Member]) -> Own:
     """The own data of all members, whose folds train on the rows `parts`."""
     longest = max(map(len, parts))
-    plans = [batches.plan(rows, data.table.label, balanced, longest) for rows in parts]
+    plans = [batches.plan(rows, data.table.label, True, longest) for rows in parts]
     owns = [Own(plan, np.float32(scale.mean), np.float32(scale.sd)) for plan, scale in zip(plans, scales, strict=True)]
     return jax.tree.map(lambda *rows: jnp.stack(rows), *(owns[m.fold] for m in members))
 
@@ -206,9 +206,13 @@ def finetune(
     problem = make_problem(gentle, net, data.shape, data.x.shape[1], config.finetune_steps)
     keys = jax.vmap(lambda key: jax.random.fold_in(key, np.uint32(1)))(member_keys(members))
     mesh = loop.member_mesh(len(members), config.batch)
-    begin = loop.start(problem, keys, mesh)._replace(params=variables["params"])
-    # The animal's few units come from all classes in turn, and may lack one: rows are drawn alike.
-    own = stack(data.adapt, data, scales, members, balanced=False)
+    # Copied, because the loop reuses the memory of what it begins with.
+    begin = loop.start(problem, keys, mesh)._replace(params=jax.tree.map(jnp.copy, variables["params"]))
+    parts = [
+        np.r_[fold.train, np.resize(new, round(SHARE * len(fold.train)))]
+        for fold, new in zip(data.folds, data.adapt, strict=True)
+    ]
+    own = stack(parts, data, scales, members)
     shared = (jnp.asarray(data.x), jnp.asarray(data.table.label))
     names = [f"seed {m.seed}, {data.folds[m.fold].name}" for m in members]
     return loop.fit(

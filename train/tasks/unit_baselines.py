@@ -12,7 +12,7 @@ from train.tasks.allen_baselines import FOREST_NAME, LOGISTIC_NAME, MAJORITY, SV
 from train.tasks.allen_scale import Scale
 
 NAMES = (LOGISTIC_NAME, FOREST_NAME, SVC_NAME)
-MOST_ROWS = 1500  # a model is trained on so many spikes, of all units alike: its grid then takes seconds, not hours
+MOST_ROWS = 500  # of a table of spikes, of all units alike: the inner folds then take seconds, not hours
 
 
 def out_of_fold(
@@ -23,16 +23,18 @@ def out_of_fold(
     folds: Sequence[Fold],
     scales: Sequence[Scale],
     seed: int,
+    most: int | None = None,
 ) -> dict[str, list[np.ndarray]]:
     """Probabilities (test row, class) of each model in each fold; inner folds have units apart.
 
-    x (row, feature); label, unit (row,). Probabilities are those of classes that are equally frequent (`balanced`).
+    x (row, feature); label, unit (row,); at most `most` rows train, of all units alike. Probabilities are those of
+    classes that are equally frequent (`balanced`).
     """
     found: dict[str, list[np.ndarray]] = {name: [] for name in (*NAMES, MAJORITY)}
     with progress() as bar:
         shown = bar.add_task("baselines", total=len(folds) * len(NAMES))
         for fold, scale in zip(folds, scales, strict=True):
-            train = some(fold.train, unit, MOST_ROWS, seed)
+            train = fold.train if most is None else some(fold.train, unit, most, seed)
             z, test = (scale.apply(x[rows]).astype(np.float64) for rows in (train, fold.test))
             for name in NAMES:
                 said = allen_baselines.probability(name, z, label[train], unit[train], test, classes, seed)

@@ -41,8 +41,10 @@ class UnitData:
     optimistic: bool
 
 
-def read(config: Any, path: Path, shape: Sequence[int] | None = None, rate_kHz: float | None = None) -> tuple[Any, ...]:
-    """The table of a path, and its inputs (row, feature) and (channel, time), at `rate_kHz` and of `shape` if given.
+def read(
+    config: Any, path: Path, shape: Sequence[int] | None = None, rate_kHz: float | None = None
+) -> tuple[WaveformTable, np.ndarray, tuple[int, int]]:
+    """The table of a path, its inputs (row, feature) and their (channel, time), at `rate_kHz` and of `shape` if given.
 
     Raises:
         UserError: as `waveforms.load`; waveforms of another shape than `shape`.
@@ -58,7 +60,7 @@ def read(config: Any, path: Path, shape: Sequence[int] | None = None, rate_kHz: 
     features = [x.reshape(len(x), -1)]
     if config.histograms:
         features.append(waveform_inputs.histograms(table))
-    return table, np.concatenate(features, axis=1), x.shape[1:]
+    return table, np.concatenate(features, axis=1), (x.shape[1], x.shape[2])
 
 
 def prepare(config: Any) -> UnitData:
@@ -72,9 +74,7 @@ def prepare(config: Any) -> UnitData:
     if not keep.any():
         raise UserError(f"{config.data} has no labels: name their column with --label")
     if not keep.all():
-        print(
-            f"{config.data}: {int((~keep).sum())} of {len(keep)} rows have no label and are not used", file=sys.stderr
-        )
+        print(f"{config.data}: {int((~keep).sum())} of {len(keep)} rows without a label are not used", file=sys.stderr)
     table, x = table.take(keep), x[keep]
     units, classes = len(np.unique(table.unit)), len(np.unique(table.label))
     if min(units, classes) < 2:

@@ -19,7 +19,8 @@ from train.tasks.unit_data import UnitData
 from train.tasks.unit_report import figures
 from train.tasks.unit_summary import summary
 
-NETWORK, AVERAGE = "network", f"average of network, {SVC_NAME} and {LOGISTIC_NAME}"
+NETWORK, TUNED = "network", "network, tuned on {} units of the animal"
+AVERAGE = f"average of network, {SVC_NAME} and {LOGISTIC_NAME}"
 BATCH = 1000
 
 
@@ -42,16 +43,12 @@ def say(net: UnitNet, variables: Any, member: int, z: np.ndarray, shape: Sequenc
     said = []
     for first in range(0, len(z), BATCH):
         part = z[first : first + BATCH]
-        padded = np.pad(part, ((0, BATCH - len(part)), (0, 0)))  # one shape, one program
-        said.append(np.asarray(_logits(net, own, padded, tuple(shape)))[: len(part)])
+        padded = jnp.asarray(np.pad(part, ((0, BATCH - len(part)), (0, 0))))  # one shape, one program
+        said.append(np.asarray(_apply(net, own, padded, tuple(shape)))[: len(part)])
     return np.asarray(jax.nn.softmax(np.concatenate(said)), np.float64)
 
 
-def _logits(net: UnitNet, variables: Any, z: jax.Array, shape: tuple[int, int]) -> jax.Array:
-    return _jitted(net, variables, z, shape)
-
-
-_jitted = jax.jit(apply, static_argnums=(0, 3))
+_apply = jax.jit(apply, static_argnums=(0, 3))
 
 
 def ensemble(
@@ -82,12 +79,11 @@ def judge(
     models = {NETWORK: ensemble(net, variables, members, data, scales)}
     if data.adapt is not None:
         tuned = finetune(members, variables)
-        models[f"{NETWORK}, tuned on {config.finetune} units of the animal"] = ensemble(
-            net, tuned, members, data, scales
-        )
+        models[TUNED.format(config.finetune)] = ensemble(net, tuned, members, data, scales)
     table = data.table
+    most = unit_baselines.MOST_ROWS if table.level == "spike" else None
     models |= unit_baselines.out_of_fold(
-        data.x, table.label, table.unit, len(table.class_names), data.folds, scales, config.seed
+        data.x, table.label, table.unit, len(table.class_names), data.folds, scales, config.seed, most
     )
     models = {AVERAGE: unit_baselines.average(models, (NETWORK, SVC_NAME, LOGISTIC_NAME))} | models
     result = summary(config, data, {name: _rows(data, config.repeats, each) for name, each in models.items()})

@@ -66,6 +66,11 @@ def summary(config: Any, data: UnitData, models: Mapping[str, np.ndarray]) -> di
     return result
 
 
+def _confusion(y: np.ndarray, said: np.ndarray) -> list[list[int]]:
+    """Counts (true, called) over all repeats of said (repeat, unit, class)."""
+    return sum(confusion_matrix(y, p.argmax(axis=1), labels=range(said.shape[2])) for p in said).tolist()
+
+
 def split_names(models: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """The names of what has a network in it, and of the baselines."""
     ours = [name for name in models if "network" in name]
