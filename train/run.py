@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,8 @@ def _train(experiment: Experiment, steps: int, folder: Path, bar: Progress, stop
     """All phases, from the last checkpoint on; returns the variables that the last one leaves."""
     first = Phase("training", experiment.problem, experiment.data, steps, lambda params, state: (params, state))
     mesh = loop.member_mesh(len(experiment.names), experiment.batch)
+    fit = partial(loop.fit, keys=experiment.keys, mesh=mesh, names=experiment.names, stop=stop)
+    fit = partial(fit, save=lambda step, state: runs.save_state(folder, step, state))
     reached, before, state = runs.reached(folder), 0, None
     log = runs.MetricsLog(folder, after=reached)
     for phase in (first, *experiment.more):
@@ -121,10 +124,26 @@ def _train(experiment: Experiment, steps: int, folder: Path, bar: Progress, stop
         if reached <= end:  # else the checkpoint is of a later phase
             own = folder if reached > before else None
             begin = max(reached, before), _begin(phase, experiment.keys, mesh, own, state)
-            state = _run_phase(phase, experiment, mesh, begin, end, log, folder, bar, stop)
+            report = _report(phase, begin[0], end, log, bar)
+            state = fit(phase.problem, data=phase.data, steps=end, begin=begin, report=report)
         before = end
     assert state is not None
     return state.variables
+
+
+def _report(
+    phase: Phase, first: int, end: int, log: runs.MetricsLog, bar: Progress
+) -> Callable[[int, dict[str, np.ndarray]], None]:
+    """What writes the metrics of a phase, which begins after step `first`, and shows them."""
+    before = end - phase.steps
+    shown = bar.add_task(phase.name, total=phase.steps, completed=first - before)
+
+    def report(step: int, metrics: dict[str, np.ndarray]) -> None:
+        log.write(step, metrics)
+        text = ", ".join(f"{name} {values.mean():.3g}" for name, values in metrics.items())
+        bar.update(shown, completed=step - before, description=f"{phase.name} ({text})")
+
+    return report
 
 
 def _begin(
@@ -138,38 +157,6 @@ def _begin(
         return fresh
     params, state = phase.begin(*jax.device_get((left.params, left.state)))
     return loop.TrainState(params, state, jax.vmap(phase.problem.optimizer.init)(params))
-
-
-def _run_phase(
-    phase: Phase,
-    experiment: Experiment,
-    mesh: Mesh,
-    begin: tuple[int, loop.TrainState],
-    end: int,
-    log: runs.MetricsLog,
-    folder: Path,
-    bar: Progress,
-    stop: Callable[[], bool],
-) -> loop.TrainState:
-    shown = bar.add_task(phase.name, total=phase.steps, completed=begin[0] - end + phase.steps)
-
-    def report(step: int, metrics: dict[str, np.ndarray]) -> None:
-        log.write(step, metrics)
-        text = ", ".join(f"{name} {values.mean():.3g}" for name, values in metrics.items())
-        bar.update(shown, completed=step - end + phase.steps, description=f"{phase.name} ({text})")
-
-    return loop.fit(
-        phase.problem,
-        experiment.keys,
-        phase.data,
-        end,
-        mesh,
-        experiment.names,
-        begin=begin,
-        report=report,
-        save=lambda step, state: runs.save_state(folder, step, state),
-        stop=stop,
-    )
 
 
 @contextlib.contextmanager
