@@ -16,7 +16,8 @@ from optimizers import adam
 
 from datasets.edge import UserError, guard
 from train import loop, partitions, predict, run, runs
-from train.tasks import cluster
+from train.config import from_json, to_json
+from train.tasks import cluster, cluster_data
 
 SMALL = ("--hidden", "16", "16", "--code", "3", "--batch", "32", "--seeds", "2", "--rate-khz", "30")
 SHORT = ("--steps", "100", "--cluster-steps", "60", "--interval", "10", "--neighbours", "5")
@@ -188,3 +189,11 @@ def test_units_that_cannot_be_clustered_are_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "one.npz", waveform=x[:1])
     with pytest.raises(UserError, match="one unit"):
         run.main(["--task", "cluster", "--data", str(tmp_path / "one.npz"), *SMALL, "--out", str(tmp_path / "r")])
+
+
+def test_digits_are_found_again_from_the_configuration_of_a_run() -> None:
+    config = cluster.ClusterConfig(data=Path("digits"))
+    again = from_json(cluster.ClusterConfig, to_json(config), Path("config.json"))
+    units = cluster_data.read(again, again.data)
+    assert units.x.shape == (1797, 64)
+    assert units.class_names == tuple("0123456789")

@@ -56,7 +56,7 @@ def read(config: Any, data: Path, like: Mapping[str, Any] | None = None) -> Unit
     Raises:
         UserError: as `waveforms.load`; fewer than two units; waveforms of another shape; spikes instead of units.
     """
-    if str(data) == DIGITS:
+    if data.name == DIGITS and not data.exists():  # a run's configuration has it as an absolute path
         return _digits()
     rate_kHz = like["rate_kHz"] if like else None
     table = waveforms.load(data, None if like else config.label, config.rate_kHz)
