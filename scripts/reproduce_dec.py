@@ -30,7 +30,7 @@ def experiments(data: Path) -> dict[str, ClusterConfig]:
     a1 = replace(units, data=data / "a1_lakunina2020.npz", label="label", clusters=3)
     return {
         "digits": replace(digits, augment="image"),
-        "digits, no augmentation": digits,
+        "digits, DEC's loss, no augmentation": replace(digits, **(plain | {"contrast": 1.0}), steps=700),
         "digits, plain DEC": replace(digits, **plain),
         "A1": a1,
         "A1, intervals too": replace(a1, histograms=True),
@@ -51,7 +51,7 @@ def main(data: Path, out: Path = Path("runs/dec"), only: tuple[str, ...] = ()) -
     for name, config in experiments(data).items():
         if only and name not in only:
             continue
-        folder = out / name.replace(", ", "-").replace(" ", "-")
+        folder = out / "".join(c if c.isalnum() else "-" for c in name)
         if not (folder / runs.SUMMARY).exists():
             print(f"{folder}: {name}", flush=True)
             execute(get("cluster"), config, folder)
