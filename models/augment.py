@@ -30,3 +30,52 @@ def turn_position(position: jax.Array, k: jax.Array) -> jax.Array:
     for times in range(1, 4):
         y, z = jnp.where(k >= times, -z, y), jnp.where(k >= times, y, z)
     return jnp.stack([x, y, z], axis=1)
+
+
+def shift_in_time(key: jax.Array, traces: jax.Array, largest: float) -> jax.Array:
+    """Traces (sample, channel, time), each moved by up to `largest` samples either way, between samples linearly.
+
+    What comes in at an end is the value there.
+    """
+    count = traces.shape[2]
+    by = jax.random.uniform(key, (len(traces), 1), minval=-largest, maxval=largest)
+    place = jnp.clip(jnp.arange(count, dtype=traces.dtype)[None] + by, 0, count - 1)
+    low = jnp.clip(jnp.floor(place), 0, count - 2)
+    part = (place - low)[:, None]
+    index = low.astype(jnp.int32)[:, None]
+    before, after = (jnp.take_along_axis(traces, index + k, axis=2) for k in (0, 1))
+    return (1 - part) * before + part * after
+
+
+def move_in_plane(key: jax.Array, images: jax.Array, turn_deg: float, shift: float) -> jax.Array:
+    """Images (sample, row, column), each turned by up to `turn_deg` and moved by up to `shift` pixels, bilinearly.
+
+    What comes in from outside is 0.
+    """
+    turn_key, shift_key = jax.random.split(key)
+    rows, columns = images.shape[1:]
+    angle = jnp.deg2rad(jax.random.uniform(turn_key, (len(images), 1, 1), minval=-turn_deg, maxval=turn_deg))
+    by = jax.random.uniform(shift_key, (2, len(images), 1, 1), minval=-shift, maxval=shift)
+    y, x = jnp.meshgrid(_centred(rows), _centred(columns), indexing="ij")
+    y, x = y[None] + by[0], x[None] + by[1]
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    return _bilinear(images, cos * y - sin * x + (rows - 1) / 2, sin * y + cos * x + (columns - 1) / 2)
+
+
+def _centred(count: int) -> jax.Array:
+    return jnp.arange(count, dtype=jnp.float32) - (count - 1) / 2
+
+
+def _bilinear(images: jax.Array, y: jax.Array, x: jax.Array) -> jax.Array:
+    """Values of images (sample, row, column) at y, x (sample, row, column); 0 outside."""
+    top, left = jnp.floor(y), jnp.floor(x)
+    padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1)))
+    sample = jnp.arange(len(images))[:, None, None]
+    total = jnp.zeros_like(images)
+    for down in (0, 1):
+        for right in (0, 1):
+            row = jnp.clip(top + down + 1, 0, images.shape[1] + 1).astype(jnp.int32)
+            column = jnp.clip(left + right + 1, 0, images.shape[2] + 1).astype(jnp.int32)
+            weight = (1 - jnp.abs(y - top - down)) * (1 - jnp.abs(x - left - right))
+            total = total + weight * padded[sample, row, column]
+    return total

@@ -1,4 +1,4 @@
-"""Ratios of speed, from one run on this machine: ``python scripts/benchmark.py eap``, ``lspin``, ``train``, ``raphe``.
+"""Ratios of speed, from one run on this machine: ``python scripts/benchmark.py`` eap, train, lspin, raphe or dec.
 
 Rounds alternate between what is compared and the median of their ratios is printed, because machines are shared.
 """
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import tyro
+from benchmark_dec import benchmark as dec
 from benchmark_eap import benchmark as eap
 from benchmark_lspin import benchmark as lspin
 from benchmark_raphe import benchmark as raphe
@@ -32,5 +33,5 @@ if __name__ == "__main__":
     with guard():
         if not {"-h", "--help"} & set(sys.argv):
             print(machine(), flush=True)
-        subjects = {"eap": eap, "lspin": lspin, "train": train, "raphe": raphe}
+        subjects = {"eap": eap, "train": train, "lspin": lspin, "raphe": raphe, "dec": dec}
         tyro.extras.subcommand_cli_from_dict(subjects, prog="python scripts/benchmark.py")

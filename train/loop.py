@@ -38,6 +38,10 @@ class Problem:
         optimizer: any optax transformation.
         piece: on a CPU, gradients of a batch are added up over pieces of so many samples, if they divide it, because
             what stays in the cache is faster; the loss must be a mean over samples. None: the batch in one.
+        interval: steps that one call makes, jitted whole; the number of steps is a multiple of it.
+        refresh: (params, state, shared, own) -> (params, state) before the steps of each call: what changes rarely,
+            such as the targets of embedded clustering. None: nothing.
+        finished: state -> whether the member is ready, bool: it then stays as it is, and when all are, training ends.
     """
 
     init: Callable[[jax.Array], tuple[PyTree, PyTree]]
@@ -45,6 +49,9 @@ class Problem:
     loss: Callable[[PyTree, PyTree, PyTree, jax.Array], tuple[jax.Array, tuple[PyTree, Metrics]]]
     optimizer: optax.GradientTransformation
     piece: int | None = None
+    interval: int = 1
+    refresh: Callable[[PyTree, PyTree, PyTree, PyTree], tuple[PyTree, PyTree]] | None = None
+    finished: Callable[[PyTree], jax.Array] | None = None
 
 
 class TrainState(NamedTuple):
@@ -86,8 +93,9 @@ def start(problem: Problem, keys: jax.Array, mesh: Mesh) -> TrainState:
 def make_step(problem: Problem, mesh: Mesh) -> Callable[..., tuple[TrainState, Metrics]]:
     """The jitted step (state, shared, own, keys, number) -> (state, metrics); it reuses the memory of its state.
 
-    `shared` is seen by every member, `own` and `keys` have a leading member axis. Metrics are (member,) and include
-    ``loss``.
+    `shared` is seen by every member, `own` and `keys` have a leading member axis. It makes the problem's interval of
+    steps, of which `number` is the first. Metrics are (step, member) and include ``loss``, and ``finished`` where the
+    problem has it.
     """
     split_batch = NamedSharding(mesh, PartitionSpec("data"))
 
@@ -99,9 +107,27 @@ def make_step(problem: Problem, mesh: Mesh) -> Callable[..., tuple[TrainState, M
         updates, opt_state = problem.optimizer.update(gradient, state.opt_state, state.params)
         return TrainState(optax.apply_updates(state.params, updates), new, opt_state), {"loss": loss, **metrics}
 
-    members = jax.vmap(one, in_axes=(0, 0, 0, None, None), spmd_axis_name="member")
+    def several(state: TrainState, own: PyTree, key: jax.Array, shared: PyTree, number: jax.Array) -> Any:
+        before = state
+        if problem.refresh is not None:
+            params, new = problem.refresh(state.params, state.state, shared, own)
+            state = TrainState(params, new, state.opt_state)
+        numbers = number + jnp.arange(problem.interval, dtype=number.dtype)
+        if problem.interval == 1:
+            state, metrics = one(state, own, key, shared, number)
+            metrics = jax.tree.map(lambda m: m[None], metrics)
+        else:
+            state, metrics = jax.lax.scan(lambda s, n: one(s, own, key, shared, n), state, numbers)
+        if problem.finished is not None:
+            ready = problem.finished(before.state)
+            state = jax.tree.map(lambda old, now: jnp.where(ready, old, now), before, state)
+            metrics["finished"] = jnp.full(problem.interval, problem.finished(state.state), jnp.float32)
+        return state, metrics
 
-    @partial(jax.jit, donate_argnums=0, out_shardings=_by_member(mesh))
+    members = jax.vmap(several, in_axes=(0, 0, 0, None, None), out_axes=(0, 1), spmd_axis_name="member")
+    by_member, by_column = _by_member(mesh), NamedSharding(mesh, PartitionSpec(None, "member"))
+
+    @partial(jax.jit, donate_argnums=0, out_shardings=(by_member, by_column))
     def step(state: TrainState, shared: PyTree, own: PyTree, keys: jax.Array, number: jax.Array) -> Any:
         return members(state, own, keys, shared, number)
 
@@ -156,9 +182,9 @@ def fit(
         names: what to call each member in messages.
         begin: (steps taken, state) to continue from: a checkpoint, or the result of an earlier phase with the state
             of this problem's optimizer. Its memory is reused.
-        report: called after every `every` steps with the mean of each metric since the last call, (member,).
+        report: called about every `every` steps with the mean of each metric since the last call, (member,).
         save: called with a state that is finite, every `save_every_s`, at the end and before stopping.
-        stop: asked after every `every` steps; training that is stopped continues to the same numbers.
+        stop: asked about every `every` steps; training that is stopped continues to the same numbers.
         every: steps between two looks at the metrics.
         save_every_s: seconds between two checkpoints.
 
@@ -170,20 +196,23 @@ def fit(
     place = _Placed(mesh)
     state, keys = jax.device_put((state, keys), _by_member(mesh))
     step, saved, pending = make_step(problem, mesh), time.monotonic(), []
-    for number in range(first + 1, steps + 1):
+    for number in range(first + 1, steps + 1, problem.interval):
         shared, own = place(*data(number))
         state, metrics = step(state, shared, own, keys, np.uint32(number))
         pending.append(metrics)
-        if number % every and number != steps:
+        last = number + problem.interval - 1
+        if last % every >= problem.interval and last != steps:
             continue
-        report(number, _means(pending, number, names))
-        pending = []
-        stopped = stop()
-        if stopped or number == steps or time.monotonic() - saved > save_every_s:
-            _check_params(state.params, number, names)
-            save(number, state)
+        means, pending = _means(pending, last, names), []
+        report(last, means)
+        stopped, over = stop(), last == steps or bool(np.all(means.get("finished", 0) == 1))
+        if stopped or over or time.monotonic() - saved > save_every_s:
+            _check_params(state.params, last, names)
+            save(last, state)
             saved = time.monotonic()
-        if stopped and number != steps:
+        if over:
+            break
+        if stopped:
             raise KeyboardInterrupt
     return state
 
@@ -210,11 +239,11 @@ class _Placed:
 
 def _means(pending: list[Metrics], last: int, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Mean of each metric over the pending steps, (member,), after checking every loss."""
-    values = {name: np.stack([np.asarray(m[name]) for m in pending]) for name in pending[0]}
+    values = {name: np.concatenate([np.asarray(m[name]) for m in pending]) for name in pending[0]}
     bad = np.argwhere(~np.isfinite(values["loss"]))
     if len(bad):
         row, member = bad[0]
-        step = last - len(pending) + 1 + row
+        step = last - len(values["loss"]) + 1 + row
         raise NonFiniteLoss(f"the loss is {values['loss'][row, member]} at step {step} ({names[member]}): {REMEDY}")
     return {name: v.mean(axis=0) for name, v in values.items()}
 

@@ -5,15 +5,19 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
+from jax.sharding import Mesh
+from rich.progress import Progress
 
 from datasets.edge import UserError, guard, progress
 from train import config as command_line
 from train import loop, runs
-from train.tasks import MODULES, Task, get
+from train.tasks import MODULES, Experiment, Phase, Task, Variables, get
 
 HELP = """usage: python -m train.run --task TASK [--preset PRESET] [--out RUN] [options of the task]
        python -m train.run --resume RUN
@@ -97,33 +101,11 @@ def execute(task: Task, config: Any, folder: Path) -> dict[str, Any]:
         runs.check_same(folder, config)
     else:
         runs.create(folder, config)
-    mesh = loop.member_mesh(len(experiment.names), experiment.batch)
-    fresh = loop.start(experiment.problem, experiment.keys, mesh)
-    begin = runs.load_state(folder, fresh) or (0, fresh)
-    log = runs.MetricsLog(folder, after=begin[0])
     with progress() as bar, _stopping() as stop:
-        shown = bar.add_task("training", total=config.steps, completed=begin[0])
-
-        def report(step: int, metrics: dict[str, np.ndarray]) -> None:
-            log.write(step, metrics)
-            text = ", ".join(f"{name} {values.mean():.3g}" for name, values in metrics.items())
-            bar.update(shown, completed=step, description=f"training ({text})")
-
-        state = loop.fit(
-            experiment.problem,
-            experiment.keys,
-            experiment.data,
-            config.steps,
-            mesh,
-            experiment.names,
-            begin=begin,
-            report=report,
-            save=lambda step, state: runs.save_state(folder, step, state),
-            stop=stop,
-        )
-        runs.save_model(folder, state.variables, experiment.about)
+        variables = _train(experiment, config.steps, folder, bar, stop)
+        runs.save_model(folder, variables, experiment.about)
         bar.add_task("judging", total=None)
-        summary = experiment.judge(state.variables, runs.read_metrics(folder), folder)
+        summary = experiment.judge(variables, runs.read_metrics(folder), folder)
     summary["seconds"] = round(time.monotonic() - began, 1)
     runs.write_json(folder / runs.SUMMARY, summary)
     return summary
@@ -140,6 +122,54 @@ def once(config: Any, folder: Path) -> dict[str, Any]:
         return runs.read_json(folder / runs.SUMMARY, f"{folder} is damaged")
     print(folder)
     return execute(get(config.task), config, folder)
+
+
+def _train(experiment: Experiment, steps: int, folder: Path, bar: Progress, stop: Callable[[], bool]) -> Variables:
+    """All phases, from the last checkpoint on; returns the variables that the last one leaves."""
+    first = Phase("training", experiment.problem, experiment.data, steps, lambda params, state: (params, state))
+    mesh = loop.member_mesh(len(experiment.names), experiment.batch)
+    fit = partial(loop.fit, keys=experiment.keys, mesh=mesh, names=experiment.names, stop=stop)
+    fit = partial(fit, save=lambda step, state: runs.save_state(folder, step, state))
+    reached, before, state = runs.reached(folder), 0, None
+    log = runs.MetricsLog(folder, after=reached)
+    for phase in (first, *experiment.more):
+        end = before + phase.steps
+        if reached <= end:  # else the checkpoint is of a later phase
+            own = folder if reached > before else None
+            begin = max(reached, before), _begin(phase, experiment.keys, mesh, own, state)
+            report = _report(phase, begin[0], end, log, bar)
+            state = fit(phase.problem, data=phase.data, steps=end, begin=begin, report=report)
+        before = end
+    assert state is not None
+    return state.variables
+
+
+def _report(
+    phase: Phase, first: int, end: int, log: runs.MetricsLog, bar: Progress
+) -> Callable[[int, dict[str, np.ndarray]], None]:
+    """What writes the metrics of a phase, which begins after step `first`, and shows them."""
+    before = end - phase.steps
+    shown = bar.add_task(phase.name, total=phase.steps, completed=first - before)
+
+    def report(step: int, metrics: dict[str, np.ndarray]) -> None:
+        log.write(step, metrics)
+        text = ", ".join(f"{name} {values.mean():.3g}" for name, values in metrics.items())
+        bar.update(shown, completed=step - before, description=f"{phase.name} ({text})")
+
+    return report
+
+
+def _begin(
+    phase: Phase, keys: jax.Array, mesh: Mesh, checkpoint: Path | None, left: loop.TrainState | None
+) -> loop.TrainState:
+    """The state that a phase begins with: a checkpoint of it, what the phase before has left, or a fresh one."""
+    fresh = loop.start(phase.problem, keys, mesh)
+    if checkpoint is not None and (found := runs.load_state(checkpoint, fresh)) is not None:
+        return found[1]
+    if left is None:
+        return fresh
+    params, state = phase.begin(*jax.device_get((left.params, left.state)))
+    return loop.TrainState(params, state, jax.vmap(phase.problem.optimizer.init)(params))
 
 
 @contextlib.contextmanager

@@ -126,6 +126,20 @@ def load_state(folder: Path, like: TrainState) -> tuple[int, TrainState] | None:
     return step, state
 
 
+def reached(folder: Path) -> int:
+    """The step of the checkpoint of a run, 0 if it has none yet.
+
+    Raises:
+        UserError: a damaged checkpoint.
+    """
+    if not (folder / LAST).exists():
+        return 0
+    try:
+        return int(_read_msgpack(folder / LAST)["step"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder / LAST, error) from error
+
+
 def save_model(folder: Path, variables: dict[str, PyTree], about: Mapping[str, Any]) -> None:
     """Write what a trained network needs on other data: variables of all members, and JSON about them."""
     tree = flax.serialization.to_state_dict(jax.device_get(variables))

@@ -19,9 +19,30 @@ MODULES = {
     "raphe": "raphe",
     "subclass": "subclass",
     "species": "species",
+    "unit": "unit",
+    "cluster": "cluster",
 }
 History = list[dict[str, Any]]
 Variables = dict[str, PyTree]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A further use of the loop, on what the phase before it has left; its steps are numbered on.
+
+    Attributes:
+        name: for the progress display.
+        problem: what is trained; has its own optimizer.
+        data: step number -> (shared, own).
+        steps: at most so many, a multiple of the problem's interval.
+        begin: (params, state) of the phase before, on the host -> those to begin with, structured as the problem's.
+    """
+
+    name: str
+    problem: Problem
+    data: Callable[[int], tuple[PyTree, PyTree]]
+    steps: int
+    begin: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]
 
 
 @dataclass(frozen=True)
@@ -37,6 +58,7 @@ class Experiment:
         about: JSON that the trained model needs to be used on other data.
         judge: (variables, history, run folder) -> summary; writes predictions and figures there. Variables are
             `TrainState.variables`: {"params": ..., and state}, every array with a leading member axis.
+        more: phases after the first.
     """
 
     problem: Problem
@@ -46,6 +68,7 @@ class Experiment:
     batch: int
     about: dict[str, Any]
     judge: Callable[[Variables, History, Path], dict[str, Any]]
+    more: tuple[Phase, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,53 @@
+"""Networks that name a unit from its waveform on all channels and, where there are any, histograms of its firing."""
+
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from models.cnn import ConvBlock, dropout
+
+Kind = Literal["dense", "conv", "gru"]
+
+
+class UnitNet(nn.Module):
+    """Waveforms (batch, channel, time) and histograms (batch, feature), both standardised, to logits (batch, outputs).
+
+    With ``train=True`` `apply` needs the key ``rngs={"dropout": key}``.
+
+    Attributes:
+        outputs: classes.
+        kind: ``dense``: fully connected layers. ``conv``: two blocks of convolution over channels x time, of one
+            channel over time. ``gru``: a gated recurrent unit along time (Cho et al. 2014), of all channels.
+        width: of the layer before the output; the others follow from it.
+        dropout: share of the numbers before the last layers that a training step sets to zero.
+    """
+
+    outputs: int
+    kind: Kind = "dense"
+    width: int = 64
+    dropout: float = 0.3
+
+    @nn.compact
+    def __call__(self, x: jax.Array, histograms: jax.Array, train: bool = False) -> jax.Array:
+        """Logits (batch, outputs)."""
+        seen = {"dense": self._dense, "conv": self._conv, "gru": self._gru}[self.kind](x)
+        if histograms.shape[1]:
+            seen = jnp.concatenate([seen, nn.relu(nn.Dense(self.width // 2, name="histograms")(histograms))], axis=1)
+        if train:
+            seen = dropout(self.make_rng("dropout"), seen, self.dropout)
+        seen = nn.relu(nn.Dense(self.width, name="hidden")(seen))
+        return nn.Dense(self.outputs, name="logits")(seen)
+
+    def _dense(self, x: jax.Array) -> jax.Array:
+        return nn.relu(nn.Dense(2 * self.width, name="dense")(x.reshape(len(x), -1)))
+
+    def _conv(self, x: jax.Array) -> jax.Array:
+        x = x[..., None]
+        for depth in (self.width // 4, self.width // 2):
+            x = ConvBlock(depth, 5)(x)
+        return x.reshape(len(x), -1)
+
+    def _gru(self, x: jax.Array) -> jax.Array:
+        return jnp.asarray(nn.RNN(nn.GRUCell(self.width), name="gru")(x.swapaxes(1, 2)))[:, -1]

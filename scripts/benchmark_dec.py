@@ -1,0 +1,104 @@
+"""Embedded clustering: seconds an epoch beside clustpy's, and twenty restarts beside one."""
+
+import importlib.util
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from train import loop
+from train.tasks import cluster
+from train.tasks.cluster import PLAIN, ClusterConfig
+
+PEER_HIDDEN, BATCH = (500, 500, 2000), 256
+UNITS = 1797
+
+
+def benchmark(rounds: int = 3, epochs: int = 10, restarts: int = 20) -> None:
+    """Plain DEC on the digits: an epoch of clustering with the published network, ours and clustpy's; and restarts.
+
+    Each is measured in a process of its own, in turn, without compilation: threads of two libraries would wait for each
+    other. An epoch is as many batches of 256 as the 1797 units fill, and ours has a new target in each.
+
+    Args:
+        rounds: Times that each is measured.
+        epochs: Epochs in a round.
+        restarts: Trainings at once, with the network that is the default.
+    """
+    ours = statistics.median(_apart("ours", epochs) for _ in range(rounds))
+    print(f"ours {ours:.3f} s an epoch, 64-500-500-2000-10")
+    if importlib.util.find_spec("clustpy") is None:
+        print("clustpy: left out, it is not installed")
+    else:
+        theirs = statistics.median(_apart("clustpy", epochs) for _ in range(rounds))
+        print(f"clustpy {theirs:.3f} s an epoch: ratio {theirs / ours:.1f} (wanted: 10)", flush=True)
+    one, many = (statistics.median(_apart(str(n), max(1, epochs // 2)) for _ in range(rounds)) for n in (1, restarts))
+    print(f"default network: 1 training {one:.3f} s an epoch, {restarts} at once {many:.3f} s:", end=" ")
+    print(f"ratio {many / one:.1f} (wanted: 4)")
+
+
+def _apart(which: str, epochs: int) -> float:
+    command = [sys.executable, __file__, which, str(epochs)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
+
+
+def ours(members: int, hidden: tuple[int, ...]) -> Callable[[int], None]:
+    """The loop's own calls on the clustering phase of the task; an epoch is a call, with a refresh and its steps."""
+    steps = -(-UNITS // BATCH)
+    plain: Any = replace(ClusterConfig(), **PLAIN)
+    config = replace(plain, data=Path("digits"), clusters=10, hidden=hidden, seeds=members, batch=BATCH, interval=steps)
+    experiment = cluster.prepare(replace(config, tolerance=0.0))
+    phase, mesh = experiment.more[-1], loop.member_mesh(members, BATCH)
+    step, state, number = loop.make_step(phase.problem, mesh), loop.start(phase.problem, experiment.keys, mesh), 1
+    shared, own = jax.device_put(phase.data(1))
+
+    def run(epochs: int) -> None:
+        nonlocal state, number
+        for _ in range(epochs):
+            state, _ = step(state, shared, own, experiment.keys, np.uint32(number))
+            number += steps
+        jax.block_until_ready(state)
+
+    return run
+
+
+def clustpy() -> Callable[[int], None]:
+    """The same epochs by clustpy's DEC from an autoencoder that is not trained; its own settings otherwise."""
+    from clustpy.deep import DEC
+    from clustpy.deep.neural_networks import FeedforwardAutoencoder
+    from sklearn.datasets import load_digits
+
+    x = (load_digits().data / 16).astype(np.float32)
+
+    def run(epochs: int) -> None:
+        network = FeedforwardAutoencoder([64, *PEER_HIDDEN, 10])
+        DEC(10, batch_size=BATCH, neural_network=network, pretrain_epochs=0, clustering_epochs=epochs).fit(x)
+
+    return run
+
+
+def _measure(which: str, epochs: int) -> float:
+    if which == "clustpy":
+        run = clustpy()
+        seconds = []
+        for count in (1, 1 + epochs):  # what is not an epoch, such as k-means, is in both
+            began = time.perf_counter()
+            run(count)
+            seconds.append(time.perf_counter() - began)
+        return (seconds[1] - seconds[0]) / epochs
+    run = ours(1, PEER_HIDDEN) if which == "ours" else ours(int(which), ClusterConfig().hidden)
+    run(2)
+    began = time.perf_counter()
+    run(epochs)
+    return (time.perf_counter() - began) / epochs
+
+
+if __name__ == "__main__":
+    print(_measure(sys.argv[1], int(sys.argv[2])))
