@@ -10,6 +10,7 @@ import numpy as np
 from datasets.edge import UserError
 
 UNKNOWN = frozenset({"", "undef", "undefined", "unknown", "unclassified", "unsorted", "nan", "none", "-1", "?"})
+NOT_SAID = "not said"  # the animal and session of a source that knows none
 PER_ROW = ("waveform", "label", "animal", "session", "unit", "autocorrelogram", "isi")
 
 
@@ -26,7 +27,7 @@ class WaveformTable:
         animal: (row,) int32 index into `animal_names`.
         session: (row,) int32 index into `session_names`.
         unit: (row,) int32 index into `unit_names`; a name that occurs in several sessions has the session before it.
-        animal_names: the session's name where a source knows no animals.
+        animal_names: the session's name where a source knows no animals, `NOT_SAID` where it knows no sessions either.
         session_names: of recordings.
         unit_names: of sorted units.
         autocorrelogram: (row, bin) counts, or None.
@@ -203,7 +204,7 @@ def _unusable(table: WaveformTable, bad: np.ndarray, what: str) -> UserError:
 def _words(values: Any, rows: int) -> np.ndarray:
     """Values as words; whole numbers without a decimal point, so that 3.0 and 3 are one group."""
     if values is None:
-        return np.full(rows, "all")
+        return np.full(rows, NOT_SAID)
     values = np.asarray(values)
     if values.dtype.kind == "f" and np.all(np.isnan(values) | (values == np.round(values))):
         return np.array(["nan" if np.isnan(v) else str(int(v)) for v in values.tolist()])

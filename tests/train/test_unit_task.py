@@ -23,16 +23,18 @@ from train import evaluate, predict, run, runs
 from train.tasks import allen_baselines, unit, unit_baselines, unit_data, unit_judge, unit_summary
 from train.tasks.unit import UnitConfig
 
+MODELS = allen_baselines.MODELS
 SMALL = ("--width", "8", "--steps", "60", "--batch", "32", "--folds", "2", "--seeds", "1")
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Optax under strict promotion, and forests of a few trees."""
+    """Optax under strict promotion, small forests, and nothing to choose for the baselines."""
     monkeypatch.setattr(optax, "adam", adam)
     forest = allen_baselines.RandomForestClassifier
-    few = {allen_baselines.FOREST_NAME: (lambda: forest(10, random_state=0), {"max_features": ["sqrt"]})}
-    monkeypatch.setattr(allen_baselines, "MODELS", allen_baselines.MODELS | few)
+    small = {name: (make, {key: values[:1] for key, values in grid.items()}) for name, (make, grid) in MODELS.items()}
+    small |= {allen_baselines.FOREST_NAME: (lambda: forest(10, random_state=0), {"max_features": ["sqrt"]})}
+    monkeypatch.setattr(allen_baselines, "MODELS", small)
 
 
 def write(path: Path, spikes: int = 1, animals: int = 3, seed: int = 0, **columns) -> Path:
@@ -95,7 +97,7 @@ def test_resuming_gives_the_same_numbers(trained, tmp_path):
 
 @pytest.mark.slow
 def test_the_process_is_interrupted_and_continues_to_the_same_numbers(spikes, tmp_path):
-    options = ["--task", "unit", "--data", str(spikes), *SMALL, "--steps", "600"]
+    options = ["--task", "unit", "--data", str(spikes), *SMALL, "--steps", "300"]
     command = [sys.executable, "-m", "train.run", *options, "--out", str(tmp_path / "run")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and len(runs.read_metrics(tmp_path / "run")) < 2:

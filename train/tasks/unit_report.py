@@ -32,7 +32,8 @@ def unit_table(result: Mapping[str, Any]) -> str:
 def words(result: Mapping[str, Any]) -> str:
     """What was tested and how, in a sentence or two."""
     held_out = {"animal": "animals held out", "unit": "units held out", "spike": "spikes held out at random"}
-    text = f"{result['units']} units of {result['animals']} animal(s), {held_out[result['split']]}"
+    animals = "animals not said" if result["animals"] is None else f"{result['animals']} animal(s)"
+    text = f"{result['units']} units ({animals}), {held_out[result['split']]}"
     if "spikes" in result:
         text += f"; a unit's call is the mean over its spikes ({result['spikes']} in all)"
     if result["optimistic"]:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
+from datasets.waveform_table import NOT_SAID
 from train.intervals import RESAMPLES, Estimate, bootstrap
 from train.tasks import allen_metrics
 from train.tasks.unit_data import UnitData
@@ -32,7 +33,8 @@ def summary(config: Any, data: UnitData, models: Mapping[str, np.ndarray]) -> di
         "classes": list(table.class_names),
         "units": len(units),
         "units_of_class": np.bincount(y, minlength=len(table.class_names)).tolist(),
-        "animals": len(np.unique(table.animal[tested])),
+        # None: the source does not say, and units of one animal may be on both sides.
+        "animals": None if table.animal_names == (NOT_SAID,) else len(np.unique(table.animal[tested])),
         "rows": rows,
         "each_repeat": {
             name: [100 * allen_metrics.balanced_accuracy(y, repeat) for repeat in said]
