@@ -55,7 +55,7 @@ def plain_write(folder: Path, noisy: Path) -> float:
                 shape=source.shape,
                 chunks=source.chunks,
                 dtype=source.dtype,
-                compressors=store.COMPRESSOR,
+                compressors=store.COMPRESSORS,
             )
         target[first : first + raphe_noisy.BLOCK] = values
         spent += time.perf_counter() - start
