@@ -222,12 +222,14 @@ def generate(table: "RapheTable", config: NoisyConfig, out: Path) -> Path:
     with progress() as bar, ThreadPoolExecutor(1) as pool:
         shown = bar.add_task("noisy spikes", total=total)
         bar.advance(shown, total - sum(min(BLOCK, total - index * BLOCK) for index in missing.tolist()))
+        # The next block is made while this one is compressed and written, in memory that is used by turns: new pages
+        # for every block would cost more than its sums.
+        memory = [np.empty((BLOCK, raphe_spikes.POINTS), np.float32) for _ in range(2)]
         ahead: Future[dict[str, np.ndarray]] | None = None
         for at, index in enumerate(missing.tolist()):
-            arrays = (ahead or pool.submit(_block, table, plan, config, index)).result()
-            # The next block is made while this one is compressed and written.
+            arrays = (ahead or pool.submit(_block, table, plan, config, index, memory[at % 2])).result()
             later = missing[at + 1 : at + 2].tolist()
-            ahead = pool.submit(_block, table, plan, config, later[0]) if later else None
+            ahead = pool.submit(_block, table, plan, config, later[0], memory[(at + 1) % 2]) if later else None
             store.write_block(out, BLOCK, index, arrays)
             store.mark_done(out, index)
             bar.advance(shown, len(arrays["label"]))
@@ -253,7 +255,10 @@ def _create(out: Path, table: "RapheTable", plan: _Plan, about: str, seed: int) 
     store.create(out, KIND, sizes, BLOCK, spec, known, attributes)
 
 
-def _block(table: "RapheTable", plan: _Plan, config: NoisyConfig, index: int) -> dict[str, np.ndarray]:
+def _block(
+    table: "RapheTable", plan: _Plan, config: NoisyConfig, index: int, memory: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The arrays of a block; its spikes lie in ``memory`` (`BLOCK`, 160)."""
     spike, window = plan.pairs(np.arange(index * BLOCK, min((index + 1) * BLOCK, len(plan.order))))
     gain = np.ones(len(spike), np.float32)
     if config.snr is not None:
@@ -262,12 +267,13 @@ def _block(table: "RapheTable", plan: _Plan, config: NoisyConfig, index: int) ->
         rms = np.sqrt((plan.window**2).mean(axis=1))
         trough = plan.base.min(axis=1)[plan.row[spike]]
         gain = (-trough / (wanted * np.maximum(rms[window], 1e-6))).astype(np.float32)
-    spike_pA = np.empty((len(spike), raphe_spikes.POINTS), np.float32)
+    spike_pA, noise = memory[: len(spike)], np.empty((CACHED, raphe_spikes.POINTS), np.float32)
     for first in range(0, len(spike), CACHED):
-        rows = slice(first, first + CACHED)
+        rows = slice(first, min(first + CACHED, len(spike)))
+        some = noise[: rows.stop - first]
         np.take(plan.base, plan.row[spike[rows]], axis=0, out=spike_pA[rows], mode="clip")
-        noise = plan.window[window[rows]]
-        spike_pA[rows] += noise if config.snr is None else noise * gain[rows, None]
+        np.take(plan.window, window[rows], axis=0, out=some, mode="clip")
+        spike_pA[rows] += some if config.snr is None else some * gain[rows, None]
     return {
         "spike_pA": spike_pA,
         "label": table.label[spike].astype(np.int8),
