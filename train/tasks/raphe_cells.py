@@ -12,6 +12,7 @@ import numpy as np
 from scipy.interpolate import BSpline
 from scipy.special import expit
 from scipy.stats import norm
+from threadpoolctl import threadpool_limits
 
 from train.intervals import CONFIDENCE
 
