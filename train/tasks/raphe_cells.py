@@ -134,7 +134,9 @@ Stages = tuple[Calibration, ...]  # one for each of `STAGES`
 def calibrate_stages(arriving: Sequence[Evidence], label: np.ndarray) -> Stages:
     """A calibration for each of `STAGES`: of what was known of the cells after so many spikes, or all where fewer."""
     at = [[max(int(np.searchsorted(known.spikes, n, "right")) - 1, 0) for known in arriving] for n in STAGES]
-    return tuple(calibrate(np.stack([known.x[k] for known, k in zip(arriving, row, strict=True)]), label) for row in at)
+    rows = [np.stack([known.x[k] for known, k in zip(arriving, row, strict=True)]) for row in at]
+    with threadpool_limits(1, "blas"):  # threads of so small systems do little but wait for each other
+        return tuple(calibrate(x, label) for x in rows)
 
 
 class Call(NamedTuple):
