@@ -141,6 +141,16 @@ def test_paper_preset_is_the_published_protocol() -> None:
 # ---- the noise-only control
 
 
+def test_the_noise_control_is_at_chance_on_noise_and_ranks_what_tells() -> None:
+    rng = np.random.default_rng(0)
+    label = np.stack([rng.permutation(np.repeat([0, 1], [12, 28])) for _ in range(300)])
+    x, part = rng.normal(size=(40, 30)), np.arange(40) % 8
+    on_noise = raphe_baselines.paired_auc(x, label, part)
+    assert abs(on_noise.mean() - 0.5) < 4 * on_noise.std() / np.sqrt(300)
+    told = raphe_baselines.paired_auc(x + 3 * label[0][:, None], label[:2], part)
+    assert told[0] > 0.99 > 0.9 > told[1]
+
+
 @pytest.mark.slow
 def test_noise_names_the_class_only_where_days_betray_it(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -150,7 +160,7 @@ def test_noise_names_the_class_only_where_days_betray_it(
         table = raphe.load(path)
         found = raphe_baselines.noise_control(table, np.arange(len(table.cell_names)), 0)
         assert found["suspicious"] == found["known_days"]["suspicious"] == confound
-        assert (found["auc"]["low"] < 0.5) == (not confound)
+        assert (found["auc"] < found["chance"][1]) == (not confound)
         evaluate.main(trained, path)
         assert ("WARNING: the class can be named without a spike" in capsys.readouterr().out) == confound
 

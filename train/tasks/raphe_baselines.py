@@ -5,6 +5,7 @@ Features are those of a cell's mean spike, which is what an electrophysiologist 
 
 import warnings
 from collections.abc import Sequence
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from datasets.raphe import RapheTable
-from train.intervals import bootstrap
-from train.tasks.raphe_metrics import RESAMPLES, auc, estimate
 from train.tasks.raphe_shape import MEASURES, measures
 
 TRAIN = ("rate_Hz", "isi_cv")
-LEAST_WINDOWS, CELL_FOLDS = 5, 10
-SUSPICIOUS_AUC = 0.6
+LEAST_WINDOWS = 5
+DAY_PARTS, CELL_PARTS = 24, 12  # a fit for each two of them
+RIDGE = 100.0
+DEALT, SUSPICIOUS_P = 999, 0.01
 
 
 Fold = tuple[np.ndarray, np.ndarray]  # rows of the cells that train and of those that are tested
@@ -63,40 +64,65 @@ def baselines(
 def noise_control(table: RapheTable, cells: np.ndarray, seed: int) -> dict[str, Any]:
     """Name the class from spike-free windows alone: at chance unless days betray classes.
 
-    Logistic regression on the logarithm of the mean power spectrum of a cell's windows, classes weighted equally. Its
-    AUC has an interval over days, and is suspicious where the interval is above 1/2 and the AUC above 0.6: ``auc`` and
-    ``suspicious`` with each day left out in turn; ``known_days`` with cells left out whose day's others are known,
-    which shows that days have noise of their own and classes days of their own, though no new day may be named by it.
+    Ridge regression on the logarithm of the mean power spectrum of a cell's windows. ``auc`` with days left out,
+    ``chance`` the middle 95 % of what it is when the labels are dealt anew to the cells, ``p`` how often that reaches
+    it, and ``suspicious`` where that is hardly ever. ``known_days``: the same with cells left out whose day's others
+    are known, which shows that days have noise of their own and classes days of their own, though no new day may be
+    named by it.
     """
     count = np.bincount(table.noise_cell, minlength=len(table.cell_names))
     cells = cells[count[cells] >= LEAST_WINDOWS]
     label, day = table.cell_label[cells], table.cell_day[cells]
-    days = np.unique(day)
-    if len(days) < 3 or any(len(np.unique(day[label == k])) < 2 for k in (0, 1)):
-        nothing = {"auc": None, "balanced_accuracy_percent": None, "suspicious": False}
+    days, place = np.unique(day, return_inverse=True)
+    if any(len(np.unique(day[label == k])) < 3 for k in (0, 1)):
+        nothing = {"auc": None, "chance": None, "p": None, "suspicious": False}
         return {**nothing, "cells": len(cells), "known_days": nothing}
     x = np.log(np.stack([_spectrum(table.noise_pA[table.noise_cell == c]) for c in cells]))
-    part = np.random.default_rng(seed).permutation(len(cells)) % CELL_FOLDS
-    by_day = [(np.flatnonzero(day != d), np.flatnonzero(day == d)) for d in days]
-    by_cell = [(np.flatnonzero(part != k), np.flatnonzero(part == k)) for k in range(CELL_FOLDS)]
-    return {
-        **_named(x, label, day, by_day, seed),
-        "cells": len(cells),
-        "known_days": _named(x, label, day, by_cell, seed),
-    }
+    rng = np.random.default_rng(seed)
+    dealt = np.stack([label, *(rng.permutation(label) for _ in range(DEALT))])
+    by_day = (rng.permutation(len(days)) % DAY_PARTS)[place]
+    by_cell = rng.permutation(len(cells)) % CELL_PARTS
+    said = [_against_chance(paired_auc(x, dealt, part)) for part in (by_day, by_cell)]
+    return {**said[0], "cells": len(cells), "known_days": said[1]}
 
 
-def _named(x: np.ndarray, label: np.ndarray, day: np.ndarray, folds: Sequence[Fold], seed: int) -> dict[str, Any]:
-    said = probabilities(x, label, folds, logistic(0.01, balanced=True))
-    found = bootstrap(
-        lambda rows: np.asarray(auc(label[rows], said[rows])), day, np.random.default_rng(seed), RESAMPLES
-    )
-    right = ((said > 0.5) == (label == 1)).astype(float)
-    return {
-        "auc": estimate(found),
-        "balanced_accuracy_percent": 100 * float(np.mean([right[label == k].mean() for k in (0, 1)])),
-        "suspicious": bool(found.low > 0.5 and found.value > SUSPICIOUS_AUC),
-    }
+def paired_auc(x: np.ndarray, label: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """AUC (labelling,) of ridge regression for labels (labelling, cell), each pair of cells by a fit without either.
+
+    Calls of cells left out one part at a time must not be pooled for an AUC: who is left out is missing from the mean
+    of its own class, which alone puts noise below chance. Where both of a pair are left out they are exchangeable, and
+    noise is at 1/2 on average (Airola et al., Comput. Stat. Data Anal. 55, 2011, 1828).
+
+    Args:
+        x: (cell, feature).
+        label: (labelling, cell) of 0 and 1.
+        part: (cell,) numbers; cells of a part are left out together, and with each other part in turn.
+    """
+    z = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-9)
+    above = np.zeros(len(label))
+    for a, b in combinations_with_replacement(np.unique(part), 2):
+        rest = (part != a) & (part != b)
+        centre = z[rest].mean(axis=0)
+        square = (z[rest] - centre).T @ (z[rest] - centre) + RIDGE * np.eye(z.shape[1])
+        weight = np.linalg.solve(square, (z[rest] - centre).T @ label.T[rest])
+        for one, other in {(a, b), (b, a)}:
+            yes, no = label[:, part == one, None] == 1, label[:, None, part == other] == 0
+            gap = (z[part == one] @ weight).T[:, :, None] - (z[part == other] @ weight).T[:, None, :]
+            above += np.where(yes & no, (np.sign(gap) + 1) / 2, 0).sum(axis=(1, 2))
+    return above / (label.sum(axis=1) * (label == 0).sum(axis=1))
+
+
+def _against_chance(auc: np.ndarray) -> dict[str, Any]:
+    """Of AUCs (labelling,), the first that of the true labels."""
+    low, high = np.quantile(auc[1:], [0.025, 0.975])
+    p = float(np.mean(auc >= auc[0]))  # the true labels are one of the ways to deal them
+    return {"auc": float(auc[0]), "chance": [float(low), float(high)], "p": p, "suspicious": p <= SUSPICIOUS_P}
+
+
+def noise_words(control: dict[str, Any]) -> str:
+    """An AUC of `noise_control` beside what chance gives."""
+    low, high = control["chance"]
+    return f"AUC {control['auc']:.2f} (chance {low:.2f} to {high:.2f}, p {max(control['p'], 0.001):.3f})"
 
 
 def _spectrum(noise_pA: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from datasets.raphe import RapheTable
 from train.figures import BLUE, CYCLE, GREY, ORANGE, save, training_figure
 from train.report import number, text_table
+from train.tasks.raphe_baselines import noise_words
 from train.tasks.raphe_summary import CALIBRATED
 
 COLUMNS = {
@@ -46,8 +47,8 @@ def cell_table(summary: Mapping[str, Any]) -> str:
     noise = summary["noise_only"]
     if noise["auc"]:
         lines.append(
-            f"noise-only control (spike-free windows): AUC {number(noise['auc'], 2)} with days left out, "
-            f"{number(noise['known_days']['auc'], 2)} for new cells of known days"
+            f"noise-only control (spike-free windows): {noise_words(noise)} with days left out, "
+            f"{noise_words(noise['known_days'])} for new cells of known days"
         )
     rest = summary["abstention"]
     lines.append(

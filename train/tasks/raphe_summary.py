@@ -9,7 +9,7 @@ from datasets.raphe import RapheTable
 from datasets.splits import Split
 from train.intervals import CONFIDENCE
 from train.tasks import raphe_cells, raphe_metrics
-from train.tasks.raphe_baselines import noise_control
+from train.tasks.raphe_baselines import noise_control, noise_words
 from train.tasks.raphe_cells import COUNTS, Call, Stages
 from train.tasks.raphe_usual import Usual
 
@@ -214,16 +214,14 @@ def _warnings(result: Mapping[str, Any]) -> list[str]:
     noise = result["noise_only"]
     if noise["suspicious"]:
         found.append(
-            f"the class can be named without a spike: spike-free windows alone reach AUC {noise['auc']['value']:.2f} "
-            f"[{noise['auc']['low']:.2f}, {noise['auc']['high']:.2f}] on days left out, so days betray classes "
-            "(noise, filter, hum), and every accuracy here may be that of the noise"
+            f"the class can be named without a spike: spike-free windows alone reach {noise_words(noise)} on days left "
+            "out, so days betray classes (noise, filter, hum), and every accuracy here may be that of the noise"
         )
     elif noise["known_days"]["suspicious"]:
-        known = noise["known_days"]["auc"]
         found.append(
-            f"days have noise of their own, and classes days of their own: spike-free windows alone reach AUC "
-            f"{known['value']:.2f} [{known['low']:.2f}, {known['high']:.2f}] on new cells of known days, so days "
-            "betray classes there; believe no split by cell or spike, and one by day with care"
+            "days have noise of their own, and classes days of their own: spike-free windows alone reach "
+            f"{noise_words(noise['known_days'])} on new cells of known days, so days betray classes there; believe no "
+            "split by cell or spike, and one by day with care"
         )
     if noise["auc"] is None:
         found.append("no noise-only control: too few spike-free windows, or days, in these data")

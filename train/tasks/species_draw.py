@@ -81,7 +81,7 @@ def frequencies_figure(
     share: Mapping[str, Any], history: Sequence[Mapping[str, Any]], members: Sequence[Member]
 ) -> Figure:
     """The share of spiny human cells as estimated: by iteration, and as networks say it in training."""
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    figure = Figure(figsize=(9, 3.7), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for row in share["by_iteration"]:
         left.plot(range(len(row)), row, "o-", color=BLUE, alpha=0.6, ms=4)
@@ -96,7 +96,7 @@ def frequencies_figure(
     for axes in (left, right):
         axes.axhline(share["true"], color=GREY, ls="--", label="human cells, by their labels")
         axes.grid(alpha=0.3)
-    right.legend(fontsize=8)
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8)
     return figure
 
 
