@@ -77,7 +77,7 @@ def again(table: allen.AllenTable, repeats: int) -> str:
             y, kept = table.spiny, said.sum(axis=1) > 0
             found.append([measure(y[kept], said[kept]) for measure in allen_metrics.MEASURES.values()])
         mean, sd = np.mean(found, axis=0), np.std(found, axis=0, ddof=1)
-        each = (f"{m:.3g} ± {s:.2g}" for m, s in zip(mean, sd, strict=True))
+        each = (f"{m:.3g} ± {round(s, 5):.2g}" for m, s in zip(mean, sd, strict=True))
         rows.append([f"{labels}, {folds} folds of donors", *each])
     return text_table([f"aligned SVC, mean ± sd over {repeats} divisions", *allen_metrics.MEASURES], rows)
 
