@@ -86,6 +86,17 @@ def stepper(problem: loop.Problem, members: int, batch: int, shared: Any, own: A
     return run
 
 
+def product_rate(size: int = 2048, repeats: int = 10) -> float:
+    """FLOP/s of a plain product of two float32 matrices: what no training step of this machine can exceed."""
+    a = jnp.ones((size, size))
+    product = jax.jit(jnp.matmul)
+    product(a, a).block_until_ready()
+    began = time.perf_counter()
+    for _ in range(repeats):
+        product(a, a).block_until_ready()
+    return 2 * size**3 * repeats / (time.perf_counter() - began)
+
+
 def pytorch(x: np.ndarray, y: np.ndarray) -> Callable[[int], None] | None:
     """The same network and step in PyTorch; None where it is not installed."""
     try:
