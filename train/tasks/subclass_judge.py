@@ -80,14 +80,15 @@ def judge(
             print(f"{fold.name}: no cell of {', '.join(missing)} is trained on, all are called wrong", file=sys.stderr)
     cells, folds = Cells.of(table), [fold for part in parts for fold in part]
     offered, drops = _offered(table, cells, parts, config.seed)
-    ours, gates = _lspin(config, net, table, parts, scales, members, variables)
-    models = offered | {LSPIN_NAME: ours}
+    seeds, gates = _lspin(config, net, table, parts, scales, members, variables)
+    models = offered | {LSPIN_NAME: seeds.mean(axis=0)}
     classes, names = len(table.class_names), allen_baselines.available()
     models |= allen_baselines.out_of_fold(
         table.x, table.subclass, table.donor, classes, folds, scales, len(parts[0]), config.seed, names
     )
     tested = np.unique(np.concatenate([fold.test for fold in parts[0]]))
     result = summary(config, table, tested, parts, about, models, gates, drops)
+    result["lspin_each_seed_percent"] = [_accuracy(table.subclass[tested], said[:, tested]) for said in seeds]
     allen_output.write_predictions(folder, models, table.subclass, table.specimen_id, table.class_names)
     subclass_figures.write(result, table, tested, models, gates, folder / "figures")
     runs.write_json(folder / runs.ABOUT, about | {subclass_new.KEPT: subclass_new.keep(table, cells.x, config.seed)})
@@ -130,16 +131,16 @@ def _lspin(
     members: Sequence[Member],
     variables: Any,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities (repeat, cell, class), means over seeds, and gates (seed, repeat, cell, feature)."""
-    shape, per = (len(parts), len(table.x)), len(parts[0])
+    """Probabilities (seed, repeat, cell, class) and gates (seed, repeat, cell, feature)."""
+    shape, per = (config.seeds, len(parts), len(table.x)), len(parts[0])
     ours = np.zeros((*shape, len(table.class_names)))
-    gates = np.zeros((config.seeds, *shape, table.x.shape[1]), np.float32)
+    gates = np.zeros((*shape, table.x.shape[1]), np.float32)
     for k, member in enumerate(members):
         repeat = member.fold // per
         test = parts[repeat][member.fold % per].test
-        said, opened = say(net, variables, k, scales[member.fold].apply(table.x[test]))
-        ours[repeat, test] += said / config.seeds
-        gates[member.seed - config.seed, repeat, test] = opened
+        found = say(net, variables, k, scales[member.fold].apply(table.x[test]))
+        seed = member.seed - config.seed
+        ours[seed, repeat, test], gates[seed, repeat, test] = found
     return ours, gates
 
 
@@ -188,6 +189,10 @@ def summary(
         "gates": allen_metrics.gates(gates[:, :, tested]),
         "importance_nats": drops.tolist(),
     }
+
+
+def _accuracy(y: np.ndarray, said: np.ndarray) -> float:
+    return float(np.mean([allen_metrics.MEASURES["accuracy_percent"](y, p) for p in said]))
 
 
 def _short(y: np.ndarray, said: np.ndarray) -> dict[str, float]:

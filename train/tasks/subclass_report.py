@@ -1,6 +1,7 @@
 """The tables of the subclass task, for the terminal and the README."""
 
 from collections.abc import Mapping
+from statistics import mean, stdev
 from typing import Any
 
 from train.report import number, text_table
@@ -30,6 +31,9 @@ def subclass_table(result: Mapping[str, Any]) -> str:
             f"LSPIN: {gates['open']:.1f} of {gates['features']} gates open in a cell; across seeds their correlation "
             f"is {gates['correlation']:.2f}, the Jaccard index of gates above 0.5 {gates['jaccard']:.2f}"
         )
+    each = result.get("lspin_each_seed_percent", [])
+    if len(each) > 1:
+        text.append(f"one LSPIN alone: {mean(each):.1f} ± {stdev(each):.1f} % (mean and sd of {len(each)} seeds)")
     if result["split"] in ("era", "line"):
         text.append(_folds(result))
     return "\n".join(text)
