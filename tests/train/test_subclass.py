@@ -11,6 +11,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss
 from datasets import allen
 from datasets.allen_features import FEATURES
 from datasets.edge import UserError
+from tests.datasets import allen_synthetic
 from train import evaluate, predict, run
 from train.tasks import allen_baselines, allen_metrics
 
@@ -131,3 +132,24 @@ def test_evaluation_wants_labelled_cells_that_are_new(folder, finished, tmp_path
 def test_a_folder_without_tables_is_named(tmp_path):
     with pytest.raises(UserError, match=r"has neither mouse_ephys_data\.csv nor human_ephys_data\.csv"):
         run.main(["--task", "subclass", "--data", str(tmp_path), "--out", str(tmp_path / "run")])
+
+
+@pytest.mark.slow
+def test_another_table_of_lines_and_the_features_of_the_database(tmp_path, monkeypatch):
+    monkeypatch.setattr(allen_baselines, "available", lambda: (allen_baselines.LOGISTIC_NAME,))
+    rows = np.tile([1, 2], 40)  # Pvalb and Sst lines of the synthetic database, told apart by the width
+    cells = allen_synthetic.details().iloc[rows].assign(specimen__id=1 + np.arange(80))
+    cells.assign(donor__id=500 + np.arange(80) // 2 // 2).to_csv(tmp_path / allen.DONORS, index=False)
+    x = pd.concat([allen_synthetic.features(seed).iloc[rows[:2]] for seed in range(40)])
+    x = x.assign(specimen_id=1 + np.arange(80), upstroke_downstroke_ratio_long_square=np.where(rows == 1, 1.5, 3.5))
+    x.to_csv(tmp_path / "ephys_features.csv", index=False)
+    lines = tmp_path / "lines.csv"
+    lines.write_text("line,dendrite,class\nPvalb-IRES-Cre,aspiny,fast\nSst-IRES-Cre,aspiny,slow\n")
+    options = ["--features", "27", "--lines", str(lines), "--steps", "50", "--folds", "2", "--repeats", "1"]
+    run.main(["--task", "subclass", "--data", str(tmp_path), *options, "--out", str(tmp_path / "run")])
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["classes"], len(summary["features"])) == (["fast", "slow"], 27)
+    assert summary["rows"]["support vectors and networks"]["accuracy_percent"]["value"] > 90
+    predict.main(tmp_path / "run", tmp_path, tmp_path / "calls.csv")
+    likeliest = [row["likeliest"] for row in rows_of(tmp_path / "calls.csv")]
+    assert np.mean(np.array(likeliest) == np.where(rows == 1, "fast", "slow")) > 0.9

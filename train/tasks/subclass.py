@@ -32,6 +32,10 @@ class SubclassConfig:
     """Glutamatergic, Htr3a+|Vip-, Pvalb+, Sst+ or Vip+."""
     data: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Folder of mouse_ephys_data.csv and cell_types_specimen_details.csv; by default $SPIKETYPE_DATA/allen."""
+    features: Literal[27, 41] = 41
+    """All features, or the 27 that the database itself has."""
+    lines: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Table of the class of each transgenic line (line, dendrite, class), instead of datasets/allen_lines.csv."""
     split: Literal["donor", "cell", "published", "era", "line"] = "donor"
     """What is held out: donors; cells of known donors (optimistic); the published test set (optimistic); a recording
     era, 200 or 50 kHz; or a transgenic line."""
@@ -79,8 +83,8 @@ class SubclassConfig:
         for name in ("sparsity", "together"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"--{name} is {getattr(self, name)}: it must not be negative")
-        if not 1 / len(CLASSES) <= self.certain < 1:
-            raise UserError(f"--certain is {self.certain}: it must be at least 0.2 and below 1")
+        if not 0 <= self.certain < 1:
+            raise UserError(f"--certain is {self.certain}: it must be at least 0 and below 1")
 
 
 # Ophir et al. 2024: 884 of 1382 complete cells train, 277 test; tanh on the outputs.
@@ -105,9 +109,9 @@ class Own(NamedTuple):
     weight: Any
 
 
-def network(config: SubclassConfig) -> LSPIN:
+def network(config: SubclassConfig, classes: int = len(CLASSES)) -> LSPIN:
     """The network of every member."""
-    return LSPIN(len(CLASSES), config.hidden, config.gating, squash=config.squash, sigma=config.sigma, even=config.even)
+    return LSPIN(classes, config.hidden, config.gating, squash=config.squash, sigma=config.sigma, even=config.even)
 
 
 def make_problem(config: SubclassConfig, net: LSPIN, size: int) -> Problem:
@@ -151,9 +155,9 @@ def mouse(config: SubclassConfig) -> AllenTable:
     Raises:
         UserError: there are none.
     """
-    table = allen.load(allen.find(config.data))
+    table = allen.load(allen.find(config.data), config.features, config.lines)
     if not (table.subclass >= 0).any():
-        raise UserError(f"{table.source} has no mouse_ephys_data.csv, whose cells have subclasses")
+        raise UserError(f"{table.source} has no mouse cell with a subclass")
     return table.take(table.subclass >= 0)
 
 
@@ -164,7 +168,7 @@ def prepare(config: SubclassConfig) -> Experiment:
     folds = [fold for part in parts for fold in part]
     members = [Member(f, s) for f in range(len(folds)) for s in range(config.seed, config.seed + config.seeds)]
     scales = [Scale.of(table.x[fold.train]) for fold in folds]
-    net = network(config)
+    net = network(config, len(table.class_names))
     about = {
         "classes": list(table.class_names),
         "features": list(table.feature_names),

@@ -63,8 +63,10 @@ class NewCells(NamedTuple):
     donor: list[str]
 
 
-def find(about: Mapping[str, Any], data: Path) -> NewCells:
+def find(about: Mapping[str, Any], data: Path, lines: Path | None) -> NewCells:
     """Cells of a folder of the Allen Cell Types Database, or of a table; what is missing or unknown is told on stderr.
+
+    Classes of a folder go by the same `lines` as the run's.
 
     A table may have the columns of `SPIKE_NAMES`, too, and classes in a column ``transgenic_line``.
 
@@ -73,7 +75,7 @@ def find(about: Mapping[str, Any], data: Path) -> NewCells:
     """
     names = tuple(about["features"])
     if data.is_dir():
-        table = allen.load(data, len(names))
+        table = allen.load(data, len(names), lines)
         x = np.concatenate([table.x, allen_spikes.load(data, table.specimen_id)], axis=1)
         label = ["" if c < 0 else table.class_names[c] for c in table.subclass]
         return NewCells(x, [str(i) for i in table.specimen_id], label, [table.donor_names[d] for d in table.donor])
@@ -111,7 +113,7 @@ def probability(about: Mapping[str, Any], x: np.ndarray) -> tuple[np.ndarray, np
 
 def predict(config: Any, about: Mapping[str, Any], data: Path) -> dict[str, Any]:
     """Class, probability and abstention for the cells of a table or folder."""
-    cells, features = find(about, data), len(about["features"])
+    cells, features = find(about, data, config.lines), len(about["features"])
     said, with_spike = probability(about, cells.x)
     x = cells.x[:, :features]
     table = allen_output.calls(cells.ids, x, said, about["classes"], config.certain)
@@ -127,7 +129,7 @@ def evaluate(config: Any, about: Mapping[str, Any], data: Path, folder: Path) ->
     Raises:
         UserError: no labels, an unknown class, or no cell that is new.
     """
-    cells, classes, kept = find(about, data), list(about["classes"]), about[KEPT]
+    cells, classes, kept = find(about, data, config.lines), list(about["classes"]), about[KEPT]
     if unknown := sorted(set(cells.label) - {*classes, ""}):
         raise UserError(f"{data}: class {unknown[0]!r} is unknown, not one of {', '.join(classes)}")
     labelled = np.array([name != "" for name in cells.label])
