@@ -65,9 +65,10 @@ def smooth(spike_pA: np.ndarray) -> np.ndarray:
 
 def templates(table: "RapheTable", train: np.ndarray) -> np.ndarray:
     """The mean spike of every cell, (cell, 160), over its samples in the training part; zeros where it has none."""
-    total = np.zeros((len(table.cell_names), raphe_spikes.POINTS), np.float64)
-    np.add.at(total, table.cell[train], table.spike_pA[train])
-    count = np.bincount(table.cell[train], minlength=len(total))
+    rows = train[np.argsort(table.cell[train], kind="stable")]
+    count = np.bincount(table.cell[train], minlength=len(table.cell_names))
+    of_cell = np.split(rows, np.cumsum(count)[:-1])
+    total = np.stack([table.spike_pA[each].sum(axis=0, dtype=np.float64) for each in of_cell])
     return (total / np.maximum(count, 1)[:, None]).astype(np.float32)
 
 
