@@ -13,6 +13,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from datasets.raphe import RapheTable
 from train.tasks.raphe_shape import MEASURES, measures
@@ -31,7 +32,8 @@ def probabilities(x: np.ndarray, label: np.ndarray, folds: Sequence[Fold], model
     """Out-of-fold probability of serotonergic (cell,) from features (cell, feature); NaN where never tested."""
     found = np.full(len(label), np.nan)
     for train, test in folds:
-        with warnings.catch_warnings():
+        # Threads of so small fits do little but wait for each other.
+        with warnings.catch_warnings(), threadpool_limits(1):
             warnings.simplefilter("ignore")  # a fit that has not converged is still a baseline
             found[test] = model.fit(x[train], label[train]).predict_proba(x[test])[:, 1]
     return found
@@ -82,7 +84,8 @@ def noise_control(table: RapheTable, cells: np.ndarray, seed: int) -> dict[str, 
     dealt = np.stack([label, *(rng.permutation(label) for _ in range(DEALT))])
     by_day = (rng.permutation(len(days)) % DAY_PARTS)[place]
     by_cell = rng.permutation(len(cells)) % CELL_PARTS
-    said = [_against_chance(paired_auc(x, dealt, part)) for part in (by_day, by_cell)]
+    with threadpool_limits(1):
+        said = [_against_chance(paired_auc(x, dealt, part)) for part in (by_day, by_cell)]
     return {**said[0], "cells": len(cells), "known_days": said[1]}
 
 
