@@ -58,6 +58,7 @@ MEASURES: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "ari": lambda y, c: float(adjusted_rand_score(y, c)),
     "homogeneity": lambda y, c: float(homogeneity_score(y, c)),
 }
+LEAST, MOST = {"ami": -1.0, "ari": -1.0}, {"accuracy_percent": 100.0}  # else 0 and 1; Student's t knows no ends
 
 
 def over_seeds(values: np.ndarray, confidence: float = CONFIDENCE) -> Estimate:
@@ -74,7 +75,9 @@ def judge_rows(label: np.ndarray, clusters: np.ndarray, classes: int) -> dict[st
     row: dict[str, Any] = {}
     for name, measure in MEASURES.items():
         each = np.array([measure(label, c) for c in clusters])
-        row[name] = to_json(over_seeds(each)) | {"each": [round(v, 4) for v in each.tolist()]}
+        mean, *ends = over_seeds(each)
+        found = Estimate(mean, *np.clip(ends, LEAST.get(name, 0.0), MOST.get(name, 1.0)))
+        row[name] = to_json(found) | {"each": [round(v, 4) for v in each.tolist()]}
     each = np.stack([recalls(label, c, classes) for c in clusters])
     row["recall_percent"] = [None if np.isnan(v) else round(float(v), 2) for v in each.mean(axis=0)]
     row["clusters"] = float(np.mean([len(np.unique(c)) for c in clusters]))
