@@ -137,7 +137,7 @@ def test_a_folder_without_tables_is_named(tmp_path):
 @pytest.mark.slow
 def test_another_table_of_lines_and_the_features_of_the_database(tmp_path, monkeypatch):
     monkeypatch.setattr(allen_baselines, "available", lambda: (allen_baselines.LOGISTIC_NAME,))
-    rows = np.tile([1, 2], 40)  # Pvalb and Sst lines of the synthetic database, told apart by the width
+    rows = np.tile([1, 2], 40)  # Pvalb and Sst lines of the synthetic database, told apart by one ratio
     cells = allen_synthetic.details().iloc[rows].assign(specimen__id=1 + np.arange(80))
     cells.assign(donor__id=500 + np.arange(80) // 2 // 2).to_csv(tmp_path / allen.DONORS, index=False)
     x = pd.concat([allen_synthetic.features(seed).iloc[rows[:2]] for seed in range(40)])

@@ -125,7 +125,7 @@ def _against_chance(auc: np.ndarray) -> dict[str, Any]:
 def noise_words(control: dict[str, Any]) -> str:
     """An AUC of `noise_control` beside what chance gives."""
     low, high = control["chance"]
-    return f"AUC {control['auc']:.2f} (chance {low:.2f} to {high:.2f}, p {max(control['p'], 0.001):.3f})"
+    return f"AUC {control['auc']:.2f} (chance {low:.2f} to {high:.2f}, p {control['p']:.3f})"
 
 
 def _spectrum(noise_pA: np.ndarray) -> np.ndarray:

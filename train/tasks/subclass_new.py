@@ -66,9 +66,8 @@ class NewCells(NamedTuple):
 def find(about: Mapping[str, Any], data: Path, lines: Path | None) -> NewCells:
     """Cells of a folder of the Allen Cell Types Database, or of a table; what is missing or unknown is told on stderr.
 
-    Classes of a folder go by the same `lines` as the run's.
-
-    A table may have the columns of `SPIKE_NAMES`, too, and classes in a column ``transgenic_line``.
+    A table may have the columns of `SPIKE_NAMES`, too, and classes in a column ``transgenic_line``; those of a folder
+    go by `lines`, the run's own.
 
     Raises:
         UserError: no table, none of the features, values that are no numbers, another unit. The message names them.
