@@ -86,6 +86,7 @@ def frequencies_figure(
     for row in share["by_iteration"]:
         left.plot(range(len(row)), row, "o-", color=BLUE, alpha=0.6, ms=4)
     left.set(xlabel="iteration", ylabel="share of spiny cells", title="estimated for the aligned SVC")
+    left.set_xticks(range(max(map(len, share["by_iteration"]))))
     steps = [row["step"] for row in history]
     for colour, (method, name) in zip(CYCLE, NAMES.items(), strict=False):
         of = [k for k, m in enumerate(members) if m.method == method]
