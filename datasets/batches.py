@@ -19,8 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 import zarr
 
-from datasets.edge import UserError
-from datasets.store import OnDisk
+from spiketype.datasets.store import OnDisk
+from spiketype.edge import UserError
 
 Arrays = Mapping[str, OnDisk] | Mapping[str, zarr.Array | np.ndarray] | Mapping[str, np.ndarray]
 

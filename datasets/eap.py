@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from datasets import batches, store
-from datasets.edge import UserError
+from spiketype.datasets import batches, store
+from spiketype.edge import UserError
 
 Features = Literal["aw", "fw", "afw", "waveform"]
 # Images of each feature set, in the letters of NeuroCNN: A amplitude, F full width at half maximum, W width.

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from datasets.edge import UserError
+from spiketype.edge import UserError
 
 KINDS = ("random", "kfold", "group", "leave-one-out", "lists")
 

@@ -19,7 +19,7 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from datasets.edge import UserError
+from spiketype.edge import UserError
 
 if TYPE_CHECKING:
     import xarray as xr

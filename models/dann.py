@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from models.batch_norm import BatchNorm
+from spiketype.models.batch_norm import BatchNorm
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {"sigmoid": nn.sigmoid, "selu": nn.selu, "relu": nn.relu}
 

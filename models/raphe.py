@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from models.cnn import dropout
+from spiketype.models.cnn import dropout
 
 POINTS, DEPTHS = 160, (32, 64)
 LEAST_WIDTH, MOST_WIDTH = 1, 31  # a wider second convolution has too little left to be pooled

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from models.cnn import ConvBlock, dropout
+from spiketype.models.cnn import ConvBlock, dropout
 
 Kind = Literal["dense", "conv", "gru"]
 

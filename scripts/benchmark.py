@@ -15,7 +15,7 @@ from benchmark_lspin import benchmark as lspin
 from benchmark_raphe import benchmark as raphe
 from benchmark_train import benchmark as train
 
-from datasets.edge import guard, versions
+from spiketype.edge import guard, versions
 
 
 def machine() -> str:

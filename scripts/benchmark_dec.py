@@ -15,9 +15,9 @@ import jax
 import numpy as np
 from benchmark_train import product_rate
 
-from train import loop
-from train.tasks import cluster
-from train.tasks.cluster import PLAIN, ClusterConfig
+from spiketype.train import loop
+from spiketype.train.tasks.cluster import task as cluster
+from spiketype.train.tasks.cluster.task import PLAIN, ClusterConfig
 
 PEER_HIDDEN, BATCH = (500, 500, 2000), 256
 UNITS = 1797

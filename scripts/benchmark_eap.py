@@ -18,11 +18,12 @@ from pathlib import Path
 import lfpykit
 import numpy as np
 
-from simulator import cells, forward, lowrank, membrane, placement
-from simulator.blocks import CPU_BATCH, RANK_MULTIPLE
-from simulator.eap import ONE_THREAD
-from simulator.probes import points, probe
-from simulator.source import Source
+from spiketype.simulator.eap import forward, lowrank, placement
+from spiketype.simulator.eap.blocks import CPU_BATCH, RANK_MULTIPLE
+from spiketype.simulator.eap.generate import ONE_THREAD
+from spiketype.simulator.eap.probes import points, probe
+from spiketype.simulator.neuron import cells, membrane
+from spiketype.simulator.neuron.source import Source
 
 MEAREC = """
 import json, sys, time, MEArec, yaml

@@ -9,8 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from benchmark_train import product_rate, stepper
 
-from datasets.allen import CLASSES
-from train.tasks.subclass import Own, SubclassConfig, make_problem, network
+from spiketype.datasets.allen.table import CLASSES
+from spiketype.train.tasks.subclass.task import (
+    Own,
+    SubclassConfig,
+    make_problem,
+    network,
+)
 
 SEEDS, FEATURES = 32, 41
 

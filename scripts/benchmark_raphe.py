@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import zarr
 
-from datasets import batches, raphe, raphe_noisy, store
-from datasets.raphe_spikes import POINTS
-from train.tasks.raphe import RapheTaskConfig, find_store
+from spiketype.datasets import batches, raphe, store
+from spiketype.datasets.raphe import noisy as raphe_noisy
+from spiketype.datasets.raphe.spikes import POINTS
+from spiketype.train.tasks.raphe.task import RapheTaskConfig, find_store
 
 
 def on_the_fly(table: raphe.RapheTable, batch: int = 4096, steps: int = 16, repeats: int = 20) -> list[float]:

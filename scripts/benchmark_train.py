@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from datasets import batches
-from models.cnn import CNN
-from train import loop
-from train.tasks.eap import EapTaskConfig, make_problem
+from spiketype.datasets import batches
+from spiketype.models.cnn import CNN
+from spiketype.train import loop
+from spiketype.train.tasks.eap.task import EapTaskConfig, make_problem
 
 SAMPLES, CLASSES, BATCH = 11_700, 13, 1000
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from datasets import raphe
-from simulator import raphe_cells
+from spiketype.datasets import raphe
+from spiketype.simulator.raphe import cells as raphe_cells
 
 
 def spread(values: np.ndarray) -> str:

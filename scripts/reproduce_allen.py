@@ -11,11 +11,11 @@ from typing import Any
 
 import tyro
 
-from datasets.edge import guard
-from train.report import number, text_table
-from train.run import once
-from train.tasks.subclass import PAPER, SPARSE, SubclassConfig
-from train.tasks.subclass_report import subclass_table
+from spiketype.edge import guard
+from spiketype.train.judging.report import number, text_table
+from spiketype.train.run import once
+from spiketype.train.tasks.subclass.report import subclass_table
+from spiketype.train.tasks.subclass.task import PAPER, SPARSE, SubclassConfig
 
 # Accuracy and macro F1 of Table 2.
 PUBLISHED = {"random forest": (82.4, 72.6), "SVC": (83.7, 74.9), "boosted trees": (85.0, 76.8), "LSPIN": (91.6, 87.7)}

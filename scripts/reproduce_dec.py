@@ -12,12 +12,12 @@ import tyro
 import xarray as xr
 from sklearn.metrics import adjusted_rand_score
 
-from datasets.edge import guard
-from train import runs
-from train.report import number, text_table
-from train.run import execute
-from train.tasks import get
-from train.tasks.cluster import PLAIN, ClusterConfig
+from spiketype.edge import guard
+from spiketype.train import runs
+from spiketype.train.judging.report import number, text_table
+from spiketype.train.run import execute
+from spiketype.train.tasks import get
+from spiketype.train.tasks.cluster.task import PLAIN, ClusterConfig
 
 MEASURES = ("accuracy_percent", "nmi", "ari")
 

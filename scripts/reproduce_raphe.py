@@ -12,12 +12,12 @@ from typing import Any
 
 import tyro
 
-from datasets.edge import guard
-from train.intervals import wilson
-from train.report import number, text_table
-from train.run import once
-from train.tasks.raphe import RapheTaskConfig
-from train.tasks.raphe_report import cell_table
+from spiketype.edge import guard
+from spiketype.train.judging.intervals import wilson
+from spiketype.train.judging.report import number, text_table
+from spiketype.train.run import once
+from spiketype.train.tasks.raphe.report import cell_table
+from spiketype.train.tasks.raphe.task import RapheTaskConfig
 
 # Name: (serotonergic right, serotonergic, others right, others), and what the paper says of it.
 PUBLISHED = {

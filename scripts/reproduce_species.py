@@ -10,15 +10,23 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from datasets import allen
-from datasets.edge import guard
-from models import dann
-from train.report import text_table
-from train.run import once
-from train.tasks import allen_metrics, species, species_judge
-from train.tasks.allen_scale import Scale
-from train.tasks.species_cells import FOLDS, HUMAN, MOUSE, parts, usable
-from train.tasks.species_svc import AlignedSvc
+from spiketype.datasets import allen
+from spiketype.edge import guard
+from spiketype.models import dann
+from spiketype.train.judging import metrics as allen_metrics
+from spiketype.train.judging.report import text_table
+from spiketype.train.judging.scale import Scale
+from spiketype.train.run import once
+from spiketype.train.tasks.species import judge as species_judge
+from spiketype.train.tasks.species import task as species
+from spiketype.train.tasks.species.cells import (
+    FOLDS,
+    HUMAN,
+    MOUSE,
+    parts,
+    usable,
+)
+from spiketype.train.tasks.species.offered import AlignedSvc
 
 PUBLISHED = [["published, human", "95.0"], ["published, mouse", "97.5"]]
 

@@ -12,15 +12,15 @@ from typing import Any, Literal
 import numpy as np
 import tyro
 
-from datasets import store
-from datasets.edge import guard
-from train import runs
-from train.figures import save
-from train.footprints import array_figure, feature_figure
-from train.report import number, text_table
-from train.run import execute
-from train.tasks import get
-from train.tasks.eap import PAPER, EapTaskConfig, find_store
+from spiketype.datasets import store
+from spiketype.edge import guard
+from spiketype.train import runs
+from spiketype.train.judging.figures import save
+from spiketype.train.judging.report import number, text_table
+from spiketype.train.run import execute
+from spiketype.train.tasks import get
+from spiketype.train.tasks.eap.footprints import array_figure, feature_figure
+from spiketype.train.tasks.eap.task import PAPER, EapTaskConfig, find_store
 
 ROTATIONS = ("norot", "zrot", "xrot", "3drot")
 # Percent, mean over cells: Table II (binary) and Table III (m-type).

@@ -11,16 +11,16 @@ from typing import Any
 
 import tyro
 
-from datasets.edge import guard
-from models.unit_nets import Kind
-from simulator.shank import ShankConfig, generate
-from train import runs
-from train.report import number, text_table
-from train.run import execute
-from train.tasks import get
-from train.tasks.unit import UnitConfig
-from train.tasks.unit_judge import AVERAGE, NETWORK, TUNED
-from train.tasks.unit_summary import BALANCED
+from spiketype.edge import guard
+from spiketype.models.unit_nets import Kind
+from spiketype.simulator.shank.generate import ShankConfig, generate
+from spiketype.train import runs
+from spiketype.train.judging.report import number, text_table
+from spiketype.train.run import execute
+from spiketype.train.tasks import get
+from spiketype.train.tasks.unit.judge import AVERAGE, NETWORK, TUNED
+from spiketype.train.tasks.unit.summary import BALANCED
+from spiketype.train.tasks.unit.task import UnitConfig
 
 HEADER = (
     "data",

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from datasets import store
-from simulator.blocks import variables
-from simulator.config import EapConfig
+from spiketype.datasets import store
+from spiketype.simulator.eap.blocks import variables
+from spiketype.simulator.eap.config import EapConfig
 
 CELLS = (  # name, m-type, excitatory: several cells of most m-types
     *(("BP_1", "BP", False), ("BP_2", "BP", False), ("LBC_1", "LBC", False), ("LBC_2", "LBC", False)),

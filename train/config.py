@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import tyro
 
-from datasets.edge import UserError
+from spiketype.edge import UserError
 
 Config = TypeVar("Config")
 

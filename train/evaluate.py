@@ -1,13 +1,14 @@
 """Judge a trained run on another store: ``python -m train.evaluate RUN --data STORE``."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 from tyro.conf import Positional, arg
 
-from datasets.edge import guard
-from train import runs
+from spiketype.edge import guard
+from spiketype.train import runs
 
 
 def main(run: Annotated[Path, Positional, arg(metavar="RUN")], data: Annotated[Path, arg(metavar="STORE")]) -> None:
@@ -27,6 +28,11 @@ def main(run: Annotated[Path, Positional, arg(metavar="RUN")], data: Annotated[P
     print(f"{folder}: numbers in summary.json, pictures beside it")
 
 
-if __name__ == "__main__":
+def command_line(arguments: Sequence[str] | None = None, prog: str = "python -m train.evaluate") -> None:
+    """Run `main` with the arguments given, by default the program's own."""
     with guard():
-        tyro.cli(main, prog="python -m train.evaluate")
+        tyro.cli(main, prog=prog, args=arguments)
+
+
+if __name__ == "__main__":
+    command_line()

@@ -19,7 +19,7 @@ import numpy as np
 import optax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from datasets.edge import UserError
+from spiketype.edge import UserError
 
 PyTree = Any
 Metrics = dict[str, jax.Array]

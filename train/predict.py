@@ -1,15 +1,15 @@
 """Apply a trained run to new data: ``python -m train.predict RUN --data STORE``."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 from tyro.conf import Positional, arg
 
-from datasets.edge import UserError, guard
-from train import runs
+from spiketype.edge import UserError, guard
+from spiketype.train import runs
 
 SHOWN = 10
 
@@ -52,6 +52,11 @@ def _show(columns: Mapping[str, Any], rows: list[list[str]]) -> None:
         print("...")
 
 
-if __name__ == "__main__":
+def command_line(arguments: Sequence[str] | None = None, prog: str = "python -m train.predict") -> None:
+    """Run `main` with the arguments given, by default the program's own."""
     with guard():
-        tyro.cli(main, prog="python -m train.predict")
+        tyro.cli(main, prog=prog, args=arguments)
+
+
+if __name__ == "__main__":
+    command_line()

@@ -14,24 +14,31 @@ import numpy as np
 from jax.sharding import Mesh
 from rich.progress import Progress
 
-from datasets.edge import UserError, guard, progress
-from train import config as command_line
-from train import loop, runs
-from train.tasks import MODULES, Experiment, Phase, Task, Variables, get
+from spiketype.edge import UserError, guard, progress
+from spiketype.train import config as options
+from spiketype.train import loop, runs
+from spiketype.train.task import (
+    Experiment,
+    Phase,
+    Task,
+    Variables,
+)
+from spiketype.train.tasks import MODULES, get
 
-HELP = """usage: python -m train.run --task TASK [--preset PRESET] [--out RUN] [options of the task]
-       python -m train.run --resume RUN
+PROG = "python -m train.run"
+HELP = """usage: {prog} --task TASK [--preset PRESET] [--out RUN] [options of the task]
+       {prog} --resume RUN
 
 Train a network, judge it, and leave a run folder with numbers and pictures. Data that are missing are simulated.
 
-  --task TASK      {tasks}; its options: python -m train.run --task TASK --help
+  --task TASK      {tasks}; its options: {prog} --task TASK --help
   --preset PRESET  a named set of options, for example paper: the published protocol to the letter
   --out RUN        run folder; by default runs/TASK-DATE-TIME
   --resume RUN     continue a run that was stopped, to the numbers it would have had
 """
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(arguments: Sequence[str], prog: str = PROG) -> None:
     """The command line."""
     arguments, given = _take(arguments, "task", "preset", "out", "resume")
     if given["resume"]:
@@ -41,12 +48,12 @@ def main(arguments: Sequence[str]) -> None:
         task, config = runs.open_config(folder)
     else:
         if not given["task"]:
-            print(HELP.format(tasks=", ".join(MODULES)))
+            print(HELP.format(prog=prog, tasks=", ".join(MODULES)))
             if {"-h", "--help"} & set(arguments):
                 return
             raise UserError(f"--task is missing: choose one of {', '.join(MODULES)}")
         task = get(given["task"])
-        config = _configure(task, arguments, given)
+        config = _configure(task, arguments, given, prog)
         folder = Path(given["out"] or time.strftime(f"runs/{given['task']}-%Y%m%d-%H%M%S"))
         runs.check_new(folder)
     try:
@@ -54,7 +61,7 @@ def main(arguments: Sequence[str]) -> None:
     except KeyboardInterrupt:
         if not runs.exists(folder):  # still preparing the data: guard says what to do
             raise
-        print(f"stopped: continue with python -m train.run --resume {folder}", file=sys.stderr)
+        print(f"stopped: continue with {prog} --resume {folder}", file=sys.stderr)
         raise SystemExit(130) from None
     print(task.table(summary))
     print(f"{folder}: numbers in summary.json, pictures in figures/, predictions in predictions.zarr")
@@ -76,14 +83,14 @@ def _take(arguments: Sequence[str], *names: str) -> tuple[list[str], dict[str, s
     return rest, given
 
 
-def _configure(task: Task, arguments: Sequence[str], given: dict[str, str | None]) -> Any:
+def _configure(task: Task, arguments: Sequence[str], given: dict[str, str | None], prog: str) -> Any:
     presets = {"default": {}, **task.presets}
     chosen = given["preset"] or "default"
     if chosen not in presets:
         raise UserError(f"unknown preset {chosen!r}: choose one of {', '.join(presets)}")
     preset = {**presets[chosen], "task": given["task"]}
-    also = f"Also --preset ({', '.join(presets)}) and --out RUN: see python -m train.run --help."
-    return command_line.parse(task.config, arguments, preset, f"python -m train.run --task {given['task']}", also)
+    also = f"Also --preset ({', '.join(presets)}) and --out RUN: see {prog} --help."
+    return options.parse(task.config, arguments, preset, f"{prog} --task {given['task']}", also)
 
 
 def execute(task: Task, config: Any, folder: Path) -> dict[str, Any]:
@@ -192,6 +199,11 @@ def _stopping() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-if __name__ == "__main__":
+def command_line(arguments: Sequence[str] | None = None, prog: str = PROG) -> None:
+    """Run `main` with the arguments given, by default the program's own."""
     with guard():
-        main(sys.argv[1:])
+        main(sys.argv[1:] if arguments is None else arguments, prog)
+
+
+if __name__ == "__main__":
+    command_line()

@@ -11,10 +11,11 @@ import flax.serialization
 import jax
 import numpy as np
 
-from datasets.edge import UserError, versions
-from train.config import from_json, to_json
-from train.loop import PyTree, TrainState
-from train.tasks import Task, get
+from spiketype.edge import UserError, versions
+from spiketype.train.config import from_json, to_json
+from spiketype.train.loop import PyTree, TrainState
+from spiketype.train.task import Task
+from spiketype.train.tasks import get
 
 CONFIG, METRICS, SUMMARY = "config.json", "metrics.jsonl", "summary.json"
 LAST, MODEL, ABOUT = "checkpoints/last.msgpack", "checkpoints/model.msgpack", "checkpoints/model.json"

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from datasets.allen_features import DATABASE
+from spiketype.datasets.allen.features import DATABASE
 
 LINES = (
     ("Rorb-IRES2-Cre", "spiny", "Glutamatergic"),

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyabf.abfWriter import writeABF1
 
-from datasets.abf import open_abf
-from datasets.edge import UserError
-from datasets.recordings import open_recording
+from spiketype.datasets.raphe.abf import open_abf
+from spiketype.datasets.raphe.recordings import open_recording
+from spiketype.edge import UserError
 from tests import shared_data
 
 FAST = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

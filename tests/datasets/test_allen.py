@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets import allen, allen_database, allen_lines, allen_tables
-from datasets.allen_features import FEATURES, FEATURES_27, FEATURES_41
-from datasets.edge import UserError
+from spiketype.datasets import allen
+from spiketype.datasets.allen import columns as allen_tables
+from spiketype.datasets.allen import database as allen_database
+from spiketype.datasets.allen import table as allen_lines
+from spiketype.datasets.allen.features import FEATURES, FEATURES_27, FEATURES_41
+from spiketype.edge import UserError
 from tests import shared_data
 from tests.datasets import allen_synthetic
 
@@ -129,7 +132,7 @@ def test_units_off_by_a_thousand_are_named(tmp_path):
 @pytest.fixture
 def database(tmp_path):
     """The database's own two files of a few cells."""
-    allen_synthetic.details().to_csv(tmp_path / allen.DONORS, index=False)
+    allen_synthetic.details().to_csv(tmp_path / allen.DETAILS, index=False)
     allen_synthetic.features().to_csv(tmp_path / "ephys_features.csv", index=False)
     return tmp_path
 
@@ -145,9 +148,9 @@ def test_cells_are_joined_grouped_and_what_is_left_out_is_counted(database):
     assert table.line_names[table.line[0]] == "Rorb-IRES2-Cre"
     assert list(table.line[table.species == 1]) == [-1, -1]
     assert dict(table.left_out) == {
-        "line Vip-IRES-Cre with spiny dendrites has no class in allen_lines.csv": 1,
+        "line Vip-IRES-Cre with spiny dendrites has no class in lines.csv": 1,
         "sparsely spiny dendrites": 1,
-        "line Newly-Made-Cre is not in allen_lines.csv": 1,
+        "line Newly-Made-Cre is not in lines.csv": 1,
     }
 
 
@@ -191,10 +194,10 @@ def test_wrong_tables_of_lines_are_named(database, text, said):
         ("ephys_features.csv", lambda t: pd.concat([t, t[:1]]), "specimen 700000 is in rows 2 and 12: keep one"),
         ("ephys_features.csv", lambda t: t.assign(specimen_id="x"), "row 2: 'x' is no specimen"),
         ("ephys_features.csv", lambda t: t[8:8], r"no cell is left\n  9: not in ephys_features\.csv"),
-        (allen.DONORS, lambda t: pd.concat([t, t[:1]]), "specimen 700000 is in rows 2 and 12: keep one"),
-        (allen.DONORS, lambda t: t.drop(columns="donor__id"), "has no column donor__id"),
-        (allen.DONORS, lambda t: t.assign(donor__id=np.nan), "cell 700000 has no donor__id"),
-        (allen.DONORS, lambda t: t.assign(donor__species="Rattus"), "no cell is left\n  10: species is Rattus"),
+        (allen.DETAILS, lambda t: pd.concat([t, t[:1]]), "specimen 700000 is in rows 2 and 12: keep one"),
+        (allen.DETAILS, lambda t: t.drop(columns="donor__id"), "has no column donor__id"),
+        (allen.DETAILS, lambda t: t.assign(donor__id=np.nan), "cell 700000 has no donor__id"),
+        (allen.DETAILS, lambda t: t.assign(donor__species="Rattus"), "no cell is left\n  10: species is Rattus"),
     ],
 )
 def test_wrong_files_of_the_database_are_named(database, file, edit, said):
@@ -256,7 +259,7 @@ def test_the_command_line_counts_and_names_mistakes(database):
     done = run("--features", "27")
     assert done.returncode == 0, done.stderr
     assert "7 cells, 4 donors, 27 features" in done.stdout
-    assert "left out, 1: line Newly-Made-Cre is not in allen_lines.csv" in done.stdout
+    assert "left out, 1: line Newly-Made-Cre is not in lines.csv" in done.stdout
     (database / "mine.csv").write_text("line,dendrite,class\nSst-IRES-Cre,aspiny,a\nSst-Cre,aspiny,a\n")
     assert "no cell: line Sst-Cre of" in run("--features", "27", "--lines", str(database / "mine.csv")).stdout
     failed = run()
@@ -267,16 +270,16 @@ def test_the_command_line_counts_and_names_mistakes(database):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.sampled_from([allen.DONORS, "ephys_features.csv", "mouse_ephys_data.csv", "cells.json", "noise_features.csv"]),
+    st.sampled_from([allen.DETAILS, "ephys_features.csv", "mouse_ephys_data.csv", "cells.json", "noise_features.csv"]),
     st.one_of(st.binary(max_size=200), st.text(max_size=100).map(str.encode)),
 )
 def test_any_bytes_for_a_file_give_a_message(tmp_path_factory, name, content):
     folder = tmp_path_factory.mktemp("allen")
-    allen_synthetic.details().to_csv(folder / allen.DONORS, index=False)
+    allen_synthetic.details().to_csv(folder / allen.DETAILS, index=False)
     allen_synthetic.features().to_csv(folder / "ephys_features.csv", index=False)
     (folder / name).write_bytes(content)
     if name == "cells.json":
-        (folder / allen.DONORS).unlink()
+        (folder / allen.DETAILS).unlink()
     with pytest.raises(UserError) as error:
         allen.load(folder, 41 if name in ("mouse_ephys_data.csv", "noise_features.csv") else 27)
     assert str(folder) in str(error.value)

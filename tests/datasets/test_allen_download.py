@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets import allen, allen_download
-from datasets.allen_features import FEATURES_14, FEATURES_27
-from datasets.edge import UserError
+from spiketype.datasets import allen
+from spiketype.datasets.allen import download as allen_download
+from spiketype.datasets.allen.__main__ import download_command, noise_command
+from spiketype.datasets.allen.features import FEATURES_14, FEATURES_27
+from spiketype.edge import UserError
 from tests.datasets import allen_nwb, allen_synthetic
 
 pytest.importorskip("allensdk", reason="needs allensdk: uv sync --extra allen")
@@ -67,15 +69,15 @@ def database(monkeypatch, tmp_path):
 
 def test_a_downloaded_folder_gives_27_features_and_with_recordings_41(database, tmp_path, capsys):
     folder = tmp_path / "cells"
-    allen.download_command(folder)
+    download_command(folder)
     table = allen.load(folder, features=27)
     assert len(table.x) == len(allen_synthetic.CLASSES)
     assert [table.class_names[k] for k in table.subclass if k >= 0] == [c for c in allen_synthetic.CLASSES if c]
     assert (table.species == 1).sum() == 2
-    allen.download_command(folder, recordings=True)
+    download_command(folder, recordings=True)
     assert database.asked.count("ApiCellTypesSpecimenDetail") == database.asked.count("EphysFeature") == 1
     assert f"{len(table.x)} recordings" in capsys.readouterr().out
-    allen.noise_command(folder)
+    noise_command(folder)
     whole = allen.load(folder)
     assert whole.feature_names == (*FEATURES_14, *FEATURES_27)
     np.testing.assert_array_equal(whole.specimen_id, table.specimen_id)

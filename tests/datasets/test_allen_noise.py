@@ -13,9 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datasets import allen, allen_noise, allen_tables
-from datasets.allen_features import FEATURES_14
-from datasets.edge import UserError
+from spiketype.datasets.allen import columns as allen_tables
+from spiketype.datasets.allen import noise as allen_noise
+from spiketype.datasets.allen.__main__ import noise_command
+from spiketype.datasets.allen.features import FEATURES_14
+from spiketype.edge import UserError
 from tests.datasets import allen_nwb
 
 pytest.importorskip("allensdk", reason="needs allensdk: uv sync --extra allen")
@@ -85,7 +87,7 @@ def test_a_batch_names_what_it_leaves_out_and_continues(tmp_path, recording, cap
     (tmp_path / "500004_ephys.nwb").write_text("no such thing")
     shutil.copy(recording, tmp_path / "specimen_500001" / "twice.nwb")
     out = tmp_path / "noise_features.csv"
-    allen.noise_command(tmp_path)
+    noise_command(tmp_path)
     said = capsys.readouterr().out
     assert "left out, 5:" in said
     assert f"specimen 500001 is already {tmp_path / 'specimen_500001' / 'ephys.nwb'}" in said
@@ -98,7 +100,7 @@ def test_a_batch_names_what_it_leaves_out_and_continues(tmp_path, recording, cap
     assert np.isfinite(x).all()
     assert list(pd.read_csv(out).columns[:3]) == ["specimen_id", "sweep", "rate_kHz"]
     allen_nwb.write(tmp_path / "500005.nwb", SWEEPS)
-    allen.noise_command(tmp_path)
+    noise_command(tmp_path)
     assert out.read_text().startswith(before)  # what was done stays as it was
     assert len(pd.read_csv(out)) == 2
     assert not list(tmp_path.glob(".*"))
@@ -106,7 +108,7 @@ def test_a_batch_names_what_it_leaves_out_and_continues(tmp_path, recording, cap
 
 def test_a_folder_without_recordings_is_named(tmp_path):
     with pytest.raises(UserError, match=r"has no \.nwb file: python -m datasets\.allen download"):
-        allen.noise_command(tmp_path)
+        noise_command(tmp_path)
 
 
 @pytest.mark.slow

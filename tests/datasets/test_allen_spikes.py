@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datasets import allen_spikes
-from datasets.edge import UserError
+from spiketype.datasets.allen import spikes as allen_spikes
+from spiketype.edge import UserError
 
 
 def triangle(rise_ms=0.5, fall_ms=1.0):

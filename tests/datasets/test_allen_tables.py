@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets import allen_lines, allen_tables
-from datasets.allen_features import FEATURES_27, FEATURES_41
-from datasets.edge import UserError
+from spiketype.datasets.allen import columns as allen_tables
+from spiketype.datasets.allen import table as allen_lines
+from spiketype.datasets.allen.features import FEATURES_27, FEATURES_41
+from spiketype.edge import UserError
 
 NUMBERS = st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False))
 

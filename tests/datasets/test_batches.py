@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from datasets import batches
-from datasets.edge import UserError
+from spiketype.datasets import batches
+from spiketype.edge import UserError
 
 N_SAMPLE = 1030
 LABEL = np.random.default_rng(0).choice(3, N_SAMPLE, p=[0.7, 0.2, 0.1])

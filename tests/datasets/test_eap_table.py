@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets import eap, store
-from datasets.edge import UserError
+from spiketype.datasets import eap, store
+from spiketype.edge import UserError
 
 RNG = np.random.default_rng(0)
 SAMPLES, GRID, TIME = 12, (2, 3), 5

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets import raphe_extract, raphe_levels
-from datasets.edge import UserError
-from datasets.raphe_extract import SpikeOptions, extract
-from datasets.recordings import from_array
+from spiketype.datasets.raphe import extract as raphe_extract
+from spiketype.datasets.raphe import levels as raphe_levels
+from spiketype.datasets.raphe.extract import SpikeOptions, extract
+from spiketype.datasets.raphe.recordings import from_array
+from spiketype.edge import UserError
 from tests.datasets.raphe_synthetic import recording
 
 TIMES = np.arange(0.3, 9.8, 0.5)

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import zarr
 
-from datasets import raphe, raphe_noisy, raphe_spikes, raphe_store, store
-from datasets.edge import UserError
-from datasets.raphe_extract import CellSpikes
-from datasets.raphe_noisy import NoisyConfig
+from spiketype.datasets import raphe, store
+from spiketype.datasets.raphe import noisy as raphe_noisy
+from spiketype.datasets.raphe import spikes as raphe_spikes
+from spiketype.datasets.raphe import table as raphe_store
+from spiketype.datasets.raphe.extract import CellSpikes
+from spiketype.datasets.raphe.noisy import NoisyConfig
+from spiketype.edge import UserError
 from tests.datasets.raphe_synthetic import wave
 
 TIME_MS = (np.arange(160) - 42) / 40

@@ -4,8 +4,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from datasets.edge import UserError
-from datasets.recordings import day_of, open_recording
+from spiketype.datasets.raphe.recordings import day_of, open_recording
+from spiketype.edge import UserError
 from tests import shared_data
 
 FAST = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

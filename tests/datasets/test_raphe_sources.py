@@ -3,8 +3,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datasets.edge import UserError
-from datasets.raphe_sources import find, read_csv_cell, read_csv_spike, read_labels
+from spiketype.datasets.raphe.sources import (
+    find,
+    read_csv_cell,
+    read_csv_spike,
+    read_labels,
+)
+from spiketype.edge import UserError
 from tests.datasets.raphe_synthetic import wave
 
 FAST = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

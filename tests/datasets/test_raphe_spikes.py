@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from datasets import raphe_spikes as spikes
+from spiketype.datasets.raphe import spikes
 from tests.datasets.raphe_synthetic import wave
 
 

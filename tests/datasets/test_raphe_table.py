@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
-from datasets import raphe, raphe_sources, raphe_store, splits, store
-from datasets.edge import UserError
-from datasets.raphe_extract import SpikeOptions
+from spiketype.datasets import raphe, splits, store
+from spiketype.datasets.raphe import sources as raphe_sources
+from spiketype.datasets.raphe import table as raphe_store
+from spiketype.datasets.raphe.__main__ import command_line
+from spiketype.datasets.raphe.extract import SpikeOptions
 from tests.datasets.raphe_synthetic import recording
 
 
@@ -29,7 +31,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def table(folder, tmp_path_factory):
-    cells, left_out = raphe.extract([folder], SpikeOptions(), raphe.ReadOptions(), labels_none())
+    cells, left_out = raphe_sources.extract([folder], SpikeOptions(), raphe_sources.ReadOptions(), labels_none())
     out = tmp_path_factory.mktemp("store") / "raphe.zarr"
     return raphe.load(raphe_store.write(out, cells, {"made": "by a test"}, left_out))
 
@@ -70,38 +72,28 @@ def test_a_cell_given_twice_is_left_out(folder, tmp_path):
     again.parent.mkdir()
     again.write_bytes((folder / "NSER" / "131024" / "c2.npz").read_bytes())
     paths = [folder / "NSER" / "131024" / "c2.npz", again]
-    cells, left_out = raphe.extract(paths, SpikeOptions(), raphe.ReadOptions(), labels_none())
+    cells, left_out = raphe_sources.extract(paths, SpikeOptions(), raphe_sources.ReadOptions(), labels_none())
     assert len(cells) == 1
     assert left_out[0][0] == str(again)
     assert "is here already" in left_out[0][1]
 
 
-def test_the_command(folder, tmp_path, monkeypatch, capsys):
-    command = [
-        "raphe",
-        "extract",
-        str(folder),
-        "--out",
-        str(tmp_path / "s"),
-        "--threshold-pa",
-        "-40",
-        "--align",
-        "trough",
-    ]
-    monkeypatch.setattr("sys.argv", command)
-    raphe.main()
+def test_the_command(folder, tmp_path, capsys):
+    command = ["extract", str(folder), "--out", str(tmp_path / "s"), "--threshold-pa", "-40", "--align", "trough"]
+    command_line(command)
     said = capsys.readouterr().out
     assert "left out, 3:" in said
     assert "serotonergic" in said
     config = store.config(store.attributes(tmp_path / "s", "raphe"))
     assert config["spikes"]["threshold_pA"] == -40
-    with pytest.raises(UserError, match="exists already"):
-        raphe.main()
+    with pytest.raises(SystemExit):
+        command_line(command)
+    assert "exists already" in capsys.readouterr().err
 
 
-def test_nothing_to_write(tmp_path, monkeypatch):
+def test_nothing_to_write(tmp_path, capsys):
     (tmp_path / "a.abf").write_bytes(b"")
-    monkeypatch.setattr("sys.argv", ["raphe", "extract", str(tmp_path / "a.abf"), "--out", str(tmp_path / "s")])
-    with pytest.raises(UserError, match="none of the recordings gave a spike"):
-        raphe.main()
+    with pytest.raises(SystemExit):
+        command_line(["extract", str(tmp_path / "a.abf"), "--out", str(tmp_path / "s")])
+    assert "none of the recordings gave a spike" in capsys.readouterr().err
     assert not (tmp_path / "s").exists()

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets import splits
-from datasets.edge import UserError
+from spiketype.datasets import splits
+from spiketype.edge import UserError
 
 # 13 models, 4 excitatory, names not in alphabetical order on purpose.
 NAMES = ("UTPC", "BP", "TTPC2", "BTC", "ChC", "DBC", "STPC", "LBC", "MC", "NBC", "TTPC1", "NGC", "SBC")

@@ -11,8 +11,8 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets import store
-from datasets.edge import UserError
+from spiketype.datasets import store
+from spiketype.edge import UserError
 
 BLOCK, BLOCKS = 6, 4
 VARIABLES = {

@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets import spike_times, waveform_hc3, waveform_stream, waveforms
-from datasets.edge import UserError
-from simulator import shank_files
+from spiketype.datasets import waveforms
+from spiketype.datasets.waveforms import hc3 as waveform_hc3
+from spiketype.datasets.waveforms import histograms as spike_times
+from spiketype.datasets.waveforms import stream as waveform_stream
+from spiketype.edge import UserError
+from spiketype.simulator.shank import files as shank_files
 
 CELLS = [(2, "p", 3, 0), (3, "i", 0, 2), (4, "n", 0, 0), (5, "p", 1, 1)]  # unit, type, excites, inhibits
 

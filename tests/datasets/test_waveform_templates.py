@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import zarr
 
-from datasets import waveforms
-from datasets.edge import UserError
+from spiketype.datasets import waveforms
+from spiketype.edge import UserError
 
 RNG = np.random.default_rng(0)
 TEMPLATES = RNG.normal(size=(3, 20, 4)).astype(np.float32)  # (unit, time, channel)

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from datasets import waveform_npz, waveforms
-from datasets.edge import UserError
-from datasets.waveform_inputs import inputs, resample
-from datasets.waveform_table import build
+from spiketype.datasets import waveforms
+from spiketype.datasets.waveforms import npz as waveform_npz
+from spiketype.datasets.waveforms.inputs import inputs, resample
+from spiketype.datasets.waveforms.table import build
+from spiketype.edge import UserError
 from tests import shared_data
 
 MADE = Path("made")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from eap_store import contacts
 
-from models.augment import quarter_turns, turn, turn_position
+from spiketype.models.augment import quarter_turns, turn, turn_position
 
 CONTACT_UM = contacts((10, 10))
 POSITION_UM = np.random.default_rng(0).uniform([10, -60, -60], [60, 60, 60], (12, 3)).astype(np.float32)

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models import cnn
-from models.cnn import CNN, SIZES
+from spiketype.models import cnn
+from spiketype.models.cnn import CNN, SIZES
 
 
 def count(params) -> int:

@@ -9,9 +9,9 @@ from sklearn.datasets import make_moons
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_score, recall_score
 from sklearn.preprocessing import StandardScaler
 
-from models import dann
+from spiketype.models import dann
+from spiketype.train.loop import Problem, fit, member_mesh
 from tests.models import published_allen
-from train.loop import Problem, fit, member_mesh
 
 
 def scores(x, y, scaler):

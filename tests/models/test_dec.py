@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import rel_entr
 
-from models import augment, autoencoder, dec
+from spiketype.models import augment, autoencoder, dec
 
 RNG = np.random.default_rng(0)
 Z = RNG.normal(size=(40, 3)).astype(np.float32)

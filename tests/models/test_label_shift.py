@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.svm import SVC
 
-from models import label_shift
+from spiketype.models import label_shift
 from tests.models import published_allen
 
 

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import log_softmax
 
-from models.losses import cross_entropy, squared_error
+from spiketype.models.losses import cross_entropy, squared_error
 
 
 def test_cross_entropy_is_its_formula():

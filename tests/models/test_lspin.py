@@ -8,8 +8,8 @@ from scipy.stats import norm
 from sklearn.metrics import confusion_matrix, f1_score
 from sklearn.preprocessing import StandardScaler
 
-from models import lspin
-from models.batch_norm import BatchNorm
+from spiketype.models import lspin
+from spiketype.models.batch_norm import BatchNorm
 from tests.models import published_allen
 
 PUBLISHED = lspin.LSPIN(5, squash=True)

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 import pytest
 
-from models import lspin
+from spiketype.models import lspin
 
 CHUNK = 250
 

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models.raphe import RapheCNN, serotonergic_logit, serotonergic_share
+from spiketype.models.raphe import RapheCNN, serotonergic_logit, serotonergic_share
 
 PUBLISHED = {1: 7618, 2: 9570, 7: 19458, 14: 33378, 20: 45218, 27: 59138, 31: 67074}
 

@@ -6,8 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from models.losses import cross_entropy
-from models.unit_nets import UnitNet
+from spiketype.models.losses import cross_entropy
+from spiketype.models.unit_nets import UnitNet
 
 
 @pytest.mark.parametrize("kind", ["dense", "conv", "gru"])

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.source import Source
+from spiketype.simulator.neuron.source import Source
 
 
 def synthetic_source(segments: int = 130, spikes: int = 3, samples: int = 224, seed: int = 0, **other: Any) -> Source:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from datasets.edge import UserError
-from simulator.cells import BBP, catalogue
+from spiketype.edge import UserError
+from spiketype.simulator.neuron.cells import BBP, catalogue
 
 
 def make_model(root: Path, name: str = "L23_PC_cADpyr229_3", layer: str = "L23", m_type: str = "PC") -> Path:

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from synthetic_source import synthetic_source
 
-from datasets import store
-from datasets.edge import UserError
-from simulator import blocks, cells, eap, membrane
-from simulator.config import EapConfig
+from spiketype.datasets import store
+from spiketype.edge import UserError
+from spiketype.simulator.eap import blocks
+from spiketype.simulator.eap import generate as eap
+from spiketype.simulator.eap.config import EapConfig
+from spiketype.simulator.neuron import cells, membrane
 
 HERE = Path(__file__).parent
 NAMES = [model.name for model in cells.catalogue()[:6]]

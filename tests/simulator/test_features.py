@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from datasets.edge import UserError
-from simulator.features import Features, extract, resample
+from spiketype.edge import UserError
+from spiketype.simulator.eap.features import Features, extract, resample
 
 DT_MS = 2.0**-5
 

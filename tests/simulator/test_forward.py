@@ -6,14 +6,20 @@ import numpy as np
 import pytest
 from synthetic_source import synthetic_source
 
-from datasets.edge import UserError
-from simulator import lowrank
-from simulator.cells import catalogue
-from simulator.forward import Factors, as_segments, line_source, point_source, potentials
-from simulator.membrane import simulate
-from simulator.placement import ROTATIONS, draw
-from simulator.probes import points, probe
-from simulator.source import Source
+from spiketype.edge import UserError
+from spiketype.simulator.eap import lowrank
+from spiketype.simulator.eap.forward import (
+    Factors,
+    as_segments,
+    line_source,
+    point_source,
+    potentials,
+)
+from spiketype.simulator.eap.placement import ROTATIONS, draw
+from spiketype.simulator.eap.probes import points, probe
+from spiketype.simulator.neuron.cells import catalogue
+from spiketype.simulator.neuron.membrane import simulate
+from spiketype.simulator.neuron.source import Source
 
 RNG = np.random.default_rng(3)
 HERE = (jnp.zeros((1, 3)), jnp.eye(3)[None], jnp.zeros(1, jnp.int32))  # one cell, not moved and not turned

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from datasets.edge import UserError
-from simulator import mechanisms
-from simulator.cells import CellModel, catalogue
+from spiketype.edge import UserError
+from spiketype.simulator.neuron import mechanisms
+from spiketype.simulator.neuron.cells import CellModel, catalogue
 
 PASSIVE = """NEURON {
     SUFFIX tiny

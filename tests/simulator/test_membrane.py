@@ -10,11 +10,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from datasets.edge import UserError
-from simulator import membrane, neuron_child
-from simulator.cells import CellModel, catalogue
-from simulator.membrane import Protocol, cache_path, simulate, start_nA
-from simulator.protocol import Verdict, judge
+from spiketype.edge import UserError
+from spiketype.simulator.neuron import child as neuron_child
+from spiketype.simulator.neuron import membrane
+from spiketype.simulator.neuron.cells import CellModel, catalogue
+from spiketype.simulator.neuron.membrane import (
+    Protocol,
+    cache_path,
+    simulate,
+    start_nA,
+)
+from spiketype.simulator.neuron.protocol import Verdict, judge
 
 SMALL = ("L5_NGC_bNAC219_1", "L5_SBC_bNAC219_1")
 ROOT = Path(__file__).parents[2]

@@ -3,8 +3,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from datasets.edge import UserError
-from simulator.placement import ALIGNED, ROTATIONS, Box, Placement, draw, haar
+from spiketype.edge import UserError
+from spiketype.simulator.eap.placement import (
+    ALIGNED,
+    ROTATIONS,
+    Box,
+    Placement,
+    draw,
+    haar,
+)
 
 N = 4000
 P_LEAST = 1e-3  # fixed seeds: a failure is a change of the distribution, not bad luck

@@ -5,8 +5,8 @@ import probeinterface
 import pytest
 from probeinterface.generator import generate_multi_columns_probe
 
-from datasets.edge import UserError
-from simulator.probes import points, probe
+from spiketype.edge import UserError
+from spiketype.simulator.eap.probes import points, probe
 
 
 def test_the_default_is_the_published_array():

@@ -4,11 +4,14 @@ from functools import partial
 import numpy as np
 import pytest
 
-from datasets import raphe, raphe_sources, raphe_store, splits
-from datasets.edge import UserError
-from datasets.raphe_extract import SpikeOptions
-from simulator import raphe as simulated
-from simulator import raphe_cells, raphe_trace
+from spiketype.datasets import raphe, splits
+from spiketype.datasets.raphe import sources as raphe_sources
+from spiketype.datasets.raphe import table as raphe_store
+from spiketype.datasets.raphe.extract import SpikeOptions
+from spiketype.edge import UserError
+from spiketype.simulator.raphe import cells as raphe_cells
+from spiketype.simulator.raphe import generate as simulated
+from spiketype.simulator.raphe import trace as raphe_trace
 
 
 def few(config, days=("A140313", "A160125"), most=8):

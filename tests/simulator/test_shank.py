@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from datasets import waveforms
-from datasets.edge import UserError
-from simulator import shank, shank_noise, shank_units
-from simulator.probes import probe
+from spiketype.datasets import waveforms
+from spiketype.edge import UserError
+from spiketype.simulator.eap.probes import probe
+from spiketype.simulator.shank import generate as shank
+from spiketype.simulator.shank import units as shank_units
 
 SMALL = shank.ShankConfig(animals=2, units=12, spikes=30)
 
@@ -14,8 +15,8 @@ SMALL = shank.ShankConfig(animals=2, units=12, spikes=30)
 def test_noise_has_the_covariance_it_is_made_with():
     of = shank_units.animal(0, "a")
     contact_um = probe("linear8").contact_um
-    space, time = shank_noise.factors(of, contact_um)
-    drawn = shank_noise.draw((space, time), 4000, np.random.default_rng(0))
+    space, time = shank_units.noise_factors(of, contact_um)
+    drawn = shank_units.noise((space, time), 4000, np.random.default_rng(0))
     assert drawn.std() == pytest.approx(of.noise_uV, rel=0.03)
     found = np.corrcoef(drawn[:, :, 5], rowvar=False)
     apart = np.linalg.norm(contact_um[:, None] - contact_um[None], axis=2)

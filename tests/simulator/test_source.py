@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datasets.edge import UserError
-from simulator.source import Source
+from spiketype.edge import UserError
+from spiketype.simulator.neuron.source import Source
 
 FIELDS = ("start_um", "end_um", "diameter_um", "current_nA", "soma_mV")
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from datasets.splits import Fold
-from train.tasks import allen_baselines
-from train.tasks.allen_scale import Scale
+from spiketype.datasets.splits import Fold
+from spiketype.train.judging import nested as allen_baselines
+from spiketype.train.judging.scale import Scale
 
 
 def cells(n=90, classes=3):

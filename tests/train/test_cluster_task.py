@@ -14,10 +14,17 @@ import optax
 import pytest
 from optimizers import adam
 
-from datasets.edge import UserError, guard
-from train import loop, partitions, predict, run, runs
-from train.config import from_json, to_json
-from train.tasks import cluster, cluster_data
+from spiketype.edge import UserError, guard
+from spiketype.train import (
+    loop,
+    predict,
+    run,
+    runs,
+)
+from spiketype.train.config import from_json, to_json
+from spiketype.train.tasks.cluster import data as cluster_data
+from spiketype.train.tasks.cluster import partitions
+from spiketype.train.tasks.cluster import task as cluster
 
 SMALL = ("--hidden", "16", "16", "--code", "3", "--batch", "32", "--seeds", "2", "--rate-khz", "30")
 SHORT = ("--steps", "100", "--cluster-steps", "60", "--interval", "10", "--neighbours", "5")

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 
-from train import clustering, number_of_clusters, partitions
+from spiketype.train.tasks.cluster import number as number_of_clusters
+from spiketype.train.tasks.cluster import partitions
+from spiketype.train.tasks.cluster import scores as clustering
 
 RNG = np.random.default_rng(0)
 

@@ -17,10 +17,10 @@ import optax
 import pytest
 from optimizers import adam
 
-from models.cnn import CNN
-from models.losses import cross_entropy
-from train import loop, runs
-from train.loop import Problem, TrainState
+from spiketype.models.cnn import CNN
+from spiketype.models.losses import cross_entropy
+from spiketype.train import loop, runs
+from spiketype.train.loop import Problem, TrainState
 
 BATCH, STEPS = 16, 12
 RNG = np.random.default_rng(0)

@@ -11,10 +11,15 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
 
-from train import baselines
-from train.baselines import logistic_baseline, majority_baseline
-from train.intervals import bootstrap, percentile, resample_means, wilson
-from train.metrics import (
+from spiketype.train.judging import baselines
+from spiketype.train.judging.baselines import logistic_baseline, majority_baseline
+from spiketype.train.judging.intervals import (
+    bootstrap,
+    percentile,
+    resample_means,
+    wilson,
+)
+from spiketype.train.tasks.eap.metrics import (
     Judge,
     accuracy_against,
     balanced_accuracy,
@@ -24,8 +29,8 @@ from train.metrics import (
     per_cell,
     sd_over_seeds,
 )
-from train.predictions import Locations, Predictions, samples
-from train.summary import location_summary, summary
+from spiketype.train.tasks.eap.predictions import Locations, Predictions, samples
+from spiketype.train.tasks.eap.summary import location_summary, summary
 
 RANDOM, GROUP = Judge(by_group=False, resamples=400), Judge(by_group=True, resamples=400)
 

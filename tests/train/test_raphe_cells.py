@@ -9,9 +9,29 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from train.intervals import CONFIDENCE
-from train.tasks import raphe_baselines, raphe_cells, raphe_draw, raphe_metrics, raphe_usual
-from train.tasks.raphe_shape import FRACTIONS, MEASURES, TIMES, features, measures
+from spiketype.train.judging.intervals import CONFIDENCE
+from spiketype.train.tasks.raphe import (
+    batches as raphe_draw,
+)
+from spiketype.train.tasks.raphe import (
+    calls as raphe_cells,
+)
+from spiketype.train.tasks.raphe import (
+    control as raphe_baselines,
+)
+from spiketype.train.tasks.raphe import (
+    metrics as raphe_metrics,
+)
+from spiketype.train.tasks.raphe import (
+    usual as raphe_usual,
+)
+from spiketype.train.tasks.raphe.shape import (
+    FRACTIONS,
+    MEASURES,
+    TIMES,
+    features,
+    measures,
+)
 
 # ---- batches
 

@@ -20,12 +20,20 @@ import optax
 import pytest
 from optimizers import adam
 
-from datasets import raphe, raphe_store
-from datasets.edge import guard
-from simulator import raphe as simulator
-from train import evaluate, predict, run, runs
-from train.tasks import raphe as task
-from train.tasks import raphe_baselines
+from spiketype.datasets import raphe
+from spiketype.datasets.raphe import sources
+from spiketype.datasets.raphe import table as raphe_store
+from spiketype.datasets.raphe.extract import SpikeOptions
+from spiketype.edge import guard
+from spiketype.simulator.raphe import generate as simulator
+from spiketype.train import (
+    evaluate,
+    predict,
+    run,
+    runs,
+)
+from spiketype.train.tasks.raphe import control as raphe_baselines
+from spiketype.train.tasks.raphe import task
 
 SMALL = ("--widths", "3", "5", "--steps", "30", "--batch", "32", "--folds", "2")
 
@@ -251,8 +259,8 @@ def test_bad_data_are_told(
     assert "not an ABF" in fails(capsys, predict.main, trained, recordings / "text.abf")
     assert "does not exist" in fails(capsys, predict.main, trained, recordings / "none.abf")
     assert "is what the run was trained on" in fails(capsys, evaluate.main, trained, store)
-    cells, _ = raphe.extract(
-        [next(recordings.glob("A*.abf"))], raphe.DEFAULT_SPIKES, raphe.DEFAULT_READ, raphe.raphe_sources.Labels({}, {})
+    cells, _ = sources.extract(
+        [next(recordings.glob("A*.abf"))], SpikeOptions(), sources.ReadOptions(), sources.Labels({}, {})
     )
     unknown = raphe_store.write(tmp_path / "unknown.zarr", cells, {"spikes": {}})
     assert "no cell is labelled" in fails(capsys, run.main, ["--task", "raphe", "--store", str(unknown)])

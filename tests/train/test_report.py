@@ -4,11 +4,22 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from train.figures import confusion_figure, heading, save, training_figure
-from train.footprints import array_figure, feature_figure
-from train.predictions import Locations, Predictions
-from train.report import cell_table, classification_figures, location_figures, location_table, text_table
-from train.summary import location_summary, summary
+from spiketype.train.judging.figures import (
+    confusion_figure,
+    heading,
+    save,
+    training_figure,
+)
+from spiketype.train.judging.report import (
+    cell_table,
+    classification_figures,
+    location_figures,
+    location_table,
+    text_table,
+)
+from spiketype.train.tasks.eap.footprints import array_figure, feature_figure
+from spiketype.train.tasks.eap.predictions import Locations, Predictions
+from spiketype.train.tasks.eap.summary import location_summary, summary
 
 M_TYPES = ("BP", "BTC", "ChC", "DBC", "LBC", "MC", "NBC", "NGC", "SBC", "STPC", "TTPC1", "TTPC2", "UTPC")
 

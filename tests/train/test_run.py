@@ -22,12 +22,17 @@ import xarray as xr
 import zarr
 from optimizers import adam
 
-from datasets import batches
-from datasets.edge import guard
-from simulator import eap as generator
-from simulator.config import EapConfig
-from train import evaluate, predict, run, runs
-from train.tasks.eap import PAPER, EapTaskConfig
+from spiketype.datasets import batches
+from spiketype.edge import guard
+from spiketype.simulator.eap import generate as generator
+from spiketype.simulator.eap.config import EapConfig
+from spiketype.train import (
+    evaluate,
+    predict,
+    run,
+    runs,
+)
+from spiketype.train.tasks.eap.task import PAPER, EapTaskConfig
 
 SMALL = ("--network", "xs", "--batch", "32", "--steps", "60")
 

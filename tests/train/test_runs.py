@@ -6,10 +6,10 @@ import numpy as np
 import optax
 import pytest
 
-from datasets.edge import UserError
-from train import config, runs
-from train.loop import TrainState
-from train.tasks.eap import EapTaskConfig
+from spiketype.edge import UserError
+from spiketype.train import config, runs
+from spiketype.train.loop import TrainState
+from spiketype.train.tasks.eap.task import EapTaskConfig
 
 
 @pytest.fixture

@@ -13,13 +13,38 @@ import pytest
 from optimizers import adam
 from sklearn.svm import SVC
 
-from datasets import allen
-from datasets.edge import UserError
+from spiketype.datasets import allen
+from spiketype.edge import UserError
+from spiketype.train import (
+    evaluate,
+    loop,
+    predict,
+    run,
+)
+from spiketype.train.judging import metrics as allen_metrics
+from spiketype.train.tasks.species import (
+    cells as species_cells,
+)
+from spiketype.train.tasks.species import (
+    judge as species_judge,
+)
+from spiketype.train.tasks.species import (
+    networks as species_net,
+)
+from spiketype.train.tasks.species import (
+    shapley as species_shapley,
+)
+from spiketype.train.tasks.species import (
+    task as species,
+)
+from spiketype.train.tasks.species.cells import Domains, parts, usable
+from spiketype.train.tasks.species.offered import (
+    GAMMA,
+    AlignedSvc,
+    C,
+    Svc,
+)
 from tests import shared_data
-from train import evaluate, loop, predict, run
-from train.tasks import allen_metrics, species, species_cells, species_judge, species_net, species_shapley
-from train.tasks.species_cells import Domains, parts, usable
-from train.tasks.species_svc import GAMMA, AlignedSvc, C, Svc
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +77,7 @@ def write(folder, tables):
     for name, table in tables.items():
         table.to_csv(folder / f"{name}_ephys_data.csv", index=False)
     about = {"specimen__id": ids, "donor__id": [k // 2 for k in ids], "line_name": "", "structure__layer": "3"}
-    pd.DataFrame(about | {"tag__dendrite_type": "spiny"}).to_csv(folder / allen.DONORS, index=False)
+    pd.DataFrame(about | {"tag__dendrite_type": "spiny"}).to_csv(folder / allen.DETAILS, index=False)
     return folder
 
 

@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss
 
-from datasets import allen
-from datasets.allen_features import FEATURES
-from datasets.edge import UserError
+from spiketype.datasets import allen
+from spiketype.datasets.allen.features import FEATURES
+from spiketype.edge import UserError
+from spiketype.train import evaluate, predict, run
+from spiketype.train.judging import metrics as allen_metrics
+from spiketype.train.judging import nested as allen_baselines
 from tests.datasets import allen_synthetic
-from train import evaluate, predict, run
-from train.tasks import allen_baselines, allen_metrics
 
 
 def test_measures_are_those_of_scikit_learn():
@@ -60,7 +61,7 @@ def folder(tmp_path_factory):
     )
     table.to_csv(path / "mouse_ephys_data.csv", index=False)
     donors = pd.DataFrame({"specimen__id": ids, "donor__id": 50 + np.arange(len(y)) // 2})
-    donors.to_csv(path / allen.DONORS, index=False)
+    donors.to_csv(path / allen.DETAILS, index=False)
     return path
 
 
@@ -139,7 +140,7 @@ def test_another_table_of_lines_and_the_features_of_the_database(tmp_path, monke
     monkeypatch.setattr(allen_baselines, "available", lambda: (allen_baselines.LOGISTIC_NAME,))
     rows = np.tile([1, 2], 40)  # Pvalb and Sst lines of the synthetic database, told apart by one ratio
     cells = allen_synthetic.details().iloc[rows].assign(specimen__id=1 + np.arange(80))
-    cells.assign(donor__id=500 + np.arange(80) // 2 // 2).to_csv(tmp_path / allen.DONORS, index=False)
+    cells.assign(donor__id=500 + np.arange(80) // 2 // 2).to_csv(tmp_path / allen.DETAILS, index=False)
     x = pd.concat([allen_synthetic.features(seed).iloc[rows[:2]] for seed in range(40)])
     x = x.assign(specimen_id=1 + np.arange(80), upstroke_downstroke_ratio_long_square=np.where(rows == 1, 1.5, 3.5))
     x.to_csv(tmp_path / "ephys_features.csv", index=False)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from train.tasks import subclass_ensemble as ensemble
+from spiketype.train.tasks.subclass import offered as ensemble
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
 
-from datasets import allen
-from datasets.edge import UserError
+from spiketype.datasets import allen
+from spiketype.edge import UserError
+from spiketype.train.tasks.subclass import splits as subclass_splits
 from tests import shared_data
-from train.tasks import subclass_splits
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,30 @@ import pytest
 from optimizers import adam
 from sklearn.metrics import balanced_accuracy_score
 
-from datasets.edge import UserError
-from train import evaluate, predict, run, runs
-from train.tasks import allen_baselines, unit, unit_baselines, unit_data, unit_judge, unit_summary
-from train.tasks.unit import UnitConfig
+from spiketype.edge import UserError
+from spiketype.train import (
+    evaluate,
+    predict,
+    run,
+    runs,
+)
+from spiketype.train.judging import nested as allen_baselines
+from spiketype.train.tasks.unit import (
+    baselines as unit_baselines,
+)
+from spiketype.train.tasks.unit import (
+    data as unit_data,
+)
+from spiketype.train.tasks.unit import (
+    judge as unit_judge,
+)
+from spiketype.train.tasks.unit import (
+    summary as unit_summary,
+)
+from spiketype.train.tasks.unit import (
+    task as unit,
+)
+from spiketype.train.tasks.unit.task import UnitConfig
 
 MODELS = allen_baselines.MODELS
 SMALL = ("--width", "8", "--steps", "60", "--batch", "32", "--folds", "2", "--seeds", "1")

@@ -1,0 +1,178 @@
+"""The Allen Cell Types Database's own files: what a cell is, its 27 features, and how its recording was sampled.
+
+``ephys_features.csv`` with ``cell_types_specimen_details.csv``, the two files that its web page offers, or with
+``cells.json``, which allensdk's CellTypesCache keeps in its folder instead of the second.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from spiketype.datasets.allen.columns import (
+    check_units,
+    need,
+    numbers,
+    read,
+    read_features,
+    specimens,
+)
+from spiketype.datasets.allen.features import FEATURES, FEATURES_14, FEATURES_27, FEATURES_41
+from spiketype.edge import UserError
+
+DETAILS, CELLS, EPHYS, NOISE = (
+    "cell_types_specimen_details.csv",
+    "cells.json",
+    "ephys_features.csv",
+    "noise_features.csv",
+)
+SPECIES = {"mus musculus": 0, "homo sapiens": 1}
+KNOWN = ("donor__id", "line_name", "structure__layer", "tag__dendrite_type", "donor__species")
+RATES_KHZ = (200.0, 50.0)  # of the two recording eras; every sample at 50 kHz is one at 200 kHz, too
+SAMPLE_TIMES_S = (
+    "latency",
+    *(f"{each}_t_long_square" for each in ("threshold", "peak", "trough", "fast_trough", "slow_trough")),
+)
+
+
+def details(folder: Path) -> pd.DataFrame:
+    """What the database says of each cell: `KNOWN` as text, NaN where it says nothing, indexed by the specimen.
+
+    Raises:
+        UserError: neither file; not what it should be; no donor; a cell twice.
+    """
+    path = folder / DETAILS
+    if not path.exists() and (folder / CELLS).exists():
+        path = folder / CELLS
+    if not path.exists():
+        raise UserError(f"{path} is missing (or {CELLS}): it names the donors, by which cells are held out")
+    table = _cells(path) if path.name == CELLS else read(path)
+    need(path, table, "specimen__id", "donor__id")
+    index = specimens(path, table["specimen__id"])
+    if table["donor__id"].isna().any():
+        row = int(np.argmax(table["donor__id"].isna()))
+        raise UserError(f"{path}: cell {index[row]} has no donor__id")
+    return table.reindex(columns=KNOWN).set_index(index)
+
+
+def _cells(path: Path) -> pd.DataFrame:
+    """The answer of the database's interface, a list of cells, as a table of text."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} is damaged ({error}): remove it and repeat the download") from error
+    if not (isinstance(found, list) and found and all(isinstance(cell, dict) for cell in found)):
+        raise UserError(f"{path} is no list of cells: remove it and repeat the download")
+    text = [{name: str(cell[name]) for name in ("specimen__id", *KNOWN) if cell.get(name)} for cell in found]
+    return pd.DataFrame(text)
+
+
+def features(folder: Path) -> pd.DataFrame:
+    """The 27 features of the database, NaN where it has none, indexed by the specimen.
+
+    Raises:
+        UserError: no such file; not what it should be.
+    """
+    return _features(folder / EPHYS, FEATURES_27)
+
+
+def noise_features(folder: Path) -> pd.DataFrame:
+    """The 14 features of noise sweeps that ``python -m datasets.allen noise-features`` wrote, likewise."""
+    return _features(folder / NOISE, FEATURES_14)
+
+
+def _features(path: Path, names: tuple[str, ...]) -> pd.DataFrame:
+    table = read(path)
+    need(path, table, "specimen_id", *names)
+    columns = {name: numbers(path, name, table[name]) for name in names}
+    found = pd.DataFrame(columns, index=specimens(path, table["specimen_id"]))
+    check_units(path, found.to_numpy(), [FEATURES[name].usual for name in names], names)
+    return found
+
+
+def sampling_rates(folder: Path, specimen_id: np.ndarray) -> np.ndarray:
+    """Sampling rate of each recording (cell,) in kHz, 50 or 200, NaN unknown, from the times in ``ephys_features.csv``.
+
+    Times in the response to a long square are times of samples of one sweep, 20 us apart where the amplifier ran at 50
+    kHz and 5 us where it ran at 200 kHz; by chance about one in a thousand of the latter has all its times on the
+    coarse grid. The rates so found are those in the recordings of all 1811 cells whose recordings were read.
+
+    Raises:
+        UserError: the file is there and is no such table.
+    """
+    path = folder / EPHYS
+    if not path.exists():
+        return np.full(len(specimen_id), np.nan)
+    table = read(path)
+    need(path, table, "specimen_id")
+    rate_kHz = pd.Series(np.nan, index=specimens(path, table["specimen_id"]))
+    times_s = [numbers(path, name, table[name]) for name in SAMPLE_TIMES_S if name in table]
+    if times_s:
+        measured = np.isfinite(times_s)
+        for rate in RATES_KHZ:
+            sample = 1e3 * rate * np.stack(times_s)
+            on = np.abs(sample - np.round(sample)) < 0.02
+            rate_kHz[(on | ~measured).all(axis=0) & measured.any(axis=0)] = rate
+    return rate_kHz.reindex(specimen_id).to_numpy()
+
+
+def cells(folder: Path, known: pd.DataFrame, noise: bool, why: Counter[str]) -> pd.DataFrame:
+    """Cells with spiny or aspiny dendrites, mouse before human: species, spiny, subclass -1 and 27 or 41 features.
+
+    why counts, by reason, the cells of known that are not here.
+    """
+    found = features(folder)
+    if noise:
+        found = noise_features(folder).join(found, how="inner")
+    named = pd.DataFrame(
+        {
+            "species": known["donor__species"].str.lower().map(SPECIES),
+            "spiny": known["tag__dendrite_type"].map({"aspiny": 0, "spiny": 1}),
+            "subclass": -1,
+        }
+    )
+    why.update(f"species is {name}" for name in known["donor__species"][named["species"].isna()])
+    named = named[named["species"].notna()]
+    why.update(f"{known['tag__dendrite_type'][i]} dendrites" for i in named.index[named["spiny"].isna()])
+    named = named[named["spiny"].notna()]
+    if lacking := int((~named.index.isin(found.index)).sum()):
+        why[f"not in {NOISE} and {EPHYS}" if noise else f"not in {EPHYS}"] += lacking
+    return named.join(found, how="inner").sort_values("species", kind="stable")
+
+
+def published_cells(path: Path, species: int, known: pd.Index, classes: Sequence[str]) -> pd.DataFrame:
+    """Cells of one table: species, spiny, subclass (-1 where the table has no ``transgenic_line``) and 41 features.
+
+    known: the specimens of which the database knows the donor.
+
+    Raises:
+        UserError: a column is missing, empty or in another unit; dendrites, a class or a cell that is unknown; a cell
+            that occurs twice.
+    """
+    x, _, missing = read_features(path, FEATURES_41)
+    table = read(path)
+    need(path, table, *FEATURES_41, "dendrite_type", "file_name")
+    if missing:
+        raise UserError(f"{path}: column {missing[0]} is empty in every cell")
+    check_units(path, x, [feature.usual for feature in FEATURES.values()], FEATURES_41)
+    ids = specimens(path, table["file_name"])
+    frame = pd.DataFrame(x, columns=list(FEATURES_41), index=ids)
+    frame["species"] = species
+    frame["spiny"] = _code(path, table, "dendrite_type", ("aspiny", "spiny"))
+    frame["subclass"] = _code(path, table, "transgenic_line", classes) if "transgenic_line" in table else -1
+    unknown = frame.index.difference(known, sort=False)
+    if len(unknown):
+        raise UserError(f"{path}: the database does not know {len(unknown)} of its cells, the first is {unknown[0]}")
+    return frame
+
+
+def _code(path: Path, table: pd.DataFrame, column: str, names: Sequence[str]) -> np.ndarray:
+    codes = table[column].map({name: k for k, name in enumerate(names)})
+    if codes.isna().any():
+        row = int(np.argmax(codes.isna()))
+        wrong = table[column][row]
+        raise UserError(f"{path}, row {row + 2}: {column} {wrong!r} is unknown, not one of {', '.join(names)}")
+    return codes.to_numpy(np.int32)

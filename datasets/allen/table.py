@@ -1,0 +1,223 @@
+"""Cells of the Allen Cell Types Database as one table: what was measured, what the cells are, whose they are.
+
+A folder has the database's own two files or allensdk's cache of them, which give 27 features of 1612 mouse and 400
+human cells, or the tables of Ophir, Shefi and Lindenbaum (2024), 41 features of 1424 and 299 cells. Cite the Allen
+Institute for Brain Science.
+"""
+
+import os
+from collections import Counter
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from spiketype.datasets.allen import database
+from spiketype.datasets.allen.columns import need, read
+from spiketype.datasets.allen.database import DETAILS, NOISE
+from spiketype.datasets.allen.features import FEATURES_27, FEATURES_41
+from spiketype.edge import UserError, cache_dir
+
+SHIPPED = Path(__file__).with_name("lines.csv")  # the grouping of Ophir et al. 2024
+DENDRITES = ("aspiny", "spiny")
+
+
+class Lines(NamedTuple):
+    """A table of lines: from (line, dendrite) to the name of the subclass, "" for cells that are left out."""
+
+    path: Path
+    of: dict[tuple[str, str], str]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The subclasses, sorted."""
+        return tuple(sorted({name for name in self.of.values() if name}))
+
+
+def read_lines(path: Path | None = None) -> Lines:
+    """The table given, else the one that comes with the program.
+
+    Raises:
+        UserError: no table with columns line, dendrite and class; an unknown kind of dendrite; a line that occurs twice
+            with the same dendrites; no class.
+    """
+    path = path or SHIPPED
+    table = read(path)
+    need(path, table, "line", "dendrite", "class")
+    of: dict[tuple[str, str], str] = {}
+    for row, entry in enumerate(zip(table["line"], table["dendrite"], table["class"].fillna(""), strict=True)):
+        line, dendrite, name = (str(each).strip() for each in entry)
+        if dendrite not in DENDRITES:
+            raise UserError(f"{path}, row {row + 2}: dendrite is {dendrite!r}, not {' or '.join(DENDRITES)}")
+        if (line, dendrite) in of:
+            raise UserError(f"{path}, row {row + 2}: {line} with {dendrite} dendrites is there already: keep one")
+        of[line, dendrite] = name
+    if not any(of.values()):
+        raise UserError(f"{path} gives no line a class")
+    return Lines(path, of)
+
+
+def group(lines: Lines, line: pd.Series, dendrite: pd.Series) -> tuple[np.ndarray, Counter[str]]:
+    """Subclass (cell,) as a count into `Lines.class_names`, -1 for none, and how many cells have none for what reason.
+
+    line (cell,) names of transgenic lines, NaN without one; dendrite (cell,) "spiny", "aspiny" or other.
+    """
+    number = {name: k for k, name in enumerate(lines.class_names)}
+    found, why = np.full(len(line), -1, np.int32), Counter[str]()
+    known = {name for name, _ in lines.of}
+    for k, (name, kind) in enumerate(zip(line, dendrite, strict=True)):
+        if pd.isna(name):
+            why["no transgenic line"] += 1
+        elif name not in known:
+            why[f"line {name} is not in {lines.path.name}"] += 1
+        elif subclass := lines.of.get((name, kind), ""):
+            found[k] = number[subclass]
+        else:
+            why[f"line {name} with {kind} dendrites has no class in {lines.path.name}"] += 1
+    return found, why
+
+
+CLASSES = ("Glutamatergic", "Htr3a+|Vip-", "Pvalb+", "Sst+", "Vip+")
+SPECIES = ("mouse", "human")
+
+
+@dataclass(frozen=True)
+class AllenTable:
+    """Cells, mouse before human, in the order of the files.
+
+    x (cell, feature) float64 in the units of the database, NaN where not measured; subclass (cell,) counts into
+    class_names, -1 unknown; spiny (cell,) 1 spiny (excitatory), 0 aspiny (inhibitory); species (cell,) counts into
+    `SPECIES`; donor (cell,) counts into donor_names; specimen_id (cell,). line and layer (cell,) count into line_names
+    (transgenic lines) and layer_names (cortical layers), -1 unknown, as the line of human cells is; rate_kHz (cell,)
+    float64 sampling rate of the recording, 50 or 200, NaN unknown: see `database.sampling_rates`. left_out: why
+    cells of the files are not here, and how many.
+    """
+
+    x: np.ndarray
+    subclass: np.ndarray
+    spiny: np.ndarray
+    species: np.ndarray
+    donor: np.ndarray
+    specimen_id: np.ndarray
+    line: np.ndarray
+    layer: np.ndarray
+    rate_kHz: np.ndarray
+    donor_names: tuple[str, ...]
+    line_names: tuple[str, ...]
+    layer_names: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    source: Path
+    class_names: tuple[str, ...] = CLASSES
+    left_out: tuple[tuple[str, int], ...] = ()
+
+    def take(self, rows: np.ndarray) -> "AllenTable":
+        """The cells of rows (indices or mask)."""
+        arrays = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.type is np.ndarray}
+        return replace(self, **arrays)
+
+
+def find(folder: Path | None) -> Path:
+    """The folder of the tables: the one given, else ``$SPIKETYPE_DATA/allen``, else ``allen`` in the cache.
+
+    Raises:
+        UserError: it does not exist.
+    """
+    root = os.environ.get("SPIKETYPE_DATA")
+    found = folder or (Path(root) if root else cache_dir()) / "allen"
+    if not found.is_dir():
+        raise UserError(
+            f"{found} is no folder: give --data FOLDER with mouse_ephys_data.csv and {DETAILS}, or what python -m "
+            "datasets.allen download has fetched"
+        )
+    return found
+
+
+def load(folder: Path, features: int = 41, lines: Path | None = None) -> AllenTable:
+    """The cells of all species in the folder, with 41 or with the database's own 27 features.
+
+    The 41 are those of ``mouse_ephys_data.csv`` and ``human_ephys_data.csv`` where they are there, else the 27 beside
+    ``noise_features.csv``. Subclasses are those named in ``mouse_ephys_data.csv``; from the database, or with a table
+    of lines, they go by line and dendrites (`allen_lines`), and mouse cells without one are left out.
+
+    Raises:
+        UserError: no table; columns that are missing, empty, repeated, not numbers or in another unit; cells that occur
+            twice; unknown classes or donors. The message names the file.
+    """
+    if features not in (27, 41):
+        raise UserError(f"there are 27 or 41 features, not {features}")
+    names = FEATURES_27 if features == 27 else FEATURES_41
+    tables = [(k, path) for k, path in enumerate(folder / f"{s}_ephys_data.csv" for s in SPECIES) if path.exists()]
+    published = features == 41 and bool(tables)
+    if features == 41 and not tables and not (folder / NOISE).exists():
+        raise UserError(
+            f"{folder} has neither {SPECIES[0]}_ephys_data.csv nor {SPECIES[1]}_ephys_data.csv nor {NOISE}, which have "
+            "features of noise sweeps: use the 27 features, or see python -m datasets.allen noise-features --help"
+        )
+    known, why = database.details(folder), Counter[str]()
+    if published:
+        cells = pd.concat([database.published_cells(path, k, known.index, CLASSES) for k, path in tables])
+        if cells.index.has_duplicates:
+            twice = cells.index[cells.index.duplicated()][0]
+            raise UserError(f"specimen {twice} is in both {' and '.join(str(path) for _, path in tables)}")
+    else:
+        cells = database.cells(folder, known, features == 41, why)
+    classes: tuple[str, ...] = CLASSES
+    if lines or not published:
+        cells, classes = _group(cells, known, read_lines(lines), why)
+    if cells.empty:
+        reasons = "".join(f"\n  {number}: {reason}" for reason, number in why.most_common())
+        raise UserError(f"{folder}: no cell is left{reasons}")
+    return _table(folder, cells, known, names, classes, tuple(why.most_common()))
+
+
+def _group(
+    cells: pd.DataFrame, known: pd.DataFrame, lines: Lines, why: Counter[str]
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The cells with subclasses of lines, without the mouse cells that have none, and the names of the subclasses."""
+    mouse = cells.index[cells["species"] == 0]
+    subclass, reasons = group(lines, known["line_name"][mouse], known["tag__dendrite_type"][mouse])
+    why.update(reasons)
+    cells = cells.assign(subclass=pd.Series(subclass, index=mouse).reindex(cells.index, fill_value=-1))
+    return cells[(cells["species"] != 0) | (cells["subclass"] >= 0)], lines.class_names
+
+
+def _table(
+    folder: Path,
+    cells: pd.DataFrame,
+    known: pd.DataFrame,
+    names: tuple[str, ...],
+    classes: tuple[str, ...],
+    left_out: tuple[tuple[str, int], ...],
+) -> AllenTable:
+    x, ids = cells[list(names)].to_numpy(np.float64), cells.index.to_numpy()
+    if empty := [name for name, column in zip(names, x.T, strict=True) if np.isnan(column).all()]:
+        raise UserError(f"{folder}: column {empty[0]} is empty in all {len(x)} cells: nothing can be learned from it")
+    donor, donor_names = _count(known["donor__id"][ids])
+    line, line_names = _count(known["line_name"][ids])
+    layer, layer_names = _count(known["structure__layer"][ids])
+    return AllenTable(
+        x=x,
+        subclass=cells["subclass"].to_numpy(np.int32),
+        spiny=cells["spiny"].to_numpy(np.int32),
+        species=cells["species"].to_numpy(np.int32),
+        donor=donor,
+        specimen_id=ids,
+        line=line,
+        layer=layer,
+        rate_kHz=database.sampling_rates(folder, ids),
+        donor_names=donor_names,
+        line_names=line_names,
+        layer_names=layer_names,
+        feature_names=names,
+        source=folder,
+        class_names=classes,
+        left_out=left_out,
+    )
+
+
+def _count(values: pd.Series) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Counts (cell,) into the sorted names, -1 where there is none, and the names."""
+    codes, names = pd.factorize(values, sort=True)
+    return codes.astype(np.int32), tuple(map(str, names))

@@ -1,0 +1,283 @@
+"""Spikes of one recording, with their quality, in two passes over pieces: hours need no more memory than seconds.
+
+The first pass measures the baseline and the noise of each stretch of about a second; the second finds and cuts spikes
+and spike-free windows. Nothing depends on where a piece ends.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from tyro.conf import arg
+
+from spiketype.datasets.raphe import spikes
+from spiketype.datasets.raphe.levels import (
+    PIECE_SAMPLES,
+    Levels,
+    Polarity,
+    measure,
+    polarity,
+)
+from spiketype.datasets.raphe.recordings import Recording
+from spiketype.edge import UserError
+
+QUIET_MS = (20.0, 6.0)  # a spike-free window begins this long after a spike and ends this long before one
+LARGEST_PA = 1000.0  # published troughs are -60 to -120 pA
+UNKNOWN = -1.0  # an interval, rate or variation that a recording does not tell
+LEAST_RATE_HZ = 5_000.0  # a trough lasts 0.2 ms
+
+
+@dataclass(frozen=True)
+class SpikeOptions:
+    """How spikes are found and cut out."""
+
+    threshold_pA: Annotated[float, arg(name="threshold-pa")] = -50.0
+    """Current, from the local baseline, that a spike crosses; the published -50 pA."""
+    mads: float = 0.0
+    """Where positive: cross this many median absolute deviations of the noise (scaled to a sigma) instead."""
+    refractory_ms: float = 3.0
+    """No spike begins so soon after another."""
+    align: spikes.Alignment = "crossing"
+    """What is put at 1 ms: the crossing (published), the trough, or the steepest inward slope."""
+    polarity: Polarity = "auto"
+    """Sign of the spikes' first peak in the file; auto takes the side with the larger peaks. Stored: negative."""
+    most: int = 700
+    """Spikes kept of a cell: the first ones, as published."""
+    noise_windows: int = 100
+    """Spike-free windows of 4 ms kept of a cell, spread over the recording."""
+
+    def __post_init__(self) -> None:
+        if not self.threshold_pA < 0:
+            raise UserError(f"--threshold-pa is {self.threshold_pA}: spikes are inward, so it must be negative")
+        for name, least in (("mads", 0), ("refractory_ms", 0), ("most", 1), ("noise_windows", 0)):
+            if not getattr(self, name) >= least:
+                raise UserError(f"--{name.replace('_', '-')} is {getattr(self, name)}: it must be at least {least}")
+
+
+@dataclass(frozen=True)
+class CellSpikes:
+    """What one recording gives.
+
+    Attributes:
+        spike_pA: (n, 160) float32, from the local baseline, inward negative.
+        time_s, isi_ms, baseline_pA, snr: (n,) when; since the spike before (-1: none); local baseline; trough over
+            the recording's noise.
+        noise_pA: (window, 160) float32 spike-free windows.
+        found: spikes found; more than n where there are more than wanted.
+        rate_Hz, isi_cv, noise_rms_pA, drift_pA: of the recording; -1 where it does not tell. Drift is the range of
+            its baselines, 5th to 95th percentile.
+        duration_s: recorded.
+        notes: what was chosen or inferred, and what was left out.
+    """
+
+    spike_pA: np.ndarray
+    time_s: np.ndarray
+    isi_ms: np.ndarray
+    baseline_pA: np.ndarray
+    snr: np.ndarray
+    noise_pA: np.ndarray
+    found: int
+    rate_Hz: float
+    isi_cv: float
+    noise_rms_pA: float
+    drift_pA: float
+    duration_s: float
+    notes: tuple[str, ...] = ()
+
+
+def extract(
+    recording: Recording, options: SpikeOptions | None = None, advance: Callable[[float], None] = lambda seconds: None
+) -> CellSpikes:
+    """Find and cut the spikes of a recording.
+
+    Args:
+        recording: the current.
+        options: how.
+        advance: told the seconds of recording that are done; they add up to its duration.
+
+    Raises:
+        UserError: no spike; nothing but NaN; values that no amplifier gives; too slow. The message says which.
+    """
+    options = options or SpikeOptions()
+    if recording.rate_Hz < LEAST_RATE_HZ:
+        raise UserError(
+            f"{recording.path}: {recording.rate_Hz:g} Hz are too slow for spikes: {LEAST_RATE_HZ:g} Hz at least"
+        )
+    levels = measure(recording, advance)
+    sign, said = polarity(levels, options.polarity)
+    sigma = float(np.median(levels.sigma))
+    threshold = -options.mads * sigma if options.mads else options.threshold_pA
+    if not threshold < 0:
+        raise UserError(
+            f"{recording.path}: its noise is zero, so that no threshold follows from it: give --threshold-pa"
+        )
+    found, kept = _find(recording, levels, options, sign, threshold, advance)
+    if not len(found):
+        deepest = max(levels.low.max() if sign > 0 else levels.high.max(), 0.0)
+        raise UserError(
+            f"{recording.path}: no spike: nothing crosses {threshold:.1f} pA in {recording.duration_s:.1f} s (noise "
+            f"{sigma:.2f} pA rms, deepest {-deepest:.1f} pA); lower the threshold, or give --mads 6"
+        )
+    if not kept.rows:
+        raise UserError(f"{recording.path}: {len(found)} spikes, each cut by an end of the recording or with NaN")
+    return _collect(recording, options, levels, sigma, found, kept, [*recording.notes, said])
+
+
+@dataclass
+class _Kept:
+    """Spikes and windows cut out so far; filled by the second pass."""
+
+    rows: list[np.ndarray]
+    sample: list[int]
+    segment: list[int]
+    noise: list[np.ndarray]
+    cut_short: int = 0
+    with_nan: int = 0
+
+
+def _find(
+    recording: Recording,
+    levels: Levels,
+    options: SpikeOptions,
+    sign: float,
+    threshold: float,
+    advance: Callable[[float], None],
+) -> tuple[np.ndarray, _Kept]:
+    """Second pass: (spike, 2) segment and sample of every crossing, and what is kept of them."""
+    rate_kHz = recording.rate_Hz / 1000
+    around, refractory = spikes.margin(rate_kHz), max(1, round(options.refractory_ms * rate_kHz))
+    quiet = [round(t * rate_kHz) for t in QUIET_MS]
+    windows = _window_starts(recording, options.noise_windows)
+    found: list[np.ndarray] = []
+    kept = _Kept([], [], [], [])
+    for number, (start, stop) in enumerate(recording.segments):
+        last = start - refractory
+        for lo, hi in _pieces(start, stop):
+            # Wide enough that whatever begins between lo and hi, or disturbs a window there, is inside.
+            pad = around + quiet[0] + quiet[1] + refractory
+            a, b = max(start, lo - pad), min(stop, hi + pad)
+            trace = sign * (recording.read(a, b) - levels.at(np.arange(a, b), number).astype(np.float32))
+            crossed = a + spikes.crossings(trace, threshold)
+            mine = crossed[(crossed >= lo) & (crossed < hi)]
+            mine = spikes.apart(mine, refractory, last)
+            last = int(mine[-1]) if len(mine) else last
+            found.append(np.stack([np.full(len(mine), number), mine], axis=1))
+            _cut(trace, a, b, mine, number, recording.rate_Hz, threshold, options, kept)
+            here = windows[(windows >= lo) & (windows < hi)]
+            _cut_noise(trace, a, b, here, crossed, quiet, rate_kHz, options.noise_windows, kept)
+            advance(0.5 * (hi - lo) / recording.rate_Hz)
+    return np.concatenate(found), kept
+
+
+def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
+    for lo in range(start, stop, PIECE_SAMPLES):
+        yield lo, min(lo + PIECE_SAMPLES, stop)
+
+
+def _cut(
+    trace: np.ndarray,
+    a: int,
+    b: int,
+    crossed: np.ndarray,
+    segment: int,
+    rate_Hz: float,
+    threshold: float,
+    options: SpikeOptions,
+    kept: _Kept,
+) -> None:
+    around = spikes.margin(rate_Hz / 1000)
+    inside = crossed[(crossed - around >= a) & (crossed + around < b)]
+    # The piece is padded, so what does not fit is cut by the segment's own end.
+    kept.cut_short += len(crossed) - len(inside)
+    whole = [s for s in inside.tolist() if np.isfinite(trace[s - around - a : s + around + 1 - a]).all()]
+    kept.with_nan += len(inside) - len(whole)
+    whole = whole[: options.most - len(kept.sample)]
+    if whole:
+        stretches = np.stack([trace[s - around - a : s + around + 1 - a] for s in whole])
+        kept.rows.append(spikes.cut(stretches, rate_Hz / 1000, threshold, options.align))
+        kept.sample += whole
+        kept.segment += [segment] * len(whole)
+
+
+def _window_starts(recording: Recording, wanted: int) -> np.ndarray:
+    """Where spike-free windows are tried: three times as many places as wanted, evenly spread."""
+    total = sum(stop - start for start, stop in recording.segments)
+    places = np.unique(np.linspace(0, total, 3 * wanted, endpoint=False).astype(np.int64))
+    lengths = np.array([stop - start for start, stop in recording.segments])
+    before = np.cumsum(lengths) - lengths
+    segment = np.searchsorted(before, places, side="right") - 1
+    return places - before[segment] + np.array([start for start, _ in recording.segments])[segment]
+
+
+def _cut_noise(
+    trace: np.ndarray,
+    a: int,
+    b: int,
+    starts: np.ndarray,
+    crossed: np.ndarray,
+    quiet: list[int],
+    rate_kHz: float,
+    wanted: int,
+    kept: _Kept,
+) -> None:
+    cutoff = min(1.0, spikes.RATE_KHZ / rate_kHz)
+    half = int(np.ceil(spikes.TAPS / cutoff)) + 1
+    length = int(np.ceil(spikes.POINTS * rate_kHz / spikes.RATE_KHZ))
+    at = half + np.arange(spikes.POINTS) * rate_kHz / spikes.RATE_KHZ
+    for start in starts.tolist():
+        lo, hi = start - half - a, start + length + half - a
+        near = crossed[np.searchsorted(crossed, start - quiet[0]) :]
+        if lo < 0 or hi > b - a or (len(near) and near[0] < start + length + quiet[1]):
+            continue
+        if np.isfinite(trace[lo:hi]).all():
+            kept.noise.append(spikes.interpolate(trace[None, lo:hi], at[None], cutoff)[0].astype(np.float32))
+
+
+def _collect(
+    recording: Recording,
+    options: SpikeOptions,
+    levels: Levels,
+    sigma: float,
+    found: np.ndarray,
+    kept: _Kept,
+    notes: list[str],
+) -> CellSpikes:
+    spike_pA = np.concatenate(kept.rows)
+    trough_pA = spikes.shape(spike_pA).trough_pA
+    if np.median(trough_pA) < -LARGEST_PA:
+        notes += [f"WARNING: spikes of {np.median(trough_pA):.0f} pA are no loose-seal spikes; is the unit right?"]
+    sample, segment = np.array(kept.sample), np.array(kept.segment)
+    isi_ms = np.where(np.diff(found[:, 0]) == 0, np.diff(found[:, 1]) * 1000 / recording.rate_Hz, UNKNOWN)
+    before = np.concatenate([[UNKNOWN], isi_ms])
+    order = {(int(s), int(at)): i for i, (s, at) in enumerate(found)}
+    mine = np.array([order[int(s), int(at)] for s, at in zip(segment, sample, strict=True)])
+    known = isi_ms[isi_ms > 0]
+    baseline = np.concatenate([levels.at(sample[segment == s], int(s)) for s in np.unique(segment)])
+    quiet = np.array(kept.noise, np.float32).reshape(-1, spikes.POINTS)
+    # Evenly thinned, so that the windows still span the recording.
+    quiet = quiet[np.linspace(0, len(quiet) - 1, min(len(quiet), options.noise_windows)).round().astype(int)]
+    # The scaled median deviation holds for a recording without a quiet window.
+    rms = float(np.sqrt((quiet**2).mean())) if len(quiet) else sigma
+    for count, why in (
+        (kept.cut_short, "cut by an end of the recording"),
+        (kept.with_nan, "with NaN"),
+        (len(found) - kept.cut_short - kept.with_nan - len(spike_pA), f"beyond the first {options.most}"),
+    ):
+        notes += [f"left out {count} of {len(found)} spikes: {why}"] if count > 0 else []
+    notes += [f"{levels.missing} samples are NaN"] if levels.missing else []
+    return CellSpikes(
+        spike_pA=spike_pA,
+        time_s=sample / recording.rate_Hz,
+        isi_ms=before[mine].astype(np.float32),
+        baseline_pA=baseline.astype(np.float32),
+        snr=(-trough_pA / max(rms, 1e-6)).astype(np.float32),
+        noise_pA=quiet,
+        found=len(found),
+        rate_Hz=len(found) / recording.duration_s,
+        isi_cv=float(known.std() / known.mean()) if len(known) > 2 else UNKNOWN,
+        noise_rms_pA=rms,
+        drift_pA=float(np.subtract(*np.quantile(levels.baseline, [0.95, 0.05]))),
+        duration_s=recording.duration_s,
+        notes=tuple(notes),
+    )

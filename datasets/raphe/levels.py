@@ -1,0 +1,98 @@
+"""First look at a recording: its baseline, noise and extremes second by second, and which way its spikes point."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from spiketype.datasets.raphe.recordings import Recording
+from spiketype.edge import UserError
+
+PIECE_SAMPLES = 1_000_000  # read at once
+BIN_S, MEDIAN_SAMPLES = 1.0, 5_000  # a baseline a second, from so many samples of it
+MAX_CURRENT_PA = 1e5  # no patch-clamp amplifier gives more: the unit is mistaken
+
+Polarity = Literal["auto", "negative", "positive"]
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What each second ("bin") of a recording is like.
+
+    Attributes:
+        edge: (bin, 2) first and end sample.
+        segment: (bin,) of the recording.
+        baseline, sigma: (bin,) median and scaled median absolute deviation, pA.
+        low, high: (bin,) how far the extremes lie below and above the baseline, pA.
+        missing: samples that are NaN or infinite.
+    """
+
+    edge: np.ndarray
+    segment: np.ndarray
+    baseline: np.ndarray
+    sigma: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    missing: int
+
+    def at(self, sample: np.ndarray, segment: int) -> np.ndarray:
+        """Baseline at samples of a segment, on straight lines between the middles of its bins."""
+        mine = self.segment == segment
+        if not mine.any():  # NaN throughout
+            return np.zeros(len(sample))
+        return np.interp(sample, self.edge[mine].mean(axis=1), self.baseline[mine])
+
+
+def measure(recording: Recording, advance: Callable[[float], None]) -> Levels:
+    """Measure a recording piece by piece; ``advance`` is told half the seconds that are done.
+
+    Raises:
+        UserError: nothing but NaN, or currents that no amplifier gives.
+    """
+    edges, of, rows, missing = [], [], [], 0
+    for number, (start, stop) in enumerate(recording.segments):
+        count = max(1, round((stop - start) / (BIN_S * recording.rate_Hz)))
+        cuts = np.linspace(start, stop, count + 1).astype(np.int64)
+        per_piece = max(1, int(PIECE_SAMPLES / (BIN_S * recording.rate_Hz)))
+        for first in range(0, count, per_piece):
+            last = min(first + per_piece, count)
+            piece = recording.read(int(cuts[first]), int(cuts[last]))
+            finite = np.isfinite(piece)
+            missing += int((~finite).sum())
+            for b in range(first, last):
+                part = slice(int(cuts[b] - cuts[first]), int(cuts[b + 1] - cuts[first]))
+                values = piece[part][finite[part]]
+                if len(values):
+                    edges.append((cuts[b], cuts[b + 1]))
+                    of.append(number)
+                    rows.append(_level(values))
+            advance(0.5 * len(piece) / recording.rate_Hz)
+    if not rows:
+        raise UserError(f"{recording.path}: holds no number, only NaN")
+    table = np.array(rows)
+    if np.abs(table).max() > MAX_CURRENT_PA:
+        raise UserError(
+            f"{recording.path}: currents up to {np.abs(table).max():.3g} pA, which no amplifier gives: "
+            "the unit is mistaken; give --units"
+        )
+    baseline, sigma, low, high = table.T
+    return Levels(np.array(edges), np.array(of), baseline, sigma, low, high, missing)
+
+
+def _level(values: np.ndarray) -> tuple[float, float, float, float]:
+    """Median, sigma by the median absolute deviation, and the extremes below and above the median."""
+    some = values[:: max(1, len(values) // MEDIAN_SAMPLES)]
+    middle = float(np.median(some))
+    sigma = 1.4826 * float(np.median(np.abs(some - np.float32(middle))))
+    return middle, sigma, middle - float(values.min()), float(values.max()) - middle
+
+
+def polarity(levels: Levels, wanted: Polarity) -> tuple[float, str]:
+    """+1 where spikes are negative in the file, else -1, and how that is known."""
+    if wanted != "auto":
+        return (1.0 if wanted == "negative" else -1.0), f"spikes {wanted}, as told"
+    # A single artefact must not decide: the extremes of one second in ten are beyond these.
+    low, high = float(np.quantile(levels.low, 0.9)), float(np.quantile(levels.high, 0.9))
+    sign = 1.0 if low >= high else -1.0
+    return sign, f"spikes {'negative' if sign > 0 else 'positive'} in the file: peaks {-low:.0f} and {high:+.0f} pA"

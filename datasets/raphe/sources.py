@@ -1,0 +1,222 @@
+"""Which files hold which raphe cells: recordings, folders of published CSV spikes, and the list of labels."""
+
+import csv
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from spiketype.datasets.raphe.extract import UNKNOWN, CellSpikes, SpikeOptions
+from spiketype.datasets.raphe.extract import extract as extract_cell
+from spiketype.datasets.raphe.recordings import NAMED, Recording, day_of, open_recording
+from spiketype.datasets.raphe.spikes import POINTS, REFERENCE, shape
+from spiketype.datasets.raphe.table import LabelledCell
+from spiketype.edge import UserError, progress
+
+LABELS = "labels.csv"  # a table of labels among recordings is no folder of spikes
+RECORDINGS = (".abf", ".npy", ".npz")
+BEFORE_SPIKE = REFERENCE - 15  # points that precede the spike itself, for its baseline and noise
+WORDS = {
+    0: ("0", "nser", "nsertip", "non-serotonergic", "nonserotonergic", "non_serotonergic", "other"),
+    1: ("1", "ser", "sertip", "serotonergic"),
+}
+LABEL = {word: label for label, words in WORDS.items() for word in words}
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels from a table: by (day, cell), and by cell alone where the table gives no day."""
+
+    by_day: dict[tuple[str, str], int]
+    by_name: dict[str, int]
+
+    def of(self, name: str, day: str, path: Path) -> int:
+        """Label of a cell: the table's, else that of a folder called SER, NSER, ...; -1 if neither says."""
+        found = self.by_day.get((day, name), self.by_name.get(name))
+        if found is not None:
+            return found
+        folders = [LABEL[p.lower()] for p in path.resolve().parts[:-1] if p.lower() in LABEL and not p.isdecimal()]
+        return folders[-1] if folders else -1
+
+
+def read_labels(path: Path | None) -> Labels:
+    """Read a CSV table with the columns ``cell``, ``label`` and perhaps ``day``.
+
+    Raises:
+        UserError: no such table or columns, a label that is no class, a cell with two labels.
+    """
+    if path is None:
+        return Labels({}, {})
+    by_day: dict[tuple[str, str], int] = {}
+    by_name: dict[str, int] = {}
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read as a table of labels ({error})") from error
+    if not rows or not {"cell", "label"} <= set(rows[0]):
+        raise UserError(f"{path}: expected a CSV table with the columns cell, label and perhaps day")
+    for number, row in enumerate(rows, start=2):
+        word, name, day = (str(row.get(k) or "").strip() for k in ("label", "cell", "day"))
+        if word.lower() not in LABEL:
+            raise UserError(f"{path}, line {number}: unknown label {word!r}: give one of {', '.join(LABEL)}")
+        label = LABEL[word.lower()]
+        known = by_day.setdefault((day, name), label) if day else by_name.setdefault(name, label)
+        if known != label:
+            raise UserError(f"{path}, line {number}: cell {name} {day} has two labels")
+    return Labels(by_day, by_name)
+
+
+def find(paths: Sequence[Path]) -> tuple[list[Path], list[tuple[str, str]]]:
+    """Recordings and folders of CSV spikes in and below the given paths, and (file, reason) of what is neither."""
+    found: list[Path] = []
+    left_out: list[tuple[str, str]] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.is_file())
+            folders = sorted({p.parent for p in inside if p.suffix.lower() == ".csv" and p.name != LABELS})
+            mine = [p for p in inside if p.suffix.lower() in RECORDINGS] + folders
+            found += mine
+            left_out += [] if mine else [(str(path), "holds no .abf, .npy or .npz and no folder of .csv spikes")]
+        elif not path.exists():
+            left_out.append((str(path), "does not exist"))
+        elif path.suffix.lower() in RECORDINGS:
+            found.append(path)
+        else:
+            left_out.append((str(path), f"unknown kind of file: recordings are {', '.join(RECORDINGS)}, or folders"))
+    return list(dict.fromkeys(found)), left_out
+
+
+def csv_day(folder: Path) -> str:
+    """The day of a folder of CSV spikes."""
+    named = NAMED.match(folder.name)
+    return named["day"] if named else day_of(folder)
+
+
+def read_csv_cell(folder: Path, most: int, polarity: str = "auto") -> tuple[CellSpikes, list[tuple[str, str]]]:
+    """The published form of a cell: a folder of CSV files, one a spike: a header, then 160 rows of time and current.
+
+    Returns:
+        The spikes, at most ``most`` in the order of the trigger in their file names, less their own baseline (median
+        of the points before the spike); and (file, reason) of the files that were skipped.
+
+    Raises:
+        UserError: no file holds a spike.
+    """
+    files = sorted((p for p in folder.iterdir() if p.suffix.lower() == ".csv"), key=_trigger)
+    rows, left_out = [], []
+    for path in files:
+        try:
+            rows.append(read_csv_spike(path))
+        except UserError as error:
+            left_out.append((str(path), str(error).removeprefix(f"{path}: ")))
+    if not rows:
+        why = f"; the first: {left_out[0][1]}" if left_out else ""
+        raise UserError(f"{folder}: none of {len(files)} CSV files holds a spike{why}")
+    raw = np.stack(rows)
+    baseline = np.median(raw[:, :BEFORE_SPIKE], axis=1)
+    spike_pA = raw - baseline[:, None]
+    mean = spike_pA.mean(axis=0)
+    turned = polarity == "positive" or (polarity == "auto" and mean.max() > -mean.min())
+    spike_pA = (-spike_pA if turned else spike_pA).astype(np.float32)
+    noise = 1.4826 * float(np.median(np.abs(spike_pA[:, :BEFORE_SPIKE])))
+    notes = [f"{len(files)} CSV files, spikes {'positive' if turned else 'negative'} in them"]
+    notes += [f"left out {len(raw) - most} of {len(raw)} spikes: beyond the first {most}"] if len(raw) > most else []
+    kept, blank = spike_pA[:most], np.full(len(spike_pA[:most]), UNKNOWN, np.float32)
+    cell = CellSpikes(
+        spike_pA=kept,
+        time_s=blank.astype(np.float64),
+        isi_ms=blank,
+        baseline_pA=baseline[:most].astype(np.float32),
+        snr=(-shape(kept).trough_pA / max(noise, 1e-6)).astype(np.float32),
+        noise_pA=np.zeros((0, POINTS), np.float32),
+        found=len(raw),
+        rate_Hz=UNKNOWN,
+        isi_cv=UNKNOWN,
+        noise_rms_pA=noise,
+        drift_pA=float(np.subtract(*np.quantile(baseline, [0.95, 0.05]))),
+        duration_s=UNKNOWN,
+        notes=tuple(notes),
+    )
+    return cell, left_out
+
+
+def read_csv_spike(path: Path) -> np.ndarray:
+    """Currents (160,) of one published CSV file.
+
+    Raises:
+        UserError: not a table of numbers, another number of rows or columns, NaN.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an empty file is refused below
+            values = np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2, encoding="utf-8")
+    except (ValueError, OSError, IndexError) as error:
+        raise UserError(f"{path}: not a table of numbers ({error})") from error
+    if values.shape != (POINTS, 2):
+        raise UserError(f"{path}: {values.shape[0]} rows and {values.shape[1]} columns; expected {POINTS} and 2")
+    if not np.isfinite(values).all():
+        raise UserError(f"{path}: NaN or infinite in row {1 + int(np.argmin(np.isfinite(values).all(axis=1)))}")
+    return values[:, 1]
+
+
+def _trigger(path: Path) -> tuple[int, str]:
+    number = re.search(r"(\d+)$", path.stem)
+    return (int(number[1]) if number else 0, path.name)
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How recordings are read."""
+
+    channel: str = ""
+    """Name or number (from 0) of the channel; by default the first in a unit of current."""
+    units: str = ""
+    """Unit of the samples (pA, nA, ...), against what the file says."""
+    rate_hz: float = 0.0
+    """Sampling rate of arrays that do not say."""
+    day: str = ""
+    """Day of all recordings; by default from the name (A131024#089), else the header, else the folder."""
+
+
+def extract(
+    paths: list[Path], options: SpikeOptions, read: ReadOptions, labels: Labels
+) -> tuple[list[LabelledCell], list[tuple[str, str]]]:
+    """Cells of recordings and folders, and (file, reason) of what was left out; a bad file stops nothing."""
+    sources, left_out = find(paths)
+    opened: list[tuple[Path, Recording | None]] = []
+    for path in sources:
+        try:
+            opened.append((path, None if path.is_dir() else _open(path, read)))
+        except UserError as error:
+            left_out.append((str(path), str(error).removeprefix(f"{path}: ")))
+    cells: dict[tuple[str, str], LabelledCell] = {}
+    with progress() as bar:
+        # A folder of CSV spikes counts as a second of recording.
+        shown = bar.add_task("recording, s", total=sum(r.duration_s if r else 1.0 for _, r in opened))
+        for path, recording in opened:
+            ahead = bar.tasks[0].completed + (recording.duration_s if recording else 1.0)
+            try:
+                if recording is None:
+                    name, day = path.name, read.day or csv_day(path)
+                    spikes, skipped = read_csv_cell(path, options.most, options.polarity)
+                    left_out += skipped
+                else:
+                    name, day = recording.name, recording.day
+                    spikes = extract_cell(recording, options, lambda seconds: bar.advance(shown, seconds))
+                if (day, name) in cells:
+                    raise UserError(
+                        f"{path}: a cell {name} of day {day} is here already, from {cells[day, name].source}"
+                    )
+                cells[day, name] = LabelledCell(name, day, labels.of(name, day, path), spikes, str(path))
+            except UserError as error:
+                left_out.append((str(path), str(error).removeprefix(f"{path}: ")))
+            bar.update(shown, completed=ahead)
+    return list(cells.values()), left_out
+
+
+def _open(path: Path, read: ReadOptions) -> Recording:
+    return open_recording(path, read.channel, read.units, read.rate_hz, read.day)

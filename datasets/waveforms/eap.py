@@ -1,0 +1,51 @@
+"""EAP stores of our own as tables of waveforms: every sample is a unit, and its cell model stands for the animal."""
+
+from pathlib import Path
+
+import numpy as np
+
+from spiketype.datasets import eap, store
+from spiketype.datasets.waveforms.table import WaveformTable, build
+from spiketype.edge import UserError
+
+LABELS = ("excitatory", "m_type")
+
+
+def load(path: Path, label: str | None) -> WaveformTable:
+    """The waveforms (uV) of a store on all contacts.
+
+    Args:
+        path: a store of `simulator.eap` with waveforms.
+        label: ``excitatory`` (the default; classes excitatory and inhibitory) or ``m_type``.
+
+    Raises:
+        UserError: an unfinished or damaged store, one without waveforms, another label.
+    """
+    label = label or LABELS[0]
+    if label not in LABELS:
+        raise UserError(f"{path} has no column {label!r}; it has {', '.join(LABELS)}")
+    store.validate(path, "eap", ("eap_uV", "time_ms"))
+    table = eap.load(path)
+    time_ms = store.read(path, "time_ms").astype(np.float64)
+    words = (
+        np.array(table.m_type_names)[table.m_type]
+        if label == "m_type"
+        else np.where(table.excitatory, "excitatory", "inhibitory")
+    )
+    return build(
+        path,
+        store.read(path, "eap_uV"),
+        round(float((len(time_ms) - 1) / np.ptp(time_ms)), 6),
+        words,
+        animal=np.array(table.cell_names)[table.cell],
+        units="uV",
+    )
+
+
+def is_store(path: Path) -> bool:
+    """Whether a Zarr group says that it is an EAP store."""
+    try:
+        store.attributes(path, "eap")
+    except UserError:
+        return False
+    return True

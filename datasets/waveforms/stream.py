@@ -1,0 +1,134 @@
+"""The published spikes of hippocampal recordings: a stream of int16 and a text with eleven parameters a spike.
+
+The format of LAG-MNG-CambridgeUniversity/ML-Neuron-Classification: ``NAME.dat`` has rows of 8 electrodes x 32 samples
+at 20 kHz, electrode after electrode, int16 without a header; ``NAME.parameters.txt`` has eleven fields a spike, all
+separated by "_", where empty fields do not count. Fields that are used: 5 unit, 6 cell type (p, i, other), 8 and 9 how
+many cells it excites and inhibits. NAME is the session, such as ``ec014.42``; the animal is what is before the dot.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from spiketype.datasets.waveforms.table import WaveformTable, build
+from spiketype.edge import UserError
+
+CHANNELS, TIMES, RATE_KHZ = 8, 32, 20.0
+SUFFIX, PARAMETERS = ".dat", ".parameters.txt"
+FIELDS, UNIT, CELL_TYPE, EXCITES, INHIBITS = 11, 5, 6, 8, 9
+LABELS = ("pyr-int", "exc-inh")
+TEXT = np.frombuffer(bytes(range(32, 127)) + b"\t\n\r", np.uint8)
+
+
+def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable:
+    """The spikes of a stream, or of all streams in a folder.
+
+    Args:
+        path: ``NAME.dat`` with ``NAME.parameters.txt`` beside it, or a folder of such pairs.
+        label: ``pyr-int`` (the default): cell type p is pyramidal, i is an interneuron. ``exc-inh``: excitatory if a
+            cell excites others and inhibits none, inhibitory the other way round. All others are unknown.
+        rate_kHz: by default 20.
+
+    Raises:
+        UserError: text instead of int16; files that are cut off; parameters of another number of spikes.
+    """
+    paths = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
+    waveforms, columns = zip(*((waveform(p), parameters(_beside(p))) for p in paths), strict=True)
+    for file, spikes, fields in zip(paths, waveforms, columns, strict=True):
+        if len(spikes) != len(fields[UNIT]):
+            raise UserError(
+                f"{_beside(file)} has parameters of {len(fields[UNIT])} spikes, {file} has {len(spikes)} spikes:"
+                " one of the two is cut off, or belongs to another recording"
+            )
+    sessions = [np.full(len(w), p.name.removesuffix(SUFFIX)) for p, w in zip(paths, waveforms, strict=True)]
+    session = np.concatenate(sessions)
+    joined = {field: np.concatenate([c[field] for c in columns]) for field in columns[0]}
+    return build(
+        path,
+        np.concatenate(waveforms),
+        RATE_KHZ if rate_kHz is None else rate_kHz,
+        labels(joined, label or LABELS[0], path),
+        animal=np.char.partition(session, ".")[:, 0],
+        session=session,
+        unit=joined[UNIT],
+        units="int16 as recorded",
+    )
+
+
+def waveform(path: Path) -> np.ndarray:
+    """Spikes (spike, 8, 32) int16 of a stream.
+
+    Raises:
+        UserError: an empty file, text, or bytes that are no whole number of spikes.
+    """
+    row = CHANNELS * TIMES * 2
+    content = path.read_bytes()
+    start = np.frombuffer(content[:4096], np.uint8)
+    if len(start) and np.isin(start, TEXT).all():
+        raise UserError(f"{path} is text, not a stream of int16: give the binary file, and the text as {PARAMETERS}")
+    if not content or len(content) % row:
+        raise UserError(
+            f"{path} has {len(content)} bytes, no whole number of spikes of {row} bytes ({CHANNELS} x {TIMES} int16):"
+            " it is cut off, or of another format"
+        )
+    return np.frombuffer(content, "<i2").reshape(-1, CHANNELS, TIMES)
+
+
+def parameters(path: Path) -> dict[int, np.ndarray]:
+    """The used fields (spike,) of a parameter text, as words; memory is a few times the file's size.
+
+    Raises:
+        UserError: no such file; no whole number of spikes; a field that is no ASCII, or no number where one is due.
+    """
+    try:
+        content = np.frombuffer(path.read_bytes().strip(), np.uint8)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: the parameters of a stream lie beside it under this name") from None
+    bounds = np.flatnonzero(content == ord("_"))
+    start, stop = np.r_[0, bounds + 1], np.r_[bounds, len(content)]
+    start, stop = start[stop > start], stop[stop > start]
+    if not len(start) or len(start) % FIELDS:
+        raise UserError(f"{path} has {len(start)} fields, no whole number of spikes of {FIELDS}: it is cut off")
+    used = (UNIT, CELL_TYPE, EXCITES, INHIBITS)
+    found = {field: _words(path, content, start[field::FIELDS], stop[field::FIELDS]) for field in used}
+    for field in (UNIT, EXCITES, INHIBITS):
+        digits = np.char.isdigit(found[field])
+        if not digits.all():
+            row = int(np.argmin(digits))
+            raise UserError(f"{path}, spike {row}, field {field}: {str(found[field][row])!r} is no whole number")
+    return found
+
+
+def _words(path: Path, content: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    place = start[:, None] + np.arange((stop - start).max())
+    letters = np.where(place < stop[:, None], content[np.minimum(place, len(content) - 1)], 0)
+    if (letters > 127).any():
+        raise UserError(f"{path}, spike {int(np.argmax((letters > 127).any(axis=1)))}: a field is no ASCII text")
+    return np.ascontiguousarray(letters).view(f"S{letters.shape[1]}")[:, 0].astype(str)
+
+
+def labels(fields: Mapping[int, np.ndarray], label: str, path: Path) -> np.ndarray:
+    """Class words (spike,) by the rule `label`, "unknown" where it names no class.
+
+    Raises:
+        UserError: no such rule.
+    """
+    if label == "pyr-int":
+        kind = fields[CELL_TYPE]
+        return np.select([kind == "p", kind == "i"], ["pyramidal", "interneuron"], "unknown")
+    if label == "exc-inh":
+        excites, inhibits = (fields[field].astype(np.int64) > 0 for field in (EXCITES, INHIBITS))
+        return np.select([excites & ~inhibits, inhibits & ~excites], ["excitatory", "inhibitory"], "unknown")
+    raise UserError(f"{path} has no column {label!r}; it has {', '.join(LABELS)}")
+
+
+def write(path: Path, waveform: np.ndarray, fields: Mapping[str, np.ndarray]) -> None:
+    """Write spikes (spike, 8, 32) int16 as ``path`` and their eleven `fields` (spike,), in order, beside it."""
+    waveform.astype("<i2").tofile(path)
+    columns = [np.asarray(values).astype(str) for values in fields.values()]
+    _beside(path).write_text("_".join("_".join(row) for row in zip(*columns, strict=True)))
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(SUFFIX) + PARAMETERS)

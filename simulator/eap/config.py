@@ -1,0 +1,64 @@
+"""What a simulated store holds: the one source of defaults and of the help of its command line."""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from tyro.conf import arg
+
+from spiketype.edge import UserError
+from spiketype.simulator.eap.placement import DEFAULT_BOX, Box
+from spiketype.simulator.neuron.cells import BBP
+
+Rotation = Literal["norot", "xrot", "yrot", "zrot", "physrot", "3drot"]
+
+
+@dataclass(frozen=True)
+class EapConfig:
+    """An EAP store; together with the program's versions this determines every byte of it."""
+
+    rotation: Rotation = "3drot"
+    """How cells are turned: not, about one axis, physiologically, or Haar-uniformly."""
+    per_cell: int = 1000
+    """Accepted samples of each cell model."""
+    seed: int = 0
+    """Seed of all placements and noise."""
+    probe: str = "mea10x10"
+    """Name of a layout (mea10x10, neuropixels1, neuropixels2, tetrode, linear16, ...) or a probeinterface JSON file."""
+    box: Box = DEFAULT_BOX
+    """The box in which the soma is uniform (um)."""
+    threshold_uV: Annotated[float, arg(name="threshold-uv")] = 30.0
+    """Smallest peak-to-peak amplitude (uV) that the largest contact of an accepted sample has, before noise."""
+    noise_uV: Annotated[float, arg(name="noise-uv")] = 0.0
+    """Standard deviation (uV) of white noise added to every contact and time sample, before the features."""
+    waveform_kHz: Annotated[float, arg(name="waveform-khz")] = 8.0
+    """Sampling rate (kHz) of the waveforms kept in the store; 0 keeps features only."""
+    dtype: Literal["float32", "float16"] = "float32"
+    """Number format of the waveforms in the store; features are float32."""
+    source: Literal["line", "point"] = "line"
+    """Current source of a segment: spread along its axis, or in its middle."""
+    sigma_S_per_m: Annotated[float, arg(name="sigma-s-per-m")] = 0.3
+    """Conductivity (S/m) of the homogeneous medium."""
+    contact_points: int = 1
+    """Points over which the potential of a contact is averaged; 1 is its centre."""
+    error_uV: Annotated[float, arg(name="error-uv")] = 1e-3
+    """Largest error (uV) allowed to the low-rank form of the currents."""
+    cell_models: tuple[str, ...] = (BBP,)
+    """Cell models: bbp (the 13 of layer 5 in the MEArec package) and/or folders of the same layout."""
+
+    def __post_init__(self) -> None:
+        least = {"per_cell": 1, "contact_points": 1, "threshold_uV": 0, "noise_uV": 0, "waveform_kHz": 0}
+        for name, low in least.items():
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= low):
+                raise UserError(f"{_flag(name)} is {value}: it must be at least {low}")
+        for name in ("sigma_S_per_m", "error_uV"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise UserError(f"{_flag(name)} is {value}: it must be positive")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"--seed is {self.seed}: it must be from 0 to 2**32 - 1")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.lower().replace("_", "-")

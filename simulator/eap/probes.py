@@ -1,0 +1,145 @@
+"""Where the contacts are: named layouts, probeinterface objects or files, put in the plane x = 0."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import probeinterface
+from probeinterface.generator import generate_linear_probe, generate_multi_columns_probe, generate_tetrode
+from probeinterface.neuropixels_tools import build_neuropixels_probe
+
+from spiketype.edge import UserError
+
+NAMES = (
+    "mea10x10 (or meaROWSxCOLUMNS, 15 um pitch), neuropixels1, neuropixels2, tetrode,"
+    " linear16 (or linearN, 20 um pitch)"
+)
+NEUROPIXELS = {"neuropixels1": "NP1000", "neuropixels2": "NP2000"}  # part numbers of the single-shank probes
+NEUROPIXELS_CHANNELS = 384  # recorded at once; the default is the bank next to the tip
+UM_PER = {"um": 1.0, "mm": 1e3, "m": 1e6}
+SAME_UM = 1e-3  # coordinates closer than this are one row or column
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A planar probe in the plane x = 0, the middle of its contacts at the origin."""
+
+    name: str
+    contact_um: np.ndarray  # (channel, 3) float32
+    normal: tuple[float, float, float]  # unit vector out of the plane, towards the cells
+    grid: tuple[int, int] | None  # (rows, columns): channel = row * columns + column, z and y ascending; or no grid
+    contact_shape: str  # "circle", "square" or "rect"
+    contact_size_um: np.ndarray  # (channel, 2) float32: extent along y and z
+
+
+def probe(spec: str | Path | probeinterface.Probe = "mea10x10") -> Probe:
+    """A probe by name, from a probeinterface JSON file, or from a probeinterface object.
+
+    The probe's own (x, y) become (y, z) at x = 0. Contacts that fill a regular grid are put in row-major
+    order, so that images can be made of them; otherwise they keep their order. Neuropixels are the 384 sites
+    next to the tip.
+
+    Raises:
+        UserError: unknown name; a file that is missing, not probeinterface's or of several probes; a probe
+            that is not planar, has no contacts, or contacts of several shapes.
+    """
+    if isinstance(spec, probeinterface.Probe):
+        return _planar(spec, str(spec.annotations.get("model_name") or "probe"), "probe")
+    if isinstance(spec, Path) or spec.endswith(".json") or "/" in spec:
+        return _planar(_read(Path(spec)), Path(spec).stem, f"probe file {spec}")
+    return _planar(_named(spec), spec, spec)
+
+
+def points(probe: Probe, n: int = 1) -> np.ndarray:
+    """n points spread evenly over each contact, ``(channel, n, 3)`` float32.
+
+    One point is the centre. Circles get a sunflower (Vogel 1979), squares and rectangles a Kronecker
+    lattice (Roberts 2018, "The unreasonable effectiveness of quasirandom sequences"), each about the centre.
+    """
+    k = np.arange(n) + 0.5
+    if n == 1:
+        offset = np.zeros((1, 2))
+    elif probe.contact_shape == "circle":
+        angle = k * np.pi * (3 - np.sqrt(5))
+        offset = np.sqrt(k / n)[:, None] / 2 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    else:
+        offset = np.stack([k / n, np.mod(k * 0.7548776662466927, 1)], axis=1) - 0.5
+    offset = offset - offset.mean(axis=0)
+    result = np.repeat(probe.contact_um[:, None].astype(np.float64), n, axis=1)
+    result[:, :, 1:] += offset * probe.contact_size_um[:, None]
+    return result.astype(np.float32)
+
+
+def _named(name: str) -> probeinterface.Probe:
+    if name in NEUROPIXELS:
+        whole = build_neuropixels_probe(NEUROPIXELS[name])
+        return whole.get_slice(np.arange(NEUROPIXELS_CHANNELS))
+    if name == "tetrode":
+        return generate_tetrode()
+    if found := re.fullmatch(r"linear([1-9]\d{0,3})", name):
+        return generate_linear_probe(num_elec=int(found[1]), ypitch=20)
+    if found := re.fullmatch(r"mea([1-9]\d{0,2})x([1-9]\d{0,2})", name):
+        rows, columns = int(found[1]), int(found[2])
+        return generate_multi_columns_probe(
+            num_columns=columns,
+            num_contact_per_column=rows,
+            xpitch=15,
+            ypitch=15,
+            contact_shapes="circle",
+            contact_shape_params={"radius": 5},
+        )
+    raise UserError(f"unknown probe {name!r}: choose {NAMES}, or give a probeinterface JSON file")
+
+
+def _read(path: Path) -> probeinterface.Probe:
+    if not path.is_file():
+        raise UserError(f"probe file {path} is not there: give a probeinterface JSON file, or one of {NAMES}")
+    try:
+        group = probeinterface.read_probeinterface(path)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError) as error:
+        raise UserError(
+            f"probe file {path} is not probeinterface JSON ({type(error).__name__}: {error}):"
+            " write it with probeinterface.write_probeinterface"
+        ) from None
+    if len(group.probes) != 1:
+        raise UserError(f"probe file {path} has {len(group.probes)} probes: write a file with one of them")
+    return group.probes[0]
+
+
+def _planar(source: probeinterface.Probe, name: str, what: str) -> Probe:
+    if source.ndim != 2:
+        raise UserError(f"{what} is in {source.ndim}D: make it planar with probeinterface's to_2d()")
+    position = np.asarray(source.contact_positions, np.float64) * UM_PER[source.si_units]
+    if len(position) == 0 or not np.isfinite(position).all():
+        raise UserError(f"{what} has no contacts, or contacts without a position: give each contact two finite numbers")
+    position = position - (position.min(axis=0) + position.max(axis=0)) / 2
+    shapes = set(map(str, source.contact_shapes))
+    if len(shapes) > 1:
+        raise UserError(f"{what} has contacts of several shapes ({', '.join(sorted(shapes))}): give all the same")
+    size = np.array([_size(p) for p in source.contact_shape_params]) * UM_PER[source.si_units]
+    grid, order = _grid(position)
+    contact = np.concatenate([np.zeros((len(position), 1)), position[order]], axis=1)
+    return Probe(
+        name=name,
+        contact_um=contact.astype(np.float32),
+        normal=(1.0, 0.0, 0.0),
+        grid=grid,
+        contact_shape=shapes.pop(),
+        contact_size_um=size[order].astype(np.float32),
+    )
+
+
+def _size(parameters: dict[str, float]) -> tuple[float, float]:
+    if "radius" in parameters:
+        return 2 * parameters["radius"], 2 * parameters["radius"]
+    return parameters["width"], parameters.get("height", parameters["width"])
+
+
+def _grid(position_um: np.ndarray) -> tuple[tuple[int, int] | None, np.ndarray]:
+    """Rows and columns, if positions ``(channel, 2)`` fill an even grid, and the order of its channels."""
+    y, z = (np.unique(np.round(c / SAME_UM)) for c in position_um.T)
+    even = all(len(axis) < 3 or np.ptp(np.diff(axis)) <= 2 for axis in (y, z))
+    if not even or len(y) * len(z) != len(position_um):
+        return None, np.arange(len(position_um))
+    return (len(z), len(y)), np.lexsort(np.round(position_um / SAME_UM).T)

@@ -1,0 +1,138 @@
+"""Compile the cell models' ion channels, once per NEURON version, machine and set of sources.
+
+NEURON itself is never imported here: its compiler and the check of what it built run as other processes.
+"""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from filelock import FileLock
+
+from spiketype.edge import UserError, cache_dir
+from spiketype.simulator.neuron.cells import CellModel
+
+_POINT_PROCESS = re.compile(r"^\s*(POINT_PROCESS|ARTIFICIAL_CELL)\s", re.MULTILINE)
+_SUFFIX = re.compile(r"^\s*SUFFIX\s+(\w+)", re.MULTILINE)
+_REMEDY = (
+    "the ion channels could not be compiled: NEURON needs make and a C++ compiler with C++17 "
+    "(Debian, Ubuntu: apt-get install build-essential; macOS: xcode-select --install)"
+)
+_VERIFY = """
+import sys
+from neuron import h
+library, *names = sys.argv[1:]
+assert h.nrn_load_dll(library) == 1, f"NEURON does not load {library}"
+section = h.Section()
+for name in names:
+    section.insert(name)
+"""
+
+
+def library(models: Sequence[CellModel]) -> Path:
+    """The compiled channels of the models, for ``h.nrn_load_dll``; built if the cache does not hold them.
+
+    Built in a folder beside the target, loaded to verify, then renamed, under a file lock: what the cache
+    holds is whole, and of two processes that start together one builds and the other waits.
+
+    Raises:
+        UserError: no compiler, or a failed compilation (with the compiler's words); two models define one
+            mechanism differently (both files are named).
+    """
+    mods = channels(models)
+    target = cache_dir() / "mechanisms" / _key(mods)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_name(f"{target.name}.lock")):
+        if not target.exists():
+            with tempfile.TemporaryDirectory(prefix=f"{target.name}-", dir=target.parent) as build:
+                _build(mods, Path(build)).rename(target)
+    return _only_library(target)
+
+
+def channels(models: Sequence[CellModel]) -> dict[str, str]:
+    """The sources to compile: file name -> text, sorted by name.
+
+    Point processes are left out. A channel spread over a membrane is a density mechanism; a point process is
+    placed one by one, and the only thing in a cell model that places any is its synapses, which are not used
+    here (and whose `ProbAMPANMDA_EMS` and `ProbGABAAB_EMS` NEURON 9 does not compile).
+
+    Raises:
+        UserError: one file name with two contents; both files are named.
+    """
+    found: dict[str, tuple[Path, str]] = {}
+    for path in sorted(path for model in models for path in (model.folder / "mechanisms").glob("*.mod")):
+        text = path.read_text(encoding="latin-1")
+        if _POINT_PROCESS.search(text):
+            continue
+        first, first_text = found.setdefault(path.name, (path, text))
+        if text != first_text:
+            raise UserError(f"{first} and {path} differ, but NEURON holds one mechanism of a name: rename one")
+    return {name: text for name, (_, text) in sorted(found.items())}
+
+
+def _key(mods: Mapping[str, str]) -> str:
+    version = importlib.metadata.version("neuron")
+    digest = hashlib.sha256(repr(sorted(mods.items())).encode()).hexdigest()[:16]
+    return f"neuron{version}-{platform.system()}-{platform.machine()}-{digest}".lower()
+
+
+def _build(mods: Mapping[str, str], build: Path) -> Path:
+    """Compile within ``build``; the folder that holds nothing but the verified library."""
+    sources, result = build / "sources", build / "result"
+    sources.mkdir()
+    result.mkdir()
+    for name, text in mods.items():
+        (sources / name).write_text(text, encoding="latin-1")
+    _run([str(_neuron_home() / "bin" / "nrnivmodl"), "sources"], build, _REMEDY)
+    shutil.copy2(_only_library(build), result)
+    names = [match[1] for text in mods.values() if (match := _SUFFIX.search(text))]
+    check = [sys.executable, "-c", _VERIFY, str(_only_library(result)), *names]
+    _run(check, result, "the compiled ion channels do not load into NEURON")
+    return result
+
+
+def _run(command: list[str], folder: Path, failure: str) -> None:
+    done = subprocess.run(
+        command, cwd=folder, env=_environment(), capture_output=True, text=True, errors="replace", check=False
+    )
+    if done.returncode:
+        words = "\n".join([*done.stdout.splitlines()[-10:], *done.stderr.splitlines()[-20:]])
+        raise UserError(f"{failure}.\nIts own words:\n{words}")
+
+
+def _environment() -> dict[str, str]:
+    """With a C++ compiler that exists: Python may have been built with one that is not installed."""
+    names = [os.environ.get("CXX"), sysconfig.get_config_var("CXX"), "c++", "g++", "clang++"]
+    found = [name.split()[0] for name in names if name and shutil.which(name.split()[0])]
+    compiler = {"CXX": found[0] if found else "c++"}
+    return {**os.environ, **compiler, "NRNHOME": str(_neuron_home()), "NEURON_MODULE_OPTIONS": "-nogui"}
+
+
+def _neuron_home() -> Path:
+    """Where the NEURON wheel keeps its programs; found, not imported.
+
+    The program of the same name in the environment's ``bin`` only sets this up and hands on, but first
+    insists on perl and on a shared libpython, which compiling channels does not need.
+    """
+    spec = importlib.util.find_spec("neuron")
+    home = Path(spec.origin).parent / ".data" if spec and spec.origin else None
+    if home is None or not (home / "bin" / "nrnivmodl").exists():
+        raise UserError("NEURON's wheel is absent or incomplete: pip install --force-reinstall neuron")
+    return home
+
+
+def _only_library(folder: Path) -> Path:
+    found = [path for path in sorted(folder.rglob("*nrnmech.*")) if path.suffix in (".so", ".dylib")]
+    if not found:
+        raise UserError(f"{folder}: holds no compiled mechanisms: delete it, it is made again")
+    return found[0]

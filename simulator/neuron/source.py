@@ -1,0 +1,91 @@
+"""The source of a cell's potentials: its geometry and the membrane currents of its spikes."""
+
+import json
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spiketype.edge import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Line segments and the currents that leave them, in the morphology's own frame (apical along +y).
+
+    The soma's centre is the origin. ``current_nA`` is the transmembrane current (outward positive) less its
+    value at the first sample of each spike, so that it sums to zero over segments at all times: see
+    `simulator.neuron_child.without_monopole`.
+    """
+
+    name: str
+    start_um: np.ndarray
+    """(segment, 3) float32."""
+    end_um: np.ndarray
+    """(segment, 3) float32."""
+    diameter_um: np.ndarray
+    """(segment,) float32."""
+    current_nA: np.ndarray
+    """(spike, segment, time) float32."""
+    soma_mV: np.ndarray
+    """(spike, time) float32."""
+    dt_ms: float
+    provenance: dict[str, Any]
+    """What it was made from and with: JSON values only."""
+
+    def save(self, path: Path) -> None:
+        """Write one ``.npz`` without pickles, whole or not at all."""
+        arrays = {name: getattr(self, name) for name in _DIMENSIONS}
+        header = json.dumps({"name": self.name, "dt_ms": self.dt_ms, "provenance": self.provenance})
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                np.savez(file, header=np.asarray(header), **arrays)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @staticmethod
+    def load(path: Path) -> "Source":
+        """Read what `save` wrote.
+
+        Raises:
+            UserError: the file is absent, damaged or something else; the message names it.
+        """
+        try:
+            # Opened here because np.load leaves a damaged archive open.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                header = json.loads(str(arrays["header"]))
+                source = Source(**{name: arrays[name] for name in _DIMENSIONS}, **header)
+            _check(source)
+        except Exception as error:  # numpy, zipfile, zlib and json each have their own for bytes not theirs
+            raise UserError(f"{path}: not a readable source ({error}): delete it, it is made again") from None
+        return source
+
+
+_DIMENSIONS = {
+    "start_um": ("segment", "xyz"),
+    "end_um": ("segment", "xyz"),
+    "diameter_um": ("segment",),
+    "current_nA": ("spike", "segment", "time"),
+    "soma_mV": ("spike", "time"),
+}
+assert {field.name for field in fields(Source)} == {*_DIMENSIONS, "name", "dt_ms", "provenance"}
+
+
+def _check(source: Source) -> None:
+    """Raise ValueError unless the shapes agree and every number is finite."""
+    if not (isinstance(source.name, str) and isinstance(source.provenance, dict) and source.dt_ms > 0):
+        raise ValueError("its header is not one of a source")
+    size = {"xyz": 3}
+    for name, dimensions in _DIMENSIONS.items():
+        array = getattr(source, name)
+        if array.dtype != np.float32 or array.ndim != len(dimensions):
+            raise ValueError(f"{name} is {array.dtype} {array.shape}, not float32 ({', '.join(dimensions)})")
+        for dimension, length in zip(dimensions, array.shape, strict=True):
+            if size.setdefault(dimension, length) != length:
+                raise ValueError(f"{name} has {length} along {dimension}, expected {size[dimension]}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} holds values that are not finite")

@@ -1,0 +1,31 @@
+"""Simulate raphe recordings from the command line: ``python -m simulator.raphe --out DIR``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import tyro
+
+from spiketype.edge import guard
+from spiketype.simulator.raphe.generate import RapheConfig, generate
+
+
+def main(config: RapheConfig, out: Path, workers: int | None = None, abf: Path | None = None) -> None:
+    """Simulate loose-seal recordings of raphe neurons and cut their spikes into a Zarr store.
+
+    Args:
+        config: What the store holds.
+        out: Folder of the store.
+        workers: Processes at once: by default one per core; 0 works in this process.
+        abf: Folder to write the recordings to, as .abf files of 20 to 80 MB each (about 2 GB for 153 cells).
+    """
+    print(generate(config, out, workers, abf))
+
+
+def command_line(arguments: Sequence[str] | None = None, prog: str = "python -m simulator.raphe") -> None:
+    """Run `main` with the arguments given, by default the program's own."""
+    with guard():
+        tyro.cli(tyro.conf.configure(tyro.conf.OmitArgPrefixes)(main), prog=prog, args=arguments)
+
+
+if __name__ == "__main__":
+    command_line()

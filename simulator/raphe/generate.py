@@ -1,0 +1,143 @@
+"""Simulate labelled loose-seal recordings of raphe neurons into a store: ``python -m simulator.raphe --out DIR``.
+
+Cells, days and spikes are as published (`simulator.raphe_cells`); currents are continuous recordings
+(`simulator.raphe_trace`), cut by the code that cuts real ones. A cell depends on the seed, its name and nothing else.
+"""
+
+import csv
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from os import sched_getaffinity
+from pathlib import Path
+
+from pyabf.abfWriter import writeABF1
+
+from spiketype.datasets.raphe import table as raphe_store
+from spiketype.datasets.raphe.extract import SpikeOptions, extract
+from spiketype.datasets.raphe.recordings import from_array
+from spiketype.edge import UserError, progress
+from spiketype.simulator.raphe import cells as raphe_cells
+from spiketype.simulator.raphe import trace as raphe_trace
+from spiketype.simulator.raphe.cells import Cell
+
+MISSED = 1.05  # simulated spikes for each that is wanted: a shallow one may stay above the threshold
+
+
+@dataclass(frozen=True)
+class RapheConfig:
+    """A simulated raphe data set; together with the program's versions this determines every byte of it."""
+
+    seed: int = 0
+    """Seed of all cells and recordings."""
+    copies: int = 1
+    """How often the published 153 cells occur, each time with other days and other cells of the same counts."""
+    most_spikes: int = 700
+    """Spikes kept of a cell, at most; the published counts are 15 to 700."""
+    confound: bool = False
+    """Give every day (and year) its own noise, hum and interference: what makes a class readable without a spike."""
+    contrast: float = 1.0
+    """Scale of the class differences in shape beyond the interval; 0 leaves the interval alone to tell."""
+    spikes: SpikeOptions = field(default_factory=SpikeOptions)
+    """How spikes are found in the simulated recordings."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("copies", 1), ("most_spikes", 1), ("contrast", 0), ("seed", 0)):
+            if not getattr(self, name) >= least:
+                raise UserError(f"--{name.replace('_', '-')} is {getattr(self, name)}: it must be at least {least}")
+
+
+def cells(config: RapheConfig) -> list[Cell]:
+    """The cells of a data set, by name; those of a further copy have a number after the day."""
+    return [cell for copy in range(config.copies) for cell in _copy(config, copy)]
+
+
+def _copy(config: RapheConfig, copy: int) -> Iterator[Cell]:
+    published = raphe_cells.published()
+    suffix = f".{copy}" if copy else ""
+    level = {
+        kind: iter(raphe_cells.levels(config.seed, kind, sum(row[2] == kind for row in published), copy))
+        for kind in (True, False)
+    }
+    for name, day, kind, n in published:
+        spikes = min(n, config.most_spikes)
+        name, day = name.replace("#", f"{suffix}#"), day + suffix
+        yield raphe_cells.draw(config.seed, name, day, kind, spikes, next(level[kind]), config.contrast)
+
+
+def simulate(config: RapheConfig, cell: Cell, folder: Path | None = None) -> raphe_store.LabelledCell:
+    """Simulate the recording of one cell and cut its spikes; write the recording to ``folder`` if there is one."""
+    mark = raphe_trace.signature(config.seed, cell.day) if config.confound else None
+    current = raphe_trace.trace(config.seed, cell, int(cell.spikes * MISSED) + 2, mark)
+    path = Path(f"{cell.name}.abf")
+    if folder is not None:
+        path = folder / path
+        writeABF1(current[None], str(path), raphe_trace.RATE_HZ)
+    recording = from_array(current, raphe_trace.RATE_HZ, path, cell.name, cell.day)
+    options = SpikeOptions(**{**asdict(config.spikes), "most": min(cell.spikes, config.spikes.most)})
+    return raphe_store.LabelledCell(
+        name=cell.name,
+        day=cell.day,
+        label=int(cell.serotonergic),
+        spikes=extract(recording, options),
+        source=str(path) if folder else "simulated",
+        true_udi_ms=cell.udi_ms,
+    )
+
+
+def generate(config: RapheConfig, out: Path, workers: int | None = None, abf: Path | None = None) -> Path:
+    """Write the store that ``config`` describes to ``out`` and return it.
+
+    Args:
+        config: what it holds.
+        out: the folder; must not exist.
+        workers: processes at once, by default one per core; 0 works in this process.
+        abf: a folder to write the recordings to, as ABF1 files, with their labels in ``labels.csv``.
+
+    Raises:
+        UserError: ``out`` exists; a threshold that a cell's spikes do not cross; a worker died.
+    """
+    if out.exists():
+        raise UserError(f"{out} exists already: choose another folder or remove it")
+    wanted = cells(config)
+    if abf is not None:
+        abf.mkdir(parents=True, exist_ok=True)
+        _write_labels(abf / "labels.csv", wanted)
+    done = []
+    with progress() as bar:
+        shown = bar.add_task("raphe cells", total=len(wanted))
+        for cell in _each(partial(simulate, config, folder=abf), wanted, workers):
+            done.append(cell)
+            bar.advance(shown)
+    by_name = sorted(done, key=lambda cell: (cell.day, cell.name))  # not in the order in which workers end
+    return raphe_store.write(out, by_name, asdict(config), seed=config.seed)
+
+
+def _each(
+    work: "partial[raphe_store.LabelledCell]", wanted: Sequence[Cell], workers: int | None
+) -> Iterator[raphe_store.LabelledCell]:
+    if workers == 0:
+        yield from map(work, wanted)
+        return
+    count = workers or len(sched_getaffinity(0))
+    pool = ProcessPoolExecutor(count, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    try:
+        for future in as_completed([pool.submit(work, cell) for cell in wanted]):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise UserError("a worker process died (out of memory?): repeat with fewer --workers") from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _write_labels(path: Path, wanted: Sequence[Cell]) -> None:
+    with open(path, "w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["cell", "day", "label", "atypical", "udi_ms"])
+        for cell in wanted:
+            label = "serotonergic" if cell.serotonergic else "non-serotonergic"
+            table.writerow([cell.name, cell.day, label, int(cell.atypical), f"{cell.udi_ms:.4f}"])

@@ -1,0 +1,29 @@
+"""Simulate shank recordings from the command line: ``python -m simulator.shank --out DIR``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import tyro
+
+from spiketype.edge import guard
+from spiketype.simulator.shank.generate import ShankConfig, generate
+
+
+def main(config: ShankConfig, out: Path) -> None:
+    """Simulate labelled recordings before an 8-contact shank, in the two published file formats.
+
+    Args:
+        config: What the recordings hold.
+        out: Folder of the recordings; must not exist.
+    """
+    print(generate(config, out))
+
+
+def command_line(arguments: Sequence[str] | None = None, prog: str = "python -m simulator.shank") -> None:
+    """Run `main` with the arguments given, by default the program's own."""
+    with guard():
+        tyro.cli(tyro.conf.configure(tyro.conf.OmitArgPrefixes)(main), prog=prog, args=arguments)
+
+
+if __name__ == "__main__":
+    command_line()

@@ -1,0 +1,62 @@
+"""Recordings as files of CRCNS hc-3: .xml, .spk, .clu and .res of a session, and the table of cells."""
+
+import csv
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from spiketype.simulator.shank.units import Unit
+
+
+def write_session(
+    base: Path, spikes: np.ndarray, shank: np.ndarray, cluster: np.ndarray, sample: np.ndarray, rate_kHz: float
+) -> None:
+    """Write ``base``.xml and, for each shank from 1 on, ``base``.spk.N, .clu.N and .res.N.
+
+    Args:
+        base: folder and name of the session.
+        spikes: (spike, channel, time) int16.
+        shank: (spike,) from 1.
+        cluster: (spike,) from 2.
+        sample: (spike,) ascending.
+        rate_kHz: sampling rate.
+    """
+    base.parent.mkdir(parents=True, exist_ok=True)
+    _, channels, times = spikes.shape
+    root = ElementTree.Element("parameters")
+    system = ElementTree.SubElement(root, "acquisitionSystem")
+    ElementTree.SubElement(system, "nBits").text = "16"
+    ElementTree.SubElement(system, "samplingRate").text = f"{1000 * rate_kHz:g}"
+    detection = ElementTree.SubElement(ElementTree.SubElement(root, "spikeDetection"), "channelGroups")
+    for number in range(1, int(shank.max()) + 1):
+        group = ElementTree.SubElement(detection, "group")
+        listed = ElementTree.SubElement(group, "channels")
+        for channel in range(channels):
+            ElementTree.SubElement(listed, "channel").text = str(channels * (number - 1) + channel)
+        ElementTree.SubElement(group, "nSamples").text = str(times)
+        rows = shank == number
+        spikes[rows].swapaxes(1, 2).astype("<i2").tofile(_file(base, "spk", number))
+        lines = [int(cluster[rows].max(initial=0)), *cluster[rows].tolist()]
+        _file(base, "clu", number).write_text("".join(f"{line}\n" for line in lines))
+        _file(base, "res", number).write_text("".join(f"{line}\n" for line in sample[rows].tolist()))
+    ElementTree.ElementTree(root).write(base.with_name(f"{base.name}.xml"))
+
+
+def _file(base: Path, kind: str, number: int) -> Path:
+    return base.with_name(f"{base.name}.{kind}.{number}")
+
+
+def cell_row(number: int, session: str, animal: str, shank: int, cluster: int, unit: Unit) -> list[str]:
+    """A row of hc3-cell.csv; the region is the m-type."""
+    connected = [unit.excites, unit.inhibits, int(unit.excites > 0), int(unit.inhibits > 0), 0, 0]
+    rate_Hz = 1000 * len(unit.time_ms) / unit.time_ms[-1]
+    row = [number, session, animal, shank, cluster, unit.model.m_type, *connected, f"{rate_Hz:.3g}", f"{rate_Hz:.3g}"]
+    return [*map(str, row), "p" if unit.model.excitatory else "i"]
+
+
+def write_cells(path: Path, rows: Sequence[Sequence[str]]) -> None:
+    """Write the table of cells, without a line of names, as CRCNS has it."""
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows(rows)

@@ -1,0 +1,115 @@
+"""Clusterings by scikit-learn and, as an extra, UMAP: what a network starts from, and what it has to beat.
+
+Each is a function of points (unit, feature), a number of clusters and a seed, and returns clusters (unit,).
+"""
+
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+from sklearn.cluster import AgglomerativeClustering, KMeans
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+
+from spiketype.edge import UserError
+
+RESTARTS, COMPONENTS = 20, 10
+MOST_WARD = 20_000  # pairs of units in memory
+NEIGHBOURS, RESOLUTION = 20, 1.5  # WaveMAP: Lee et al., eLife 10:e67490, 2021
+
+Partition = Callable[[np.ndarray, int, int], np.ndarray]
+
+
+def kmeans(x: np.ndarray, clusters: int, seed: int) -> np.ndarray:
+    """k-means, the best of 20 starts."""
+    return KMeans(clusters, n_init=RESTARTS, random_state=seed).fit_predict(x)
+
+
+def gmm(x: np.ndarray, clusters: int, seed: int) -> np.ndarray:
+    """Gaussian mixture with full covariances, the best of five starts from k-means; ridge of 0.1 % of the variance."""
+    return fit_mixture(x, clusters, seed).predict(x)
+
+
+def fit_mixture(x: np.ndarray, clusters: int, seed: int, starts: int = 5) -> GaussianMixture:
+    """The mixture of `gmm`."""
+    ridge = 1e-3 * float(x.var(axis=0).mean())
+    model = GaussianMixture(clusters, n_init=starts, random_state=seed, reg_covar=max(ridge, 1e-9))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(np.asarray(x, np.float64))
+
+
+def ward(x: np.ndarray, clusters: int, seed: int) -> np.ndarray:
+    """Ward's hierarchy, cut; the seed changes nothing.
+
+    Raises:
+        UserError: more units than memory for their pairs.
+    """
+    if len(x) > MOST_WARD:
+        raise UserError(f"Ward's clustering keeps all pairs of {len(x)} units: the most is {MOST_WARD}")
+    return AgglomerativeClustering(clusters).fit_predict(x)
+
+
+def reduced(inner: Partition, x: np.ndarray, clusters: int, seed: int) -> np.ndarray:
+    """Another partition, of the first principal components."""
+    return inner(PCA(min(COMPONENTS, *x.shape), random_state=seed).fit_transform(x), clusters, seed)
+
+
+INITS: Mapping[str, Partition] = {"kmeans": kmeans, "gmm": gmm, "ward": ward}
+BASELINES: Mapping[str, Partition] = {
+    "k-means": kmeans,
+    "GMM": gmm,
+    "PCA + GMM": partial(reduced, gmm),
+    "Ward": ward,
+}
+
+
+def umap_points(x: np.ndarray, seed: int, min_dist: float, size: int) -> tuple[np.ndarray, object]:
+    """UMAP's embedding (unit, size) and its graph of neighbours.
+
+    Raises:
+        UserError: UMAP is not installed.
+    """
+    try:
+        from umap import UMAP
+    except ImportError as error:
+        raise UserError("UMAP is not installed: pip install 'spiketype[umap]'") from error
+    neighbours = min(NEIGHBOURS, len(x) - 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reducer = UMAP(
+            n_neighbors=neighbours, min_dist=min_dist, n_components=size, random_state=seed, n_jobs=1, init="pca"
+        ).fit(x)
+    return reducer.embedding_, reducer.graph_
+
+
+def umap_gmm(x: np.ndarray, clusters: int, seed: int) -> np.ndarray:
+    """UMAP to ten dimensions, then a Gaussian mixture."""
+    return gmm(umap_points(x, seed, 0.0, min(COMPONENTS, x.shape[1]))[0], clusters, seed)
+
+
+def umap_louvain(x: np.ndarray, clusters: int, seed: int) -> np.ndarray:
+    """WaveMAP: Louvain communities of UMAP's graph; finds its own number of clusters, `clusters` is not used."""
+    graph = umap_points(x, seed, 0.1, 2)[1]
+    import networkx
+
+    found = networkx.community.louvain_communities(
+        networkx.from_scipy_sparse_array(graph), resolution=RESOLUTION, seed=seed
+    )
+    cluster = np.zeros(len(x), int)
+    for k, members in enumerate(sorted(found, key=len, reverse=True)):
+        cluster[list(members)] = k
+    return cluster
+
+
+UMAP_BASELINES: Mapping[str, Partition] = {"UMAP + GMM": umap_gmm, "UMAP + Louvain": umap_louvain}
+
+
+def means(x: np.ndarray, cluster: np.ndarray, clusters: int) -> np.ndarray:
+    """Mean (cluster, feature) of the units of each cluster; a cluster without units has the mean of all."""
+    size = np.bincount(cluster, minlength=clusters)
+    total = np.zeros((clusters, x.shape[1]))
+    np.add.at(total, cluster, x)
+    return np.where(size[:, None] > 0, total / np.maximum(size, 1)[:, None], x.mean(axis=0))
