@@ -12,17 +12,34 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import zarr
+from jaxtyping import Array, Int, Int32, PRNGKeyArray, Shaped
 
 from spiketype.datasets.store import OnDisk
 from spiketype.edge import UserError
 
-Arrays = Mapping[str, OnDisk] | Mapping[str, zarr.Array | np.ndarray] | Mapping[str, np.ndarray]
+
+@runtime_checkable
+class Rows(Protocol):
+    """An array with samples along its first axis, in memory or on disk."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of an element."""
+
+    def __getitem__(self, rows: slice, /) -> object: ...
+
+
+Arrays = Mapping[str, Rows]
 
 
 def fits(n_bytes: int, fraction: float = 0.4) -> bool:
@@ -64,12 +81,17 @@ class Plan(NamedTuple):
     size: np.ndarray
 
 
-def plan(train: np.ndarray, label: np.ndarray, balanced: bool, n_max: int | None = None) -> Plan:
+def plan(
+    train: Int[np.ndarray, " train"],
+    label: Shaped[np.ndarray, " sample"],
+    balanced: bool,
+    n_max: int | None = None,
+) -> Plan:
     """Describe a training part for :func:`draw`.
 
     Args:
-        train: (n_train,) sample indices.
-        label: (sample,) class of every sample of the data, not of the training part alone.
+        train: sample indices.
+        label: class of every sample of the data, not of the training part alone.
         balanced: draw every class of the part equally often; otherwise every sample.
         n_max: length to pad to, so that parts of different sizes can be stacked (``jax.tree.map(np.stack)``).
     """
@@ -84,8 +106,8 @@ def plan(train: np.ndarray, label: np.ndarray, balanced: bool, n_max: int | None
     return Plan(order, (np.cumsum(size) - size).astype(np.int32), size)
 
 
-def draw(plan: Plan, key: jax.Array, batch: int) -> jax.Array:
-    """Draw (batch,) int32 sample indices of a training part, with replacement; for jit and vmap.
+def draw(plan: Plan, key: PRNGKeyArray, batch: int) -> Int32[Array, " batch"]:
+    """Draw sample indices of a training part, with replacement; for jit and vmap.
 
     The classes take turns, from a random one on, so their numbers in a batch differ by one at most. ``key``
     is that of the step: ``jax.random.fold_in(member_key, step)``.
@@ -106,13 +128,13 @@ class Batch(NamedTuple):
 
 
 def stream(
-    arrays: Arrays, train: np.ndarray, batch: int, seed: int, start: int = 0, n_block: int = 20
+    arrays: Arrays, train: Int[np.ndarray, " train"], batch: int, seed: int, start: int = 0, n_block: int = 20
 ) -> Iterator[Batch]:
     """Yield the batches of training steps ``start``, ``start + 1``, ... without end, read from disk.
 
-    In an epoch of ``len(train) // batch`` steps each sample occurs once, but for ``len(train) % batch`` that
-    fill no batch; they are others in every epoch. A batch depends on (seed, step), on the other arguments and
-    on the chunks, not on ``start``; starting reads the one buffer that step is in.
+    In an epoch of ``len(train) // batch`` steps each sample occurs once, except for the ``len(train) % batch``
+    that fill no batch: they are others in every epoch. A batch depends on (seed, step), on the other arguments
+    and on the chunks, not on ``start``; starting reads the one buffer that step is in.
 
     A block is as many samples as the largest chunk among ``arrays`` has; blocks without training samples
     are not read. A buffer holds up to ``n_block`` blocks, one from each of as many equal stretches of the
@@ -123,8 +145,8 @@ def stream(
     Wrap it in ``contextlib.closing``: closing stops the thread. Several processes: each its own ``train``.
 
     Args:
-        arrays: arrays with samples along the first axis; Zarr arrays are read in whole blocks.
-        train: (n_train,) ascending sample indices.
+        arrays: by name; those on disk are read in whole blocks.
+        train: ascending sample indices.
         batch: samples in a batch.
         seed: of the order; not negative.
         start: first step.
@@ -151,11 +173,11 @@ def stream(
         pool.shutdown(cancel_futures=True)
 
 
-def iterate(arrays: Arrays, index: np.ndarray, batch: int) -> Iterator[Batch]:
-    """Yield the samples ``index`` (n,), ascending, in order; each block is read once.
+def iterate(arrays: Arrays, index: Int[np.ndarray, " index"], batch: int) -> Iterator[Batch]:
+    """Yield the samples ``index``, ascending, in order; each block is read once.
 
     The arrays of the last batch are padded to ``batch`` rows with its last sample, so that a jitted function
-    sees one shape; the first ``len(Batch.sample)`` rows count.
+    sees one shape; only the first ``len(Batch.sample)`` rows count.
     """
     if not len(index):
         return
@@ -223,7 +245,7 @@ def _read(
     row: np.ndarray | None = None,
     stop: threading.Event | None = None,
 ) -> Batch:
-    """Read the members of some blocks, each to its ``row``; when ``stop`` is set, give up: nobody looks."""
+    """Read the members of some blocks, each to its ``row``; give up when ``stop`` is set: nobody will look."""
     index = np.concatenate(members)
     row = np.arange(len(index)) if row is None else row
     length = _block_length(arrays)

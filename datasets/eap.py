@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Bool, Float, Float32, Int, Int32
 
 from spiketype.datasets import batches, store
 from spiketype.edge import UserError
@@ -30,27 +31,27 @@ class EapTable:
 
     Attributes:
         store: where they are.
-        m_type: (sample,) index into `m_type_names`.
-        excitatory: (sample,) bool.
-        position_um: (sample, 3) soma position.
-        cell: (sample,) index into `cell_names`: the group of a sample.
-        distance_um: (sample,) from the soma to the nearest contact.
-        amplitude_uV: (sample,) largest amplitude of any contact.
+        m_type: index into `m_type_names`.
+        excitatory: else inhibitory.
+        position_um: of the soma.
+        cell: index into `cell_names`: the group of a sample.
+        distance_um: from the soma to the nearest contact.
+        amplitude_uV: largest amplitude of any contact.
     """
 
     store: Path
-    m_type: np.ndarray
+    m_type: Int32[np.ndarray, " sample"]
     m_type_names: tuple[str, ...]
-    excitatory: np.ndarray
-    position_um: np.ndarray
-    cell: np.ndarray
+    excitatory: Bool[np.ndarray, " sample"]
+    position_um: Float[np.ndarray, "sample 3"]
+    cell: Int32[np.ndarray, " sample"]
     cell_names: tuple[str, ...]
-    distance_um: np.ndarray
-    amplitude_uV: np.ndarray
+    distance_um: Float[np.ndarray, " sample"]
+    amplitude_uV: Float[np.ndarray, " sample"]
 
 
 def load(path: Path) -> EapTable:
-    """Read the labels of an EAP store and what else judges a result.
+    """Read the labels of an EAP store, and what a result is judged by.
 
     Raises:
         UserError: not a complete EAP store, or damaged.
@@ -74,7 +75,7 @@ def load(path: Path) -> EapTable:
 
 
 class Inputs:
-    """What a network sees of the samples of a store: (sample, row, column, image) float32, in memory or on disk.
+    """Inputs of a network, from the samples of a store: (sample, row, column, image) float32, in memory or on disk.
 
     Images are features in the units of the store or scaled (`scale`); a waveform is one image a time sample.
 
@@ -88,7 +89,8 @@ class Inputs:
         """Open the inputs of a complete store, which need have no labels.
 
         Raises:
-            UserError: no EAP store, incomplete, damaged, without these features, or of a probe that is no grid.
+            UserError: not an EAP store, or incomplete, damaged, without these features, or of a probe that is not a
+                grid.
         """
         self.path, self.images, self._scaled = path, IMAGES[features], scaled
         store.validate(path, "eap", self.images)
@@ -98,24 +100,29 @@ class Inputs:
         self._arrays = {name: store.OnDisk(path, name) for name in self.images}
         first = self._arrays[self.images[0]].shape
         self.shape = (first[0], int(grid[0]), int(grid[1]), first[2] if features == "waveform" else len(self.images))
-        self.whole: np.ndarray | None = None
+        self.whole: Float32[np.ndarray, "sample row column image"] | None = None
         if batches.fits(COPIES * 4 * math.prod(self.shape)):
             self.whole = self._images({name: array[:] for name, array in self._arrays.items()})
 
-    def pieces(self, index: np.ndarray, size: int) -> Iterator[np.ndarray]:
-        """The inputs of samples `index`, ascending, `size` at a time; the last piece is padded to `size`."""
+    def pieces(
+        self, index: Int[np.ndarray, " index"], size: int
+    ) -> Iterator[Float32[np.ndarray, "size row column image"]]:
+        """Yield the inputs of samples `index`, ascending, `size` at a time; the last piece is padded to `size`."""
         source = self._arrays if self.whole is None else {"whole": self.whole}
         for batch in batches.iterate(source, index, size):
             yield self._images(batch.arrays) if self.whole is None else batch.arrays["whole"]
 
-    def rows(self, index: np.ndarray) -> np.ndarray:
-        """The inputs of samples `index`, ascending, in memory."""
+    def rows(self, index: Int[np.ndarray, " index"]) -> Float32[np.ndarray, "index row column image"]:
+        """Return the inputs of samples `index`, ascending, in memory."""
         if self.whole is not None:
-            return self.whole[index]
+            found: np.ndarray = self.whole[index]
+            return found
         return np.concatenate([*self.pieces(index, 1000), np.empty((0, *self.shape[1:]), np.float32)])[: len(index)]
 
-    def stream(self, train: np.ndarray, batch: int, seed: int, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Samples and inputs of the batches of steps `start`, `start` + 1, ... without end (`datasets.batches`)."""
+    def stream(
+        self, train: Int[np.ndarray, " train"], batch: int, seed: int, start: int
+    ) -> Iterator[tuple[Int[np.ndarray, " batch"], Float32[np.ndarray, "batch row column image"]]]:
+        """Yield samples and inputs of the batches of steps `start`, `start` + 1, ... without end: `batches.stream`."""
         for read in batches.stream(self._arrays, train, batch, seed, start):
             yield read.sample, self._images(read.arrays)
 
@@ -130,15 +137,16 @@ def _names(path: Path, name: str) -> tuple[str, ...]:
     return tuple(map(str, store.read(path, name)))
 
 
-def scale(inputs: np.ndarray, images: tuple[str, ...]) -> np.ndarray:
-    """Inputs (..., image) in comparable units of about 1, by fixed formulas: nothing is fitted to the samples.
+def scale(inputs: Float[np.ndarray, "*shape image"], images: tuple[str, ...]) -> Float[np.ndarray, "*shape image"]:
+    """Bring inputs to comparable units of about 1, by fixed formulas: nothing is fitted to the samples.
 
     Amplitudes become ln(1 + A / 5 uV), which makes the fall with distance, over two decades, a slope; widths become
     ln(w / 0.5 ms), 0 at contacts below the detection threshold, whose width is the whole window; waveforms become
     sign(v) ln(1 + |v| / 5 uV).
     """
     if images == IMAGES["waveform"]:
-        return np.sign(inputs) * np.log1p(np.abs(inputs) / np.float32(THRESHOLD_UV))
+        found: np.ndarray = np.sign(inputs) * np.log1p(np.abs(inputs) / np.float32(THRESHOLD_UV))
+        return found
     scaled = np.empty_like(inputs)
     for i, name in enumerate(images):
         x = inputs[..., i]

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int, Shaped
 from sklearn.model_selection import StratifiedGroupKFold
 
 from spiketype.edge import UserError
@@ -27,8 +28,8 @@ KINDS = ("random", "kfold", "group", "leave-one-out", "lists")
 class Fold:
     """One division of the samples: ``train`` and ``test`` are ascending sample indices."""
 
-    train: np.ndarray
-    test: np.ndarray
+    train: Int[np.ndarray, " train"]
+    test: Int[np.ndarray, " test"]
     name: str
 
 
@@ -45,7 +46,7 @@ class Split:
     by: str
 
 
-def default_kind(label: np.ndarray | None, group: np.ndarray | None) -> str:
+def default_kind(label: Shaped[np.ndarray, " sample"] | None, group: Int[np.ndarray, " sample"] | None) -> str:
     """Return "group" if every class has at least two groups, else "random", which is optimistic."""
     if group is None:
         return "random"
@@ -54,8 +55,8 @@ def default_kind(label: np.ndarray | None, group: np.ndarray | None) -> str:
 
 def make(
     kind: str,
-    label: np.ndarray | None,
-    group: np.ndarray | None,
+    label: Shaped[np.ndarray, " sample"] | None,
+    group: Int[np.ndarray, " sample"] | None,
     group_names: Sequence[str],
     folds: int,
     seed: int,
@@ -71,8 +72,8 @@ def make(
             ``group``: every group is tested once, in as many folds as asked for, but never more than the
             rarest class has groups. ``leave-one-out``: one fold for each group.
             ``lists``: one fold, from the file ``lists``.
-        label: (sample,) class of each sample, int; None if there are no classes (regression).
-        group: (sample,) index into ``group_names``; None if there are no groups.
+        label: class of each sample, integers or booleans; None if there are no classes (regression).
+        group: index into ``group_names``; None if there are no groups.
         group_names: names of the groups.
         folds: number of folds of ``kfold`` and ``group``.
         seed: of the random choices; not negative.
@@ -87,7 +88,7 @@ def make(
     if kind not in KINDS:
         raise UserError(f"unknown split {kind!r}: choose one of {', '.join(KINDS)}")
     if kind in ("kfold", "group") and folds < 2:
-        raise UserError(f"a split in {folds} folds is none: give at least 2")
+        raise UserError(f"a split needs at least 2 folds, not {folds}")
     if kind in ("group", "leave-one-out") and group is None:
         raise UserError(f"split {kind!r} needs groups, and these data have no groups: choose random, kfold or lists")
     label = _classes(label, group)
@@ -107,17 +108,17 @@ def make(
     return split
 
 
-def shared(fold: Fold, group: np.ndarray) -> np.ndarray:
+def shared(fold: Fold, group: Int[np.ndarray, " sample"]) -> Int[np.ndarray, " shared"]:
     """Return the groups that have samples on both sides of a fold."""
     return np.intersect1d(group[fold.train], group[fold.test])
 
 
-def check(split: Split, label: np.ndarray, group: np.ndarray | None) -> None:
+def check(split: Split, label: Shaped[np.ndarray, " sample"], group: Int[np.ndarray, " sample"] | None) -> None:
     """Check that no fold is empty, leaks a sample, or, where groups are held out, a group.
 
     Raises:
         UserError: a fold tests a class that it does not train, or one of its parts is empty.
-        AssertionError: a leak; a mistake of this module.
+        AssertionError: a leak, which is a mistake of this module.
     """
     for fold in split.folds:
         if not len(fold.train) or not len(fold.test):
@@ -203,7 +204,7 @@ def _lists(n_sample: int, group: np.ndarray | None, names: Sequence[str], path: 
         content = json.loads(Path(path).read_text())
         sides = [content[side] for side in ("train", "test")]
         if not all(isinstance(side, list) and side for side in sides):
-            raise TypeError("a side is no list, or empty")
+            raise TypeError("a side is empty or not a list")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
+from jaxtyping import Bool, Shaped
+from numpy.typing import ArrayLike
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from spiketype.edge import UserError
+from spiketype.edge import Json, UserError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -34,7 +36,7 @@ COMPRESSORS = (BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"), Crc32cCodec
 
 @dataclass(frozen=True)
 class Variable:
-    """One array of a store: its dimensions (``sample`` first), NumPy dtype, unit and what it is."""
+    """An array to be filled: its dimensions (``sample`` first), NumPy dtype, unit and what it is."""
 
     dims: tuple[str, ...]
     dtype: str
@@ -42,7 +44,7 @@ class Variable:
     long_name: str
 
     def row_bytes(self, sizes: Mapping[str, int]) -> int:
-        """Bytes of one row, such as one sample, given the length of every dimension."""
+        """Return the bytes of one row, such as one sample, given the length of every dimension."""
         return math.prod(sizes[d] for d in self.dims[1:]) * np.dtype(self.dtype).itemsize
 
 
@@ -51,7 +53,7 @@ class Coordinate:
     """An array known when the store is made: names, positions, times."""
 
     dims: tuple[str, ...]
-    values: np.ndarray
+    values: Shaped[np.ndarray, "..."]
     units: str
     long_name: str
 
@@ -63,7 +65,7 @@ def create(
     block: int,
     variables: Mapping[str, Variable],
     coordinates: Mapping[str, Coordinate],
-    attributes: Mapping[str, Any],
+    attributes: Json,
 ) -> None:
     """Write the template of a store: every array with its final shape, nothing done.
 
@@ -85,7 +87,7 @@ def create(
     partial.parent.mkdir(parents=True, exist_ok=True)
     group = zarr.create_group(partial, zarr_format=3)
     # "coordinates" is how xarray learns which arrays are coordinates (CF conventions).
-    known: dict[str, Any] = {"kind": kind, "schema_version": SCHEMA_VERSION, "coordinates": " ".join(coordinates)}
+    known: Json = {"kind": kind, "schema_version": SCHEMA_VERSION, "coordinates": " ".join(coordinates)}
     group.attrs.update({**known, **attributes})
     for name, variable in variables.items():
         _create_array(group, name, variable, tuple(sizes[d] for d in variable.dims), block)
@@ -100,7 +102,7 @@ def create(
 
 def _create_array(
     group: zarr.Group, name: str, spec: Variable | Coordinate, shape: tuple[int, ...], block: int
-) -> zarr.Array:
+) -> "zarr.Array[Any]":
     dtype = np.dtype(spec.dtype) if isinstance(spec, Variable) else np.asarray(spec.values).dtype
     text = dtype.kind in "UT"
     chunks = tuple(max(1, n) for n in shape)
@@ -124,10 +126,10 @@ def _divisor(n: int, most: int) -> int:
 
 
 def choose_block(per_group: int, row_bytes: int, most: int = 1000) -> int:
-    """The number of samples in a block: the largest divisor of `per_group` that `most` and `BLOCK_BYTES` allow.
+    """Return the number of samples in a block: the largest divisor of `per_group` that `most` and `BLOCK_BYTES` allow.
 
     Raises:
-        UserError: `per_group` has no divisor from a tenth of the allowed on, so blocks would be tiny.
+        UserError: the largest divisor is less than a tenth of what is allowed, so blocks would be tiny.
     """
     most = max(1, min(most, BLOCK_BYTES // row_bytes))
     block = _divisor(per_group, most)
@@ -136,14 +138,14 @@ def choose_block(per_group: int, row_bytes: int, most: int = 1000) -> int:
     return block
 
 
-def write_block(path: Path, block: int, index: int, arrays: Mapping[str, np.ndarray]) -> None:
+def write_block(path: Path, block: int, index: int, arrays: Mapping[str, Shaped[np.ndarray, "sample ..."]]) -> None:
     """Fill block number `index` of `block` samples; different blocks may be written by different processes."""
     group = zarr.open_group(path, mode="r+")
     for name, values in arrays.items():
         _array(group, name)[index * block : (index + 1) * block] = values
 
 
-def mark_done(path: Path, index: int, small: Mapping[str, tuple[int, Any]] | None = None) -> None:
+def mark_done(path: Path, index: int, small: Mapping[str, tuple[int, ArrayLike]] | None = None) -> None:
     """Write `small` (array name: position, value) and then say that a block is complete; one process alone does so."""
     group = zarr.open_group(path, mode="r+")
     for name, (position, value) in (small or {}).items():
@@ -151,8 +153,8 @@ def mark_done(path: Path, index: int, small: Mapping[str, tuple[int, Any]] | Non
     _array(group, "done")[index] = True
 
 
-def done(path: Path) -> np.ndarray:
-    """Which blocks are complete: a bool array (block,)."""
+def done(path: Path) -> Bool[np.ndarray, " block"]:
+    """Say which blocks are complete."""
     return np.asarray(_array(_group(path), "done")[:])
 
 
@@ -164,13 +166,13 @@ def clean(path: Path) -> None:
         shutil.rmtree(template, ignore_errors=True)
 
 
-def attributes(path: Path, kind: str) -> dict[str, Any]:
-    """The attributes of a store of the given kind.
+def attributes(path: Path, kind: str) -> Json:
+    """Return the attributes of a store of the given kind.
 
     Raises:
         UserError: not a store, another kind, another schema version.
     """
-    attrs = dict(_group(path).attrs)
+    attrs: Json = dict(_group(path).attrs)
     if attrs.get("kind") != kind:
         raise UserError(f"{path} holds {attrs.get('kind', 'something unknown')!r}, not an {kind!r} store")
     if attrs.get("schema_version") != SCHEMA_VERSION:
@@ -199,8 +201,10 @@ def validate(path: Path, kind: str, names: Sequence[str]) -> None:
         )
 
 
-def read(path: Path, name: str, start: int = 0, stop: int | None = None, unknown: bool = False) -> np.ndarray:
-    """Samples `start` to `stop` (all by default) of one array of a store, in memory; -1 is a value if `unknown`.
+def read(
+    path: Path, name: str, start: int = 0, stop: int | None = None, unknown: bool = False
+) -> Shaped[np.ndarray, "..."]:
+    """Read samples `start` to `stop` (all by default) of one array of a store; -1 is a value if `unknown`.
 
     Raises:
         UserError: a chunk cannot be read, or a value is missing, NaN or infinite (the sample's index is named).
@@ -222,12 +226,30 @@ def read(path: Path, name: str, start: int = 0, stop: int | None = None, unknown
                 f"{path}/{name}: the chunk of samples {lo} to {hi - 1} is damaged ({error}); "
                 f"delete {path} and make the store again"
             ) from error
-        check_values(parts[-1], f"{path}/{name}", lo, None if unknown else FILL.get(array.dtype.kind))
+        check_values(parts[-1], f"{path}/{name}", lo, unknown)
     return np.concatenate(parts) if len(parts) != 1 else parts[0]
 
 
-def check_values(values: np.ndarray, where: str, first: int = 0, missing: float | None = None) -> None:
-    """Refuse NaN, infinities and `missing` in `values` (sample, ...), whose first row is sample `first`, naming it."""
+def check_values(
+    values: Shaped[np.ndarray, "..."],
+    where: str,
+    first: int = 0,
+    unknown: bool = False,
+    remedy: str = "delete the store and make it again",
+) -> None:
+    """Refuse NaN, infinities and missing integers, which are -1 unless `unknown`.
+
+    Args:
+        values: (sample, ...).
+        where: what the message calls the array.
+        first: number of the first sample.
+        unknown: -1 is a value.
+        remedy: what the message advises.
+
+    Raises:
+        UserError: names the first sample that is bad.
+    """
+    missing = None if unknown else FILL.get(values.dtype.kind)
     if values.dtype.kind == "f":
         bad = ~np.isfinite(values)
     elif missing is not None:
@@ -237,7 +259,7 @@ def check_values(values: np.ndarray, where: str, first: int = 0, missing: float 
     if bad.any():
         row = int(np.flatnonzero(bad.reshape(len(values), -1).any(axis=1))[0])
         what = "not finite" if values.dtype.kind == "f" else "missing"
-        raise UserError(f"{where}: sample {first + row} is {what}; delete the store and make it again")
+        raise UserError(f"{where}: sample {first + row} is {what}; {remedy}")
 
 
 class OnDisk:
@@ -246,24 +268,28 @@ class OnDisk:
     def __init__(self, path: Path, name: str) -> None:
         found = _array(_group(path), name)
         self.path, self.name = path, name
-        self.shape, self.dtype, self.chunks = found.shape, found.dtype, found.chunks
+        self.shape: tuple[int, ...] = found.shape
+        self.dtype: np.dtype[Any] = found.dtype
+        self.chunks: tuple[int, ...] = found.chunks
 
-    def __getitem__(self, rows: slice) -> np.ndarray:
+    def __getitem__(self, rows: slice) -> Shaped[np.ndarray, "sample ..."]:
         start, stop, _ = rows.indices(self.shape[0])
         return read(self.path, self.name, start, stop)
 
 
 def open_dataset(path: Path) -> "xr.Dataset":
-    """The store as a lazy xarray Dataset, with units, names and provenance."""
+    """Open a store as a lazy xarray Dataset, with units, names and provenance."""
     import xarray as xr  # takes a second, which writers need not spend
 
     _group(path)
-    return xr.open_zarr(path, consolidated=False, chunks=None)
+    found: xr.Dataset = xr.open_zarr(path, consolidated=False, chunks=None)
+    return found
 
 
-def config(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """The generating configuration out of a store's attributes."""
-    return json.loads(attrs["config"])
+def config(attrs: Json) -> Json:
+    """Return the generating configuration in a store's attributes."""
+    found: Json = json.loads(attrs["config"])
+    return found
 
 
 def _group(path: Path) -> zarr.Group:
@@ -273,7 +299,7 @@ def _group(path: Path) -> zarr.Group:
         raise UserError(f"{path} is not a Zarr 3 store: {error}") from error
 
 
-def _array(group: zarr.Group, name: str) -> zarr.Array:
+def _array(group: zarr.Group, name: str) -> "zarr.Array[Any]":
     found = group[name]
     if not isinstance(found, zarr.Array):
         raise UserError(f"{group.store_path}/{name} is not an array")

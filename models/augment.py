@@ -2,14 +2,17 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 
-def quarter_turns(key: jax.Array, images: jax.Array, target: jax.Array) -> tuple[jax.Array, jax.Array]:
+def quarter_turns(
+    key: PRNGKeyArray, images: Float[Array, "sample row column image"], target: Shaped[Array, "sample ..."]
+) -> tuple[Float[Array, "sample row column image"], Shaped[Array, "sample ..."]]:
     """Turn each sample by a random number of quarter turns of a square array about its normal, the x axis.
 
     Args:
         key: random key.
-        images: (sample, row, column, image); rows run along z, columns along y.
+        images: rows run along z, columns along y.
         target: (sample,) class, which stays, or (sample, 3) position, which turns with the images.
     """
     k = jax.random.randint(key, (len(images),), 0, 4)
@@ -17,23 +20,27 @@ def quarter_turns(key: jax.Array, images: jax.Array, target: jax.Array) -> tuple
     return turned, target if target.ndim == 1 else turn_position(target, k)
 
 
-def turn(images: jax.Array, k: jax.Array) -> jax.Array:
-    """Images (sample, row, column, image) turned by k (sample, 1, 1, 1) quarter turns from y towards z."""
+def turn(
+    images: Float[Array, "sample row column image"], k: Int[Array, "sample 1 1 1"]
+) -> Float[Array, "sample row column image"]:
+    """Turn images by k quarter turns from y towards z."""
     images = jnp.where(k % 2 == 1, images.swapaxes(1, 2), images)
     images = jnp.where((k == 2) | (k == 3), images[:, ::-1], images)
     return jnp.where((k == 1) | (k == 2), images[:, :, ::-1], images)
 
 
-def turn_position(position: jax.Array, k: jax.Array) -> jax.Array:
-    """Positions (sample, 3) turned about x by k (sample,) quarter turns from y towards z."""
+def turn_position(position: Float[Array, "sample 3"], k: Int[Array, " sample"]) -> Float[Array, "sample 3"]:
+    """Turn positions about x by k quarter turns from y towards z."""
     x, y, z = position.T
     for times in range(1, 4):
         y, z = jnp.where(k >= times, -z, y), jnp.where(k >= times, y, z)
     return jnp.stack([x, y, z], axis=1)
 
 
-def shift_in_time(key: jax.Array, traces: jax.Array, largest: float) -> jax.Array:
-    """Traces (sample, channel, time), each moved by up to `largest` samples either way, between samples linearly.
+def shift_in_time(
+    key: PRNGKeyArray, traces: Float[Array, "sample channel time"], largest: float
+) -> Float[Array, "sample channel time"]:
+    """Move each sample by up to `largest` time steps either way, interpolating linearly between time steps.
 
     What comes in at an end is the value there.
     """
@@ -47,8 +54,10 @@ def shift_in_time(key: jax.Array, traces: jax.Array, largest: float) -> jax.Arra
     return (1 - part) * before + part * after
 
 
-def move_in_plane(key: jax.Array, images: jax.Array, turn_deg: float, shift: float) -> jax.Array:
-    """Images (sample, row, column), each turned by up to `turn_deg` and moved by up to `shift` pixels, bilinearly.
+def move_in_plane(
+    key: PRNGKeyArray, images: Float[Array, "sample row column"], turn_deg: float, shift: float
+) -> Float[Array, "sample row column"]:
+    """Turn each image by up to `turn_deg` and move it by up to `shift` pixels, interpolating bilinearly.
 
     What comes in from outside is 0.
     """
@@ -67,7 +76,7 @@ def _centred(count: int) -> jax.Array:
 
 
 def _bilinear(images: jax.Array, y: jax.Array, x: jax.Array) -> jax.Array:
-    """Values of images (sample, row, column) at y, x (sample, row, column); 0 outside."""
+    """Return the values of images (sample, row, column) at y, x (sample, row, column); 0 outside."""
     top, left = jnp.floor(y), jnp.floor(x)
     padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1)))
     sample = jnp.arange(len(images))[:, None, None]

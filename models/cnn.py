@@ -9,7 +9,10 @@ from typing import Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
 
+Either = Array | np.ndarray  # what a trained network is applied to may be NumPy's
 Size = Literal["xs", "s", "m", "l", "xl"]
 # Kernel width, depth of the two convolutions, width of the dense layer; "l" is the published network.
 SIZES: dict[str, tuple[int, int, int, int]] = {
@@ -24,7 +27,7 @@ BAND_CHANNELS = 40
 
 
 class CNN(nn.Module):
-    """Images (batch, row, column, image) to `outputs` numbers a sample; float32.
+    """A network from images (batch, row, column, image) to `outputs` numbers a sample; float32.
 
     Call `init` and `apply` as with any flax.linen module: parameters are an explicit pytree. With ``train=True``
     `apply` needs the key ``rngs={"dropout": key}``.
@@ -35,8 +38,10 @@ class CNN(nn.Module):
     dropout: float = 0.7
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-        """Logits (batch, outputs)."""
+    def __call__(
+        self, x: Float[Either, "batch row column image"], train: bool = False
+    ) -> Float[Array, "batch outputs"]:
+        """Return the logits."""
         kernel, first, second, dense = SIZES[self.size]
         for depth in (first, second):
             x = ConvBlock(depth, kernel)(x)
@@ -53,8 +58,8 @@ class ConvBlock(nn.Module):
     width: int
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """The convolution in the form that is fastest where it runs; bias and ReLU commute with the maximum."""
+    def __call__(self, x: Float[Either, "batch row column in"]) -> Float[Array, "batch _ _ depth"]:
+        """Convolve in the form that is fastest where it runs; bias and ReLU commute with the maximum."""
         shape = (self.width, self.width, x.shape[-1], self.depth)
         kernel = self.param("kernel", nn.initializers.he_normal(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.depth,))
@@ -69,13 +74,13 @@ def _conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _rows(x: jax.Array, height: int) -> list[jax.Array]:
-    """The image shifted by each row of the kernel, zeros outside ("SAME": the odd zero is behind)."""
+    """Return the image shifted by each row of the kernel, zeros outside ("SAME": the odd zero is behind)."""
     x = jnp.pad(x, ((0, 0), ((height - 1) // 2, height // 2), (0, 0), (0, 0)))
     return [x[:, i : x.shape[1] - height + 1 + i] for i in range(height)]
 
 
 def _conv_patches(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The same as one product of all patches with the kernel: on a CPU twice as fast as XLA's convolution."""
+    """Convolve as one product of all patches with the kernel: on a CPU twice as fast as XLA's convolution."""
     height, width, _, depth = kernel.shape
     padded = jnp.pad(x, ((0, 0), (0, 0), ((width - 1) // 2, width // 2), (0, 0)))
     shifted = [r[:, :, j : j + x.shape[2]] for r in _rows(padded, height) for j in range(width)]
@@ -83,7 +88,7 @@ def _conv_patches(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _conv_band(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The same as one product of whole rows with a band matrix (row in, column in, channel; column out, depth).
+    """Convolve as one product of whole rows with a band matrix (row in, column in, channel; column out, depth).
 
     It multiplies zeros, columns / kernel width times as much as needed, but copies each row `height` times where
     patches copy each pixel `height * width` times: on a CPU, few columns and channels, that is what counts.
@@ -98,10 +103,10 @@ def _conv_band(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 @jax.custom_vjp
-def max_pool(x: jax.Array) -> jax.Array:
-    """2x2 max-pooling, stride 2, over (batch, row, column, channel); an odd last row or column is pooled alone.
+def max_pool(x: Float[Array, "batch row column channel"]) -> Float[Array, "batch _ _ channel"]:
+    """Pool maxima of 2x2 pixels, stride 2; an odd last row or column is pooled alone.
 
-    As maxima of slices whose gradient is one comparison with the result (all of equal maxima get it): XLA's
+    They are maxima of slices whose gradient is one comparison with the result (all of equal maxima get it): XLA's
     select-and-scatter is slow on a CPU, and the gradient of the slices is three times the work.
     """
     x = jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)), constant_values=-jnp.inf)
@@ -128,7 +133,7 @@ def _max_pool_backward(kept: tuple[jax.Array, jax.Array], gradient: jax.Array) -
 max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
-def dropout(key: jax.Array, x: jax.Array, rate: float) -> jax.Array:
+def dropout(key: PRNGKeyArray, x: Float[Array, "*shape"], rate: float) -> Float[Array, "*shape"]:
     """Set each number to zero with probability `rate` (to 1/65536) and scale the others to keep the mean.
 
     Sixteen random bits a number: on a CPU, making 32 takes as long as a convolution.

@@ -11,15 +11,17 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from spiketype.models.batch_norm import BatchNorm
 
+Either = Array | np.ndarray  # what a trained network is applied to may be NumPy's
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {"sigmoid": nn.sigmoid, "selu": nn.selu, "relu": nn.relu}
 
 
 @jax.custom_vjp
-def reverse_gradient(x: jax.Array, scale: jax.Array) -> jax.Array:
-    """x as it is; its gradient times -scale (equations 15 and 16)."""
+def reverse_gradient(x: Float[Array, "*shape"], scale: Float[Array, ""]) -> Float[Array, "*shape"]:
+    """Return x as it is; its gradient is multiplied by -scale (equations 15 and 16)."""
     del scale
     return x
 
@@ -36,13 +38,13 @@ reverse_gradient.defvjp(_forward, _backward)
 
 
 class DANN(nn.Module):
-    """Features (batch, feature) to class logits, domain logits and the learned features (batch, hidden[-1]).
+    """A network from features to class logits, domain logits and the learned features.
 
     Attributes:
         hidden: widths of the feature extractor.
         activation: of its layers.
-        norm: batch normalisation before each layer (`PUBLISHED`), or none (`SHALLOW`).
-        classes, domains: of the two linear heads.
+        norm: batch normalisation before each layer (`PUBLISHED`), or none (as in section 5.1, with hidden (100,)).
+        classes, domains: outputs of the two linear heads.
         dropout: share of the learned features that a training step sets to zero; stream "dropout".
     """
 
@@ -55,10 +57,17 @@ class DANN(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, scale: jax.Array | float = 1.0, train: bool = False, weight: jax.Array | None = None
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """`scale` is the lambda of the reversed gradient; `weight` (batch,) is that of the batch normalisation."""
-        h = x
+        self,
+        x: Float[Either, "batch feature"],
+        scale: Float[Array, ""] | float = 1.0,
+        train: bool = False,
+        weight: Float[Either, " batch"] | None = None,
+    ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch domains"], Float[Array, "batch hidden"]]:
+        """Return class logits, domain logits and the learned features.
+
+        `scale` is the lambda of the reversed gradient; `weight` is that of the batch normalisation.
+        """
+        h = jnp.asarray(x)
         for k, width in enumerate(self.hidden):
             h = BatchNorm(name=f"norm_{k}")(h, train, weight) if self.norm else h
             h = ACTIVATIONS[self.activation](nn.Dense(width, name=f"layer_{k}")(h))
@@ -67,24 +76,25 @@ class DANN(nn.Module):
         return nn.Dense(self.classes, name="class")(h), nn.Dense(self.domains, name="domain")(turned), h
 
 
-SHALLOW = partial(DANN, hidden=(100,))  # section 5.1: one sigmoid layer
 PUBLISHED = partial(DANN, hidden=(128, 64, 32), activation="selu", norm=True)  # Ophir et al. 2024
 
 
-def ganin_lambda(progress: jax.Array | float) -> jax.Array:
-    """Weight 2 / (1 + exp(-10 p)) - 1 of the reversed gradient at training progress p in 0..1 (section 5.2.2)."""
+def ganin_lambda(progress: Float[Array, ""] | float) -> Float[Array, ""]:
+    """Return 2 / (1 + exp(-10 p)) - 1, the weight of the reversed gradient at progress p in 0..1 (section 5.2.2)."""
     return 2.0 / (1.0 + jnp.exp(-10.0 * jnp.asarray(progress, jnp.float32))) - 1.0
 
 
-def ganin_rate(progress: jax.Array | float, mu0: float = 0.01, alpha: float = 10.0, beta: float = 0.75) -> jax.Array:
-    """Learning rate mu0 / (1 + alpha p)^beta at training progress p in 0..1 (section 5.2.2)."""
+def ganin_rate(
+    progress: Float[Array, ""] | float, mu0: float = 0.01, alpha: float = 10.0, beta: float = 0.75
+) -> Float[Array, ""]:
+    """Return the learning rate mu0 / (1 + alpha p)^beta at training progress p in 0..1 (section 5.2.2)."""
     return mu0 / (1.0 + alpha * jnp.asarray(progress, jnp.float32)) ** beta
 
 
-def from_published(weights: Mapping[str, np.ndarray]) -> dict[str, dict]:
-    """Variables of `PUBLISHED()` from the saved model of Ophir et al. ("layer_with_weights-k|name")."""
-    params: dict[str, dict] = {}
-    stats: dict[str, dict] = {}
+def from_published(weights: Mapping[str, np.ndarray]) -> dict[str, dict[str, dict[str, np.ndarray]]]:
+    """Return variables of `PUBLISHED()` from the saved model of Ophir et al. ("layer_with_weights-k|name")."""
+    params: dict[str, dict[str, np.ndarray]] = {}
+    stats: dict[str, dict[str, np.ndarray]] = {}
     for k in range(3):
         norm = {
             n: weights[f"layer_with_weights-{2 * k}|{n}"] for n in ("gamma", "beta", "moving_mean", "moving_variance")
@@ -95,6 +105,3 @@ def from_published(weights: Mapping[str, np.ndarray]) -> dict[str, dict]:
     for name, k in numbers.items():
         params[name] = {n: weights[f"layer_with_weights-{k}|{n}"] for n in ("kernel", "bias")}
     return {"params": params, "batch_stats": stats}
-
-
-_NORM = ("gamma", "beta", "moving_mean", "moving_variance")

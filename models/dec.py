@@ -6,25 +6,31 @@ DEC: Xie, Girshick and Farhadi, ICML 2016. IDEC, which keeps the reconstruction:
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import xlogy
+from jaxtyping import Array, Bool, Float, Int
 
 
-def log_assignment(z: jax.Array, centre: jax.Array, alive: jax.Array, alpha: float = 1.0) -> jax.Array:
-    """ln q_ij, the share of cluster j in unit i: q_ij ~ (1 + |z_i - m_j|^2 / alpha)^(-(alpha + 1) / 2) (equation 1).
+def log_assignment(
+    z: Float[Array, "unit code"],
+    centre: Float[Array, "cluster code"],
+    alive: Bool[Array, " cluster"],
+    alpha: float = 1.0,
+) -> Float[Array, "unit cluster"]:
+    """Return ln q_ij, q_ij ~ (1 + |z_i - m_j|^2 / alpha)^(-(alpha + 1) / 2) (equation 1).
 
-    z (unit, code), centre (cluster, code), alive (cluster,) bool: a cluster that is not has the share 0. In log space,
-    so that no distance makes a share 0 or NaN.
+    q_ij is the share of cluster j in unit i; a cluster that is not alive has the share 0. In log space, so that no
+    distance makes a share 0 or NaN.
     """
     square = jnp.sum((z[:, None] - centre[None]) ** 2, axis=2)
     kernel = -0.5 * (alpha + 1) * jnp.log1p(square / alpha)
     return jax.nn.log_softmax(jnp.where(alive[None], kernel, -jnp.inf), axis=1)
 
 
-def target(log_q: jax.Array, share: jax.Array | None) -> jax.Array:
-    """The sharpened assignment p_ij ~ q_ij^2 s_j / f_j, f_j = sum_i q_ij (equation 3), rows summing to one.
+def target(log_q: Float[Array, "unit cluster"], share: Float[Array, " cluster"] | None) -> Float[Array, "unit cluster"]:
+    """Return the sharpened assignment p_ij ~ q_ij^2 s_j / f_j, f_j = sum_i q_ij (equation 3), rows summing to one.
 
-    share (cluster,): the sizes that classes are believed to have, largest first, given to the clusters in the order of
-    their sizes; equal ones are the paper's. None: as they are, s_j ~ f_j, so that p_ij ~ q_ij^2 and no cluster is
-    pressed towards the size of the others.
+    share: the sizes that classes are believed to have, largest first, given to the clusters in the order of their
+    sizes; equal ones are the paper's. None: as they are, s_j ~ f_j, so that p_ij ~ q_ij^2 and no cluster is pressed
+    towards the size of the others.
     """
     bend = jnp.zeros(log_q.shape[1])
     if share is not None:
@@ -34,27 +40,32 @@ def target(log_q: jax.Array, share: jax.Array | None) -> jax.Array:
     return jax.nn.softmax(2 * log_q + bend[None], axis=1)
 
 
-def divergence(p: jax.Array, log_q: jax.Array) -> jax.Array:
-    """Mean over units of KL(p || q) in nat (equation 2); clusters that are not alive count nothing."""
+def divergence(p: Float[Array, "unit cluster"], log_q: Float[Array, "unit cluster"]) -> Float[Array, ""]:
+    """Return the mean over units of KL(p || q) in nat (equation 2); clusters that are not alive do not count."""
     finite = jnp.where(jnp.isfinite(log_q), log_q, 0)
     return jnp.mean(jnp.sum(xlogy(p, p) - p * finite, axis=1))
 
 
-def contrast(z: jax.Array, other: jax.Array) -> jax.Array:
-    """Mean of -ln(k(z_i, o_i) / sum_j k(z_i, o_j)) in both directions, k = 1 / (1 + |z - o|^2); z, other (unit, code).
+def contrast(z: Float[Array, "unit code"], other: Float[Array, "unit code"]) -> Float[Array, ""]:
+    """Return the mean of -ln(k(z_i, o_i) / sum_j k(z_i, o_j)) in both directions, k = 1 / (1 + |z - o|^2).
 
-    The kernel of the assignments (alpha 1), so that the code comes in groups that the centres can find: contrastive
-    neighbour embedding (Damrich et al., ICLR 2023; Boehm et al., ICLR 2023).
+    This is contrastive neighbour embedding (Damrich et al., ICLR 2023; Boehm et al., ICLR 2023). The kernel is that of
+    the assignments (alpha 1), so that the code comes in groups that the centres can find.
     """
     near = -jnp.log1p(jnp.sum((z[:, None] - other[None]) ** 2, axis=2))
     both = [jnp.diagonal(jax.nn.log_softmax(near, axis=axis)) for axis in (0, 1)]
     return -0.5 * jnp.mean(both[0] + both[1])
 
 
-def reseed(z: jax.Array, centre: jax.Array, label: jax.Array, alive: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Centres without a unit move to units farthest from their own, one each; the centres, and how many moved.
+def reseed(
+    z: Float[Array, "unit code"],
+    centre: Float[Array, "cluster code"],
+    label: Int[Array, " unit"],
+    alive: Bool[Array, " cluster"],
+) -> tuple[Float[Array, "cluster code"], Int[Array, ""]]:
+    """Move each centre without a unit to a unit that is far from its own; return the centres, and how many moved.
 
-    z (unit, code), centre (cluster, code), label (unit,), alive (cluster,). Units that are alone in a cluster stay.
+    The farthest units are taken first, one for each centre. Units that are alone in a cluster stay.
     """
     size = jnp.zeros(len(centre), jnp.int32).at[label].add(1)
     empty = alive & (size == 0)
@@ -64,8 +75,10 @@ def reseed(z: jax.Array, centre: jax.Array, label: jax.Array, alive: jax.Array) 
     return jnp.where(empty[:, None], z[far[turn]], centre), empty.sum().astype(jnp.int32)
 
 
-def health(z: jax.Array, log_q: jax.Array, alive: jax.Array) -> dict[str, jax.Array]:
-    """What shows a collapse, for codes z (unit, code) and log_q (unit, cluster).
+def health(
+    z: Float[Array, "unit code"], log_q: Float[Array, "unit cluster"], alive: Bool[Array, " cluster"]
+) -> dict[str, Float[Array, ""]]:
+    """Return the measures that show a collapse.
 
     ``entropy`` of the mean assignment over that of equal sizes: 1 when clusters are equal, 0 when one has all units.
     ``variance`` of the code, summed over its numbers: 0 when all units have one code.

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Int
 
 DAMPING, ITERATIONS = 0.5, 10
 # (source features, source classes, source weights, target features) -> probability (target, class)
@@ -18,26 +19,29 @@ FitPredict = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarr
 
 
 class Aligned(NamedTuple):
-    """``probability`` (target, class) of the last iteration; ``prior`` (iteration + 1, class), the estimates used."""
+    """``probability`` of the last iteration, and ``prior``: the first estimate, and that after each iteration."""
 
-    probability: np.ndarray
-    prior: np.ndarray
+    probability: Float[np.ndarray, "target class"]
+    prior: Float[np.ndarray, "estimate class"]
 
 
-def importance(label: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    """Weights (source,) of mean 1 that give the classes of label (source,) the frequencies prior (class,).
+def importance(label: Int[np.ndarray, " source"], prior: Float[np.ndarray, " class"]) -> Float[np.ndarray, " source"]:
+    """Return weights of mean 1 that give the classes of `label` the frequencies `prior`.
 
     Raises:
-        ValueError: the prior wants a class that the source has no sample of.
+        ValueError: the prior of a class is positive, and the source has no sample of it.
     """
     have = np.bincount(label, minlength=len(prior)) / len(label)
     if np.any((have == 0) & (prior > 0)):
         raise ValueError(f"importance: no source sample of class {int(np.argmax((have == 0) & (prior > 0)))}")
-    return (prior / np.maximum(have, 1e-12))[label]
+    weight: np.ndarray = (prior / np.maximum(have, 1e-12))[label]
+    return weight
 
 
-def moments(x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted mean and standard deviation (feature,) of x (sample, feature); constant features have the latter 1."""
+def moments(
+    x: Float[np.ndarray, "sample feature"], weight: Float[np.ndarray, " sample"]
+) -> tuple[Float[np.ndarray, " feature"], Float[np.ndarray, " feature"]]:
+    """Return the weighted mean and standard deviation of x; the latter is 1 for constant features."""
     share = weight / weight.sum()
     mean = share @ x
     sd = np.sqrt(share @ (x - mean) ** 2)
@@ -45,19 +49,19 @@ def moments(x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def align(
-    source_x: np.ndarray,
-    source_y: np.ndarray,
-    target_x: np.ndarray,
+    source_x: Float[np.ndarray, "source feature"],
+    source_y: Int[np.ndarray, " source"],
+    target_x: Float[np.ndarray, "target feature"],
     fit_predict: FitPredict,
     classes: int = 2,
     damping: float = DAMPING,
     iterations: int = ITERATIONS,
 ) -> Aligned:
-    """Name the classes of target_x (target, feature) from labelled source_x (source, feature), source_y (source,).
+    """Name the classes of `target_x` from `source_x` and its labels `source_y`.
 
-    The first estimate of the target's frequencies is what a classifier says of the target in the source's own scale;
-    each next is the old one moved by `damping` towards the rate of its hard calls. Estimates are transductive: they
-    need a batch of the target, and a single cell cannot be aligned.
+    The first estimate of the target's class frequencies is the rate of hard calls that a classifier makes on the target
+    in the source's own scale; each next one is that before, moved by `damping` towards the rate of the aligned
+    classifier. Estimates are transductive: they need a batch of the target, and a single cell cannot be aligned.
     """
     even = np.ones(len(source_y))
     mean, sd = moments(source_x, even)
@@ -74,6 +78,7 @@ def align(
 
 
 def _rate(probability: np.ndarray, classes: int) -> np.ndarray:
-    """Share of hard calls (class,), of every class at least half a call."""
+    """Return the share of hard calls (class,), of every class at least half a call."""
     count = np.maximum(np.bincount(probability.argmax(axis=1), minlength=classes), 0.5)
-    return count / count.sum()
+    rate: np.ndarray = count / count.sum()
+    return rate

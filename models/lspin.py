@@ -5,15 +5,18 @@ of Ophir, Shefi and Lindenbaum (Neuroinformatics 2024), whose published weights 
 """
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.stats import norm
+from jaxtyping import Array, Float, Int
 
 from spiketype.models.batch_norm import BatchNorm
 
+Either = Array | np.ndarray  # what a trained network is applied to may be NumPy's
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "tanh": jnp.tanh,
     "relu": nn.relu,
@@ -24,7 +27,7 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 
 
 class LSPIN(nn.Module):
-    """Features (batch, feature) to outputs (batch, outputs) through gates in [0, 1], one for each sample and feature.
+    """A network from features to outputs through gates in [0, 1], one for each sample and feature.
 
     Attributes:
         outputs: classes, or numbers to predict.
@@ -50,12 +53,13 @@ class LSPIN(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, train: bool = False, weight: jax.Array | None = None
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Outputs, alpha in [-1, 1] and gates, the last two (batch, feature).
+        self, x: Float[Either, "batch feature"], train: bool = False, weight: Float[Either, " batch"] | None = None
+    ) -> tuple[Float[Array, "batch outputs"], Float[Array, "batch feature"], Float[Array, "batch feature"]]:
+        """Return outputs, alpha in [-1, 1] and gates.
 
-        Training draws noise from the stream "gate" and uses `weight` (batch,) in the batch normalisation.
+        Training draws noise from the stream "gate" and uses `weight` in the batch normalisation.
         """
+        x = jnp.asarray(x)
         init = nn.initializers.truncated_normal(self.stddev)
         act = ACTIVATIONS[self.activation]
         alpha = x
@@ -72,20 +76,25 @@ class LSPIN(nn.Module):
         return h, alpha, gates
 
 
-def gate(alpha: jax.Array, noise: jax.Array, sigma: float) -> jax.Array:
-    """Stochastic gates clip(alpha + sigma noise + 1/2, 0, 1) (equation 3); without noise the gates of a prediction."""
+def gate(alpha: Float[Array, "*shape"], noise: Float[Array, "*shape"], sigma: float) -> Float[Array, "*shape"]:
+    """Return stochastic gates clip(alpha + sigma noise + 1/2, 0, 1) (equation 3); predictions have no noise."""
     return jnp.clip(alpha + sigma * noise + 0.5, 0.0, 1.0)
 
 
-def open_probability(alpha: jax.Array, sigma: float) -> jax.Array:
-    """Probability Phi((alpha + 1/2) / sigma) that a gate is above 0, elementwise: the expected L0 norm's terms."""
+def open_probability(alpha: Float[Array, "*shape"], sigma: float) -> Float[Array, "*shape"]:
+    """Return the probability Phi((alpha + 1/2) / sigma) that a gate is above 0: the terms of the expected L0 norm."""
     return norm.cdf((alpha + 0.5) / sigma)
 
 
-def sparsity(alpha: jax.Array, sigma: float, weight: jax.Array | None = None, reduction: str = "mean") -> jax.Array:
-    """Expected share ("mean", as published code has it) or number ("sum", as the paper has it) of open gates.
+def sparsity(
+    alpha: Float[Array, "sample feature"],
+    sigma: float,
+    weight: Float[Array, " sample"] | None = None,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> Float[Array, ""]:
+    """Return the expected share ("mean", as in the published code) or number ("sum", as in the paper) of open gates.
 
-    alpha (sample, feature); `weight` (sample,) weights samples.
+    `weight` is that of the samples.
     """
     each = open_probability(alpha, sigma)
     of_sample = each.mean(axis=1) if reduction == "mean" else each.sum(axis=1)
@@ -93,11 +102,16 @@ def sparsity(alpha: jax.Array, sigma: float, weight: jax.Array | None = None, re
 
 
 def similarity(
-    gates: jax.Array, kernel: jax.Array, together: float, apart: float, weight: jax.Array | None = None
-) -> jax.Array:
-    """Pairwise regulariser: together mean(K D) - apart mean((1 - K) D), D the squared distance of two samples' gates.
+    gates: Float[Array, "sample feature"],
+    kernel: Float[Array, "sample sample"],
+    together: float,
+    apart: float,
+    weight: Float[Array, " sample"] | None = None,
+) -> Float[Array, ""]:
+    """Return the pairwise regulariser together mean(K D) - apart mean((1 - K) D).
 
-    kernel (sample, sample) in [0, 1]; of labels: 1 - |y_i - y_j|^2 / 2 with one-hot y, see `label_kernel`.
+    D is the squared distance of two samples' gates. The kernel K is in [0, 1]; that of labels is
+    1 - |y_i - y_j|^2 / 2 with one-hot y, see `label_kernel`.
     """
     square = jnp.square(gates).sum(axis=1)
     distance = square[:, None] + square[None, :] - 2.0 * gates @ gates.T
@@ -108,31 +122,29 @@ def similarity(
     return share @ each @ share
 
 
-def spread(gates: jax.Array, weight: jax.Array | None = None) -> jax.Array:
-    """Mean squared distance of two samples' gates: `similarity` with a kernel of ones, in linear time."""
+def spread(gates: Float[Array, "sample feature"], weight: Float[Array, " sample"] | None = None) -> Float[Array, ""]:
+    """Return the mean squared distance of two samples' gates: `similarity` with a kernel of ones, in linear time."""
     share = jnp.full(len(gates), 1 / len(gates)) if weight is None else weight / weight.sum()
     centred = gates - (share @ gates)[None, :]
     return 2.0 * (share @ jnp.square(centred).sum(axis=1))
 
 
-def label_kernel(label: jax.Array) -> jax.Array:
-    """1 where two samples (sample,) have the same label, else 0."""
+def label_kernel(label: Int[Array, " sample"]) -> Float[Array, "sample sample"]:
+    """Return 1 where two samples have the same label, else 0."""
     return (label[:, None] == label[None, :]).astype(jnp.float32)
 
 
-def from_published(weights: Mapping[str, np.ndarray]) -> dict[str, dict]:
-    """Variables of an `LSPIN` from the checkpoint of Ophir et al., whose names have "|" for "/"."""
-    params: dict[str, dict] = {}
-    stats: dict[str, dict] = {}
+def from_published(weights: Mapping[str, np.ndarray]) -> dict[str, dict[str, dict[str, np.ndarray]]]:
+    """Return variables of an `LSPIN` from the checkpoint of Ophir et al., whose names have "|" for "/"."""
+    params: dict[str, dict[str, np.ndarray]] = {}
+    stats: dict[str, dict[str, np.ndarray]] = {}
     gates = [(f"gate_layer{k}|weights", f"gate_layer{k}|biases") for k in (1, 2, 3)]
     for k, (kernel, bias) in enumerate([*gates, ("weights2", "biases2")]):
         params[f"gate_{k}"] = {"kernel": weights[kernel], "bias": weights[bias]}
     for k, prefix in enumerate(("layer1|", "layer2|", "")):
         params[f"layer_{k}"] = {"kernel": weights[f"{prefix}weights"], "bias": weights[f"{prefix}biases"]}
-        norms = {name: weights[f"{prefix}batch_normalization|{name}"] for name in _NORM}
+        names = ("gamma", "beta", "moving_mean", "moving_variance")
+        norms = {name: weights[f"{prefix}batch_normalization|{name}"] for name in names}
         params[f"norm_{k}"] = {"scale": norms["gamma"], "bias": norms["beta"]}
         stats[f"norm_{k}"] = {"mean": norms["moving_mean"], "var": norms["moving_variance"]}
     return {"params": params, "batch_stats": stats}
-
-
-_NORM = ("gamma", "beta", "moving_mean", "moving_variance")

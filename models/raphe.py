@@ -12,16 +12,19 @@ has fewer of is masked. The numbers are those of the network with that width alo
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
 
 from spiketype.models.cnn import dropout
 
+Either = Array | np.ndarray  # what a trained network is applied to may be NumPy's
 POINTS, DEPTHS = 160, (32, 64)
 LEAST_WIDTH, MOST_WIDTH = 1, 31  # a wider second convolution has too little left to be pooled
 EPSILON = 1e-3  # Keras' default, of the published network
 
 
 class RapheCNN(nn.Module):
-    """Spikes (batch, 160, column) to `outputs` logits; float32.
+    """A network from spikes (batch, 160, column) to `outputs` logits; float32.
 
     Attributes:
         narrowest, widest: kernel widths of the consensus that this is a member of; equal for a single network.
@@ -35,10 +38,12 @@ class RapheCNN(nn.Module):
     dropout: float = 0.5
 
     @nn.compact
-    def __call__(self, x: jax.Array, width: jax.Array | int | None = None, train: bool = False) -> jax.Array:
-        """Logits (batch, outputs) of the member with kernels of `width`, by default the widest."""
+    def __call__(
+        self, x: Float[Either, "batch 160 column"], width: Int[Either, ""] | int | None = None, train: bool = False
+    ) -> Float[Array, "batch outputs"]:
+        """Return the logits of the member with kernels of `width`, by default the widest."""
         width = jnp.asarray(self.widest if width is None else width, jnp.int32)
-        x = self._normalise(x)
+        x = self._normalise(jnp.asarray(x))
         columns = x.shape[2]
         h = x.transpose(0, 2, 1).reshape(-1, POINTS, 1)  # the columns share their kernels
         for depth in DEPTHS:
@@ -52,7 +57,7 @@ class RapheCNN(nn.Module):
         return nn.Dense(self.outputs, kernel_init=nn.initializers.glorot_uniform())(h)
 
     def _normalise(self, x: jax.Array) -> jax.Array:
-        """Each column of each spike to mean 0 and variance 1, then the learned gain and bias of each point."""
+        """Bring each column of a spike to mean 0 and variance 1, then apply the learned gain and bias of each point."""
         gain = self.param("gain", nn.initializers.ones, (POINTS,))
         bias = self.param("bias", nn.initializers.zeros, (POINTS,))
         x = x - x.mean(axis=1, keepdims=True)
@@ -60,7 +65,10 @@ class RapheCNN(nn.Module):
         return x * gain[None, :, None] + bias[None, :, None]
 
     def _convolve(self, x: jax.Array, depth: int, width: jax.Array) -> jax.Array:
-        """(batch, time, in) to (batch, time - narrowest + 1, depth); the last ones hold for the narrowest alone."""
+        """Convolve (batch, time, in) to (batch, time - narrowest + 1, depth).
+
+        Wider kernels reach beyond the end there: the last times hold for the narrowest alone.
+        """
         name, longest = f"kernel_{depth}", self.widest
         shape = (longest, x.shape[2], depth)
         kernel = self.param(name, nn.initializers.glorot_uniform(), shape)
@@ -79,9 +87,9 @@ class RapheCNN(nn.Module):
 
 
 def _band(x: jax.Array, kernel: jax.Array, steps: int) -> jax.Array:
-    """The same for one input channel as a product with a band matrix (time, step x depth).
+    """Convolve one input channel as a product with a band matrix (time, step x depth).
 
-    It multiplies many zeros, but windows of single numbers are slower still to be cut out on a CPU.
+    It multiplies many zeros, but on a CPU cutting out windows of single numbers is slower still.
     """
     longest, depth = kernel.shape
     shift = jnp.arange(x.shape[1])[:, None] - jnp.arange(steps)[None, :]
@@ -90,13 +98,13 @@ def _band(x: jax.Array, kernel: jax.Array, steps: int) -> jax.Array:
     return (x @ band.reshape(x.shape[1], -1)).reshape(len(x), steps, depth)
 
 
-def serotonergic_logit(logits: jax.Array) -> jax.Array:
-    """One logit (...) of serotonergic against not, from `RapheCNN`'s (..., outputs)."""
+def serotonergic_logit(logits: Float[Array, "*spike outputs"]) -> Float[Array, "*spike"]:
+    """Return one logit of serotonergic against not, from those of `RapheCNN`."""
     return logits[..., 0] if logits.shape[-1] == 1 else logits[..., 1] - logits[..., 0]
 
 
-def serotonergic_share(logits: jax.Array) -> jax.Array:
-    """The published vote (...) of a spike, 0..1: half of 1 + sigmoid(serotonergic) - sigmoid(not)."""
+def serotonergic_share(logits: Float[Array, "*spike outputs"]) -> Float[Array, "*spike"]:
+    """Return the published vote of a spike, 0..1: half of 1 + sigmoid(serotonergic) - sigmoid(not)."""
     if logits.shape[-1] == 1:
         return jax.nn.sigmoid(logits[..., 0])
     both = jax.nn.sigmoid(logits)

@@ -5,14 +5,17 @@ from typing import Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
 
 from spiketype.models.cnn import ConvBlock, dropout
 
+Either = Array | np.ndarray  # what a trained network is applied to may be NumPy's
 Kind = Literal["dense", "conv", "gru"]
 
 
 class UnitNet(nn.Module):
-    """Waveforms (batch, channel, time) and histograms (batch, feature), both standardised, to logits (batch, outputs).
+    """A network from waveforms and histograms, both standardised, to logits.
 
     With ``train=True`` `apply` needs the key ``rngs={"dropout": key}``.
 
@@ -30,9 +33,14 @@ class UnitNet(nn.Module):
     dropout: float = 0.3
 
     @nn.compact
-    def __call__(self, x: jax.Array, histograms: jax.Array, train: bool = False) -> jax.Array:
-        """Logits (batch, outputs)."""
-        seen = {"dense": self._dense, "conv": self._conv, "gru": self._gru}[self.kind](x)
+    def __call__(
+        self,
+        x: Float[Either, "batch channel time"],
+        histograms: Float[Either, "batch feature"],
+        train: bool = False,
+    ) -> Float[Array, "batch outputs"]:
+        """Return the logits."""
+        seen = {"dense": self._dense, "conv": self._conv, "gru": self._gru}[self.kind](jnp.asarray(x))
         if histograms.shape[1]:
             seen = jnp.concatenate([seen, nn.relu(nn.Dense(self.width // 2, name="histograms")(histograms))], axis=1)
         if train:

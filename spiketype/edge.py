@@ -1,7 +1,10 @@
 """Where the program meets the user and the machine: errors, cache, progress, the guard of every command line."""
 
 import contextlib
+import dataclasses
 import errno
+import hashlib
+import json
 import os
 import platform
 import subprocess
@@ -9,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import (
@@ -23,6 +27,16 @@ from rich.progress import (
 )
 from rich.text import Text
 
+Json = dict[str, Any]  # an object of JSON: its values are what the file says they are
+PyTree = Any  # arrays in dicts, lists and named tuples, as JAX takes them: they have no static type
+
+
+@runtime_checkable
+class Dataclass(Protocol):
+    """Any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
 
 class UserError(ValueError):
     """A mistake that the user can mend: the message names the file or value, and the remedy."""
@@ -32,6 +46,13 @@ def cache_dir() -> Path:
     """The folder for what can be made again: ``$XDG_CACHE_HOME/spiketype``, else ``~/.cache/spiketype``."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "spiketype"
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class _RateColumn(ProgressColumn):
@@ -78,9 +99,61 @@ def whole_file(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial
+        with open(partial, "rb+") as file:  # on the disk before it gets its name, lest a power cut leave it empty
+            os.fsync(file.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Json) -> None:
+    """Write JSON whole or not at all; NaN, which JSON lacks, is an error."""
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(value, indent=1, allow_nan=False))
+
+
+def read_json(path: Path, otherwise: str) -> Json:
+    """Read a JSON object.
+
+    Raises:
+        UserError: there is none; it says `otherwise` and why.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{otherwise} ({path.name}: {getattr(error, 'strerror', None) or error})") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{otherwise} ({path.name} holds no JSON object)")
+    return value
+
+
+def cached_store(kind: str, name: str, wanted: Dataclass) -> Path:
+    """Return where in the cache a store of this kind and configuration is kept; the folder above it is made."""
+    digest = hashlib.sha256(json.dumps(dataclasses.asdict(wanted), sort_keys=True).encode()).hexdigest()[:16]
+    path = cache_dir() / kind / f"{name}-{digest}.zarr"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def check_platform() -> None:
+    """Ask JAX for its devices before any work, so that a platform that is not there is said in one sentence.
+
+    Raises:
+        UserError: ``JAX_PLATFORMS`` names a platform that JAX does not find on this machine.
+    """
+    import jax  # here, because readers and the simulator's children do without it
+
+    wanted = os.environ.get("JAX_PLATFORMS", "")
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        if not wanted:
+            raise
+        why = str(error).splitlines()[0] if str(error) else "it is not installed"
+        raise UserError(
+            f"JAX_PLATFORMS={wanted}, but JAX finds no such device here ({why}): set JAX_PLATFORMS=cpu, or leave it "
+            "unset to use the best device there is; a GPU needs pip install 'spiketype[cuda]', a TPU 'spiketype[tpu]'"
+        ) from error
 
 
 def versions() -> dict[str, str]:

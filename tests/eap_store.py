@@ -28,7 +28,7 @@ def write(
     finished: bool = True,
     **options: Any,
 ) -> Path:
-    """Write a store to `path` in the schema of simulator.eap and return the path; `options` are of EapConfig.
+    """Write a store to `path` in the schema of simulator.eap, and return the path; `options` are of EapConfig.
 
     An EAP is a negative Gaussian in time that falls off with the square of the distance, followed by a positive
     one: its time is the class's (m-type), the width of the fall that of excitatory or inhibitory.

@@ -19,11 +19,11 @@ from spiketype.edge import UserError, guard
 
 
 def download_command(out: Path, recordings: bool = False) -> None:
-    """Download the database's tables, and what it recorded, by allensdk; nothing that is there is fetched again.
+    """Download the database's tables, and recordings if wanted, by allensdk; nothing is fetched twice.
 
     Args:
         out: Folder: a new one, or one that allensdk's CellTypesCache has begun to fill.
-        recordings: Also the recording of every cell that has a class, one large NWB file each.
+        recordings: Also download the recording of every cell that has a class, one large NWB file each.
     """
     download.tables(out)
     table = load(out, features=27)
@@ -46,7 +46,7 @@ def noise_command(data: Path | None = None, out: Path | None = None) -> None:
     left_out = noise.of_folder(folder, out)
     _say(left_out)
     if not out.exists():
-        raise UserError(f"none of the recordings in {folder} gave features: no table is written")
+        raise UserError(f"no features could be computed from the recordings in {folder}: no table is written")
     print(out)
 
 
@@ -58,7 +58,7 @@ def _say(left_out: list[tuple[str, str]]) -> None:
 
 
 def count_command(data: Path | None = None, features: Literal[41, 27] = 41, lines: Path | None = None) -> None:
-    """Print how many cells of which class there are, how recorded, and what was left out for what reason.
+    """Print how many cells there are of each class, how they were recorded, and which were left out and why.
 
     Args:
         data: Folder of the tables; by default $SPIKETYPE_DATA/allen.

@@ -1,4 +1,4 @@
-"""Tables of cells as people keep them, in comma-separated values: read right, or refused with the mistake named."""
+"""Tables of cells in comma-separated values, as people keep them: read correctly, or refused with the mistake named."""
 
 import difflib
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float, Float64, Int64
 
 from spiketype.edge import UserError
 
@@ -16,18 +17,18 @@ NEAR_ZERO = ("peak_v", "upstroke_v", "downstroke_v", "f_i_curve_slope", "sag")  
 
 
 def read(path: Path) -> pd.DataFrame:
-    """A table of text, NaN where a field is empty; the first line names the columns.
+    """Read a table of text, NaN where a field is empty; the first line names the columns.
 
     Raises:
         UserError: no such file; not a table; a column named twice.
     """
     try:
-        # As text: no large specimen number becomes a float, and no first column an index, behind our backs.
+        # As text: pandas would turn large specimen numbers into floats, and a first column into an index.
         raw = pd.read_csv(path, header=None, dtype=str, encoding="utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
     except (ValueError, OSError, pd.errors.ParserError) as error:
-        raise UserError(f"{path} is no table of comma-separated values: {error}") from error
+        raise UserError(f"{path} cannot be read as comma-separated values: {error}") from error
     names = ["" if pd.isna(name) else str(name).strip() for name in raw.iloc[0]]
     if repeated := sorted({name for name in names if name and names.count(name) > 1}):
         raise UserError(f"{path} has the column {repeated[0]} twice: remove one")
@@ -48,47 +49,53 @@ def need(path: Path, table: pd.DataFrame, *names: str) -> None:
             raise UserError(f"{path} has no column {name}{hint}")
 
 
-def numbers(path: Path, name: str, values: pd.Series) -> np.ndarray:
-    """The numbers of a column of text (cell,), NaN where empty.
+def numbers(path: Path, name: str, values: pd.Series) -> Float64[np.ndarray, " cell"]:
+    """Return the numbers of a column of text, NaN where empty.
 
     Raises:
-        UserError: names the row, as an editor counts lines, and the value that is no finite number.
+        UserError: names the row, as an editor counts lines, and the value that is not a finite number.
     """
     found = pd.to_numeric(values, errors="coerce").astype(np.float64)
     wrong = (found.isna() & values.notna()) | np.isinf(found)
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise UserError(f"{path}, row {row + 2}, column {name}: {values[row]!r} is no number; leave unknown ones empty")
-    return found.to_numpy()
+        raise UserError(
+            f"{path}, row {row + 2}, column {name}: {values[row]!r} is not a finite number; leave unknown values empty"
+        )
+    return np.asarray(found.to_numpy())
 
 
-def specimens(path: Path, values: pd.Series) -> np.ndarray:
-    """Specimen numbers (cell,) of a column with entries such as 565871768 or, with the number of a sweep, 565871768_62.
+def specimens(path: Path, values: pd.Series) -> Int64[np.ndarray, " cell"]:
+    """Return the specimen numbers of entries such as 565871768 or, with the number of a sweep, 565871768_62.
 
     Raises:
-        UserError: an entry that is no specimen, or a specimen that occurs twice.
+        UserError: an entry that is not a specimen, or a specimen that occurs twice.
     """
     digits = values.astype(str).str.extract(r"^([0-9]{1,18})(?:_[0-9]+)?$")[0]
     if digits.isna().any():
         row = int(np.argmax(digits.isna()))
         raise UserError(
-            f"{path}, row {row + 2}: {values[row]!r} is no specimen (a number, perhaps with _SWEEP behind it)"
+            f"{path}, row {row + 2}: {values[row]!r} is not a specimen (a number, perhaps followed by _SWEEP)"
         )
     found = digits.astype(np.int64)
     if (twice := found.duplicated()).any():
         row = int(np.argmax(twice))
         first = int(np.argmax(found == found[row]))
         raise UserError(f"{path}: specimen {found[row]} is in rows {first + 2} and {row + 2}: keep one")
-    return found.to_numpy()
+    return np.asarray(found.to_numpy())
 
 
-def read_features(path: Path, feature_names: Sequence[str]) -> tuple[np.ndarray, list[str], tuple[str, ...]]:
-    """Cells of any table: features (cell, feature), NaN where missing, names of the cells, features that no cell has.
+def read_features(
+    path: Path, feature_names: Sequence[str]
+) -> tuple[Float64[np.ndarray, "cell feature"], list[str], tuple[str, ...]]:
+    """Read the cells of any table: features, NaN where missing; names of the cells; features that no cell has.
 
-    Columns may be in any order, and others may be there. Cells are named by one of `IDS`, else by their row.
+    Columns may be in any order, and others may be there. Cells are named by the first of `IDS` that is a column, else
+    by their row.
 
     Raises:
-        UserError: no table; none of the features; a value that is no number; a cell or a column that occurs twice.
+        UserError: not a table; none of the features; a value that is not a number; a cell or a column that occurs
+            twice.
     """
     table = read(path)
     x = np.full((len(table), len(feature_names)), np.nan)
@@ -109,8 +116,13 @@ def read_features(path: Path, feature_names: Sequence[str]) -> tuple[np.ndarray,
     return x, ids, missing
 
 
-def check_units(path: Path, x: np.ndarray, usual: Sequence[float] | np.ndarray, feature_names: Sequence[str]) -> None:
-    """Refuse columns of x (cell, feature) whose unit differs from that of usual medians (feature,).
+def check_units(
+    path: Path,
+    x: Float[np.ndarray, "cell feature"],
+    usual: Sequence[float] | Float[np.ndarray, " feature"],
+    feature_names: Sequence[str],
+) -> None:
+    """Refuse columns of x whose median is so far from the usual one (feature,) that their unit must be another.
 
     Raises:
         UserError: names the column and the two medians.

@@ -11,24 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float64, Int
 
-from spiketype.datasets.allen.columns import (
-    check_units,
-    need,
-    numbers,
-    read,
-    read_features,
-    specimens,
-)
+from spiketype.datasets.allen.columns import check_units, need, numbers, read, read_features, specimens
 from spiketype.datasets.allen.features import FEATURES, FEATURES_14, FEATURES_27, FEATURES_41
 from spiketype.edge import UserError
 
-DETAILS, CELLS, EPHYS, NOISE = (
-    "cell_types_specimen_details.csv",
-    "cells.json",
-    "ephys_features.csv",
-    "noise_features.csv",
-)
+DETAILS, CELLS = "cell_types_specimen_details.csv", "cells.json"
+EPHYS, NOISE = "ephys_features.csv", "noise_features.csv"
 SPECIES = {"mus musculus": 0, "homo sapiens": 1}
 KNOWN = ("donor__id", "line_name", "structure__layer", "tag__dendrite_type", "donor__species")
 RATES_KHZ = (200.0, 50.0)  # of the two recording eras; every sample at 50 kHz is one at 200 kHz, too
@@ -39,10 +29,10 @@ SAMPLE_TIMES_S = (
 
 
 def details(folder: Path) -> pd.DataFrame:
-    """What the database says of each cell: `KNOWN` as text, NaN where it says nothing, indexed by the specimen.
+    """Read what the database says of each cell: `KNOWN` as text, NaN where it says nothing, indexed by the specimen.
 
     Raises:
-        UserError: neither file; not what it should be; no donor; a cell twice.
+        UserError: neither file is there; it is not such a table; a cell has no donor, or occurs twice.
     """
     path = folder / DETAILS
     if not path.exists() and (folder / CELLS).exists():
@@ -59,28 +49,28 @@ def details(folder: Path) -> pd.DataFrame:
 
 
 def _cells(path: Path) -> pd.DataFrame:
-    """The answer of the database's interface, a list of cells, as a table of text."""
+    """Read the answer of the database's interface, a list of cells, as a table of text."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise UserError(f"{path} is damaged ({error}): remove it and repeat the download") from error
     if not (isinstance(found, list) and found and all(isinstance(cell, dict) for cell in found)):
-        raise UserError(f"{path} is no list of cells: remove it and repeat the download")
+        raise UserError(f"{path} is not a list of cells: remove it and repeat the download")
     text = [{name: str(cell[name]) for name in ("specimen__id", *KNOWN) if cell.get(name)} for cell in found]
     return pd.DataFrame(text)
 
 
 def features(folder: Path) -> pd.DataFrame:
-    """The 27 features of the database, NaN where it has none, indexed by the specimen.
+    """Read the 27 features of the database, NaN where it has none, indexed by the specimen.
 
     Raises:
-        UserError: no such file; not what it should be.
+        UserError: the file is missing, or is not such a table.
     """
     return _features(folder / EPHYS, FEATURES_27)
 
 
 def noise_features(folder: Path) -> pd.DataFrame:
-    """The 14 features of noise sweeps that ``python -m datasets.allen noise-features`` wrote, likewise."""
+    """Read the 14 features of noise sweeps that ``python -m datasets.allen noise-features`` wrote, likewise."""
     return _features(folder / NOISE, FEATURES_14)
 
 
@@ -93,15 +83,15 @@ def _features(path: Path, names: tuple[str, ...]) -> pd.DataFrame:
     return found
 
 
-def sampling_rates(folder: Path, specimen_id: np.ndarray) -> np.ndarray:
-    """Sampling rate of each recording (cell,) in kHz, 50 or 200, NaN unknown, from the times in ``ephys_features.csv``.
+def sampling_rates(folder: Path, specimen_id: Int[np.ndarray, " cell"]) -> Float64[np.ndarray, " cell"]:
+    """Return the sampling rate of each recording, 50 or 200 kHz, NaN unknown, by the times in ``ephys_features.csv``.
 
     Times in the response to a long square are times of samples of one sweep, 20 us apart where the amplifier ran at 50
-    kHz and 5 us where it ran at 200 kHz; by chance about one in a thousand of the latter has all its times on the
-    coarse grid. The rates so found are those in the recordings of all 1811 cells whose recordings were read.
+    kHz and 5 us where it ran at 200 kHz. By chance, about one in a thousand of the latter has all its times on the
+    coarse grid. For all 1811 cells whose recordings were read, the rates found are those in the recordings.
 
     Raises:
-        UserError: the file is there and is no such table.
+        UserError: the file is there, but is not such a table.
     """
     path = folder / EPHYS
     if not path.exists():
@@ -116,13 +106,17 @@ def sampling_rates(folder: Path, specimen_id: np.ndarray) -> np.ndarray:
             sample = 1e3 * rate * np.stack(times_s)
             on = np.abs(sample - np.round(sample)) < 0.02
             rate_kHz[(on | ~measured).all(axis=0) & measured.any(axis=0)] = rate
-    return rate_kHz.reindex(specimen_id).to_numpy()
+    return np.asarray(rate_kHz.reindex(specimen_id).to_numpy())
 
 
 def cells(folder: Path, known: pd.DataFrame, noise: bool, why: Counter[str]) -> pd.DataFrame:
-    """Cells with spiny or aspiny dendrites, mouse before human: species, spiny, subclass -1 and 27 or 41 features.
+    """Return cells with spiny or aspiny dendrites, mouse before human: species, spiny, subclass -1 and their features.
 
-    why counts, by reason, the cells of known that are not here.
+    Args:
+        folder: of the tables.
+        known: what the database says of each cell: `details`.
+        noise: also the features of noise sweeps: 41 instead of 27.
+        why: counts, by reason, the cells of `known` that are left out; it is added to.
     """
     found = features(folder)
     if noise:
@@ -144,9 +138,13 @@ def cells(folder: Path, known: pd.DataFrame, noise: bool, why: Counter[str]) -> 
 
 
 def published_cells(path: Path, species: int, known: pd.Index, classes: Sequence[str]) -> pd.DataFrame:
-    """Cells of one table: species, spiny, subclass (-1 where the table has no ``transgenic_line``) and 41 features.
+    """Read the cells of one published table: species, spiny, subclass and 41 features.
 
-    known: the specimens of which the database knows the donor.
+    Args:
+        path: the table.
+        species: of its cells.
+        known: the specimens whose donor the database knows.
+        classes: names of the subclasses; it is -1 where the table has no ``transgenic_line``.
 
     Raises:
         UserError: a column is missing, empty or in another unit; dendrites, a class or a cell that is unknown; a cell
@@ -175,4 +173,4 @@ def _code(path: Path, table: pd.DataFrame, column: str, names: Sequence[str]) ->
         row = int(np.argmax(codes.isna()))
         wrong = table[column][row]
         raise UserError(f"{path}, row {row + 2}: {column} {wrong!r} is unknown, not one of {', '.join(names)}")
-    return codes.to_numpy(np.int32)
+    return np.asarray(codes.to_numpy(np.int32))

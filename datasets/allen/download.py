@@ -1,22 +1,20 @@
-"""The Allen Cell Types Database by allensdk's CellTypesCache: a new folder, or one that allensdk has begun to fill."""
+"""Download the Allen Cell Types Database by allensdk's CellTypesCache, to a new folder or one that it has begun."""
 
 import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.error import HTTPError, URLError
 
 import numpy as np
 
-from spiketype.datasets.allen.database import (
-    CELLS,
-    DETAILS,
-    EPHYS,
-    details,
-    features,
-)
+from spiketype.datasets.allen.database import CELLS, DETAILS, EPHYS, details, features
 from spiketype.edge import UserError, progress, whole_file
+
+if TYPE_CHECKING:
+    from allensdk.core.cell_types_cache import CellTypesCache
+    from allensdk.ephys.ephys_extractor import EphysSweepFeatureExtractor
 
 MANIFEST = "manifest.json"
 _NOT_AS_MEANT = (HTTPError, ValueError, KeyError, TypeError, AttributeError)
@@ -30,11 +28,11 @@ class Downloaded(NamedTuple):
     left_out: list[tuple[str, str]]
 
 
-def tables(folder: Path) -> Any:
-    """Both tables of all cells, unless they are there; the open CellTypesCache.
+def tables(folder: Path) -> "CellTypesCache":
+    """Download both tables of all cells, unless they are there, and return the open CellTypesCache.
 
     Raises:
-        UserError: no network; an answer that is no table of cells; allensdk is not installed.
+        UserError: no network; an answer that is not a table of cells; allensdk is not installed.
     """
     sdk = allensdk()
     folder.mkdir(parents=True, exist_ok=True)
@@ -58,7 +56,7 @@ def tables(folder: Path) -> Any:
 
 
 def recordings(folder: Path, specimens: list[int]) -> Downloaded:
-    """The NWB files of specimens, those that are there already left as they are.
+    """Download the NWB files of specimens; those that are there already are left as they are.
 
     Raises:
         UserError: no network; a full disk; allensdk is not installed.
@@ -79,8 +77,8 @@ def recordings(folder: Path, specimens: list[int]) -> Downloaded:
     return Downloaded(len(specimens) - len(left_out), left_out)
 
 
-def _fetch(path: Path, get: Callable[..., Any]) -> None:
-    """Call get(file_name=) for a file that is not there yet."""
+def _fetch(path: Path, get: Callable[..., object]) -> None:
+    """Call get(file_name=...) for a file that is not there yet."""
     import requests  # with allensdk, an extra
 
     if path.exists():
@@ -98,14 +96,14 @@ def _fetch(path: Path, get: Callable[..., Any]) -> None:
 
 
 class Sdk(NamedTuple):
-    """What we use of allensdk 2.16.2: the classes CellTypesCache and EphysSweepFeatureExtractor."""
+    """The two classes of allensdk 2.16.2 that are used."""
 
-    cache: Any
-    extractor: Any
+    cache: "type[CellTypesCache]"
+    extractor: "type[EphysSweepFeatureExtractor]"
 
 
 def allensdk() -> Sdk:
-    """Import it.
+    """Import allensdk.
 
     Raises:
         UserError: it is not installed.
@@ -120,6 +118,6 @@ def allensdk() -> Sdk:
             f"this needs allensdk ({error}): uv sync --extra allen; or, with pip, pip install -e '.[allen-deps]' and "
             "then pip install --no-deps allensdk==2.16.2"
         ) from error
-    # It prints every address into the progress bar, and errors that we tell.
+    # It prints every address into the progress bar, and errors that are reported here.
     logging.getLogger("allensdk.api.api.retrieve_file_over_http").setLevel(logging.CRITICAL)
     return Sdk(CellTypesCache, EphysSweepFeatureExtractor)

@@ -1,7 +1,7 @@
-"""The 41 features of a whole-cell recording: names, units, and what is usual.
+"""The 41 features of a whole-cell recording: names, units, and usual values.
 
 Twenty-seven are columns of the Allen Cell Types Database's ``ephys_features.csv``, under the same names. The other
-fourteen are means over the spikes of a noise sweep (Ophir, Shefi & Lindenbaum 2024; see `datasets.allen_noise`).
+fourteen are means over the spikes of a noise sweep (Ophir, Shefi & Lindenbaum 2024; see `datasets.allen.noise`).
 """
 
 from typing import NamedTuple

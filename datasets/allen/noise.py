@@ -1,43 +1,45 @@
 """The 14 features of noise sweeps, from recordings of the Allen Cell Types Database (NWB version 1 files).
 
-As Ophir, Shefi & Lindenbaum (2024) made them: of the first sweep with stimulus "Noise 1" or "Noise 2" and more than ten
-spikes, each feature that allensdk's EphysSweepFeatureExtractor gives is averaged over the spikes.
+Computed as by Ophir, Shefi & Lindenbaum (2024): in the first sweep with stimulus "Noise 1" or "Noise 2" and more than
+ten spikes, each feature that allensdk's EphysSweepFeatureExtractor gives is averaged over the spikes.
 """
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float64
 
 from spiketype.datasets.allen.columns import need, read, specimens
 from spiketype.datasets.allen.download import allensdk
 from spiketype.datasets.allen.features import FEATURES_14
-from spiketype.edge import UserError, progress, whole_file
+from spiketype.edge import Json, UserError, progress, whole_file
+
+if TYPE_CHECKING:
+    import h5py
 
 STIMULI, MORE_SPIKES_THAN = ("Noise 1", "Noise 2"), 10
-VOLT, AMPERE = (
-    (0.02, 0.15),
-    (1e-12, 1e-8),
-)  # where the median size of a membrane potential, and the largest current, lie
+VOLT = (0.02, 0.15)  # where the median size of a membrane potential lies
+AMPERE = (1e-12, 1e-8)  # where the largest current lies
 
 
 class Sweep(NamedTuple):
-    """One sweep: its number, voltage_mV and current_pA (sample,) from the first sample, and the sampling rate."""
+    """One sweep: its number, voltage and current from the first sample, and the sampling rate."""
 
     number: int
-    voltage_mV: np.ndarray
-    current_pA: np.ndarray
+    voltage_mV: Float64[np.ndarray, " sample"]
+    current_pA: Float64[np.ndarray, " sample"]
     rate_kHz: float
 
 
 def noise_sweep(path: Path) -> Sweep:
-    """The first noise sweep with more than ten spikes, to the end of its valid part.
+    """Read the first noise sweep with more than ten spikes, to the end of its valid part.
 
     Raises:
-        UserError: there is none; samples that are not finite or in no unit that makes sense.
+        UserError: there is none; samples that are not finite, or of a size that is in no plausible unit.
         OSError, KeyError, ValueError, RuntimeError: a damaged file, or one in another layout.
     """
     import h5py  # with allensdk, an extra
@@ -50,14 +52,14 @@ def noise_sweep(path: Path) -> Sweep:
     raise UserError(f"{path}: no sweep of {' or '.join(STIMULI)} has more than {MORE_SPIKES_THAN} spikes")
 
 
-def _spikes(file: Any, number: int) -> int:
+def _spikes(file: "h5py.File", number: int) -> int:
     for group in ("spike_times", "aibs_spike_times"):
         if f"analysis/{group}/Sweep_{number}" in file:
             return len(file[f"analysis/{group}/Sweep_{number}"])
     return 0
 
 
-def _read(path: Path, file: Any, number: int) -> Sweep:
+def _read(path: Path, file: "h5py.File", number: int) -> Sweep:
     sweep = file[f"epochs/Sweep_{number}"]
     valid = file[f"epochs/Experiment_{number}" if f"Experiment_{number}" in file["epochs"] else sweep.name]["stimulus"]
     end = int(valid["idx_start"][()]) + int(valid["count"][()])
@@ -71,8 +73,11 @@ def _read(path: Path, file: Any, number: int) -> Sweep:
     return Sweep(number, v_V * 1e3, i_A * 1e12, rate_Hz / 1e3)
 
 
-def _si(where: str, data: Any, usual: tuple[float, float], unit: str, end: int) -> np.ndarray:
-    """Samples (sample,) in V or A. Some files have them so, and a false `conversion`; others need it: by the size."""
+def _si(where: str, data: "h5py.Dataset", usual: tuple[float, float], unit: str, end: int) -> np.ndarray:
+    """Read samples (sample,) in V or A.
+
+    Some files hold them so, with a `conversion` that is wrong; others need it. The size of the samples decides.
+    """
     raw = np.asarray(data[:end], np.float64)
     size = float((np.median if unit == "V" else np.max)(np.abs(raw))) if len(raw) else np.nan
     for conversion in (1.0, float(data.attrs.get("conversion", 1.0))):
@@ -84,7 +89,10 @@ def _si(where: str, data: Any, usual: tuple[float, float], unit: str, end: int) 
 
 
 def features(sweep: Sweep) -> dict[str, float]:
-    """The `FEATURES_14` of a sweep: means over spikes, without those that its end cuts; NaN where a spike has none.
+    """Return the `FEATURES_14` of a sweep: means over its spikes.
+
+    A spike that the end of the sweep cuts off has only some features, and counts for these. A feature is NaN if a
+    spike's is, or if no spike has it.
 
     Raises:
         UserError: the extractor finds no spike; allensdk is not installed.
@@ -99,19 +107,20 @@ def features(sweep: Sweep) -> dict[str, float]:
 
 
 def _recordings(folder: Path) -> Iterator[tuple[Path, int | None]]:
-    """NWB files and their specimens, which allensdk's cache puts in folders ``specimen_NUMBER``; else in the name."""
+    """Yield NWB files and their specimens: by the folder ``specimen_NUMBER``, as allensdk has it, else by the name."""
     for path in sorted(folder.rglob("*.nwb")):
         found = re.fullmatch(r"specimen_([0-9]+)", path.parent.name) or re.match(r"([0-9]{6,})", path.stem)
         yield path, int(found[1]) if found else None
 
 
 def of_folder(folder: Path, out: Path) -> list[tuple[str, str]]:
-    """Features of every recording in the folder into a table, row by row; (file, reason) of what was left out.
+    """Add the features of every recording in the folder to a table, row by row.
 
+    Returns (file, reason) of the recordings that were left out.
     Cells that the table has already are not done again.
 
     Raises:
-        UserError: no recording; the table is there and is another; allensdk is not installed.
+        UserError: no recording; the table is there, but is not of noise features; allensdk is not installed.
     """
     allensdk()
     found, left_out = list(_recordings(folder)), []
@@ -130,7 +139,7 @@ def of_folder(folder: Path, out: Path) -> list[tuple[str, str]]:
                     continue
                 sweep = noise_sweep(path)
                 values = features(sweep)
-            except Exception as error:  # h5py and allensdk raise all kinds for damaged files; one stops nothing
+            except Exception as error:  # h5py and allensdk raise all kinds for damaged files: go on with the others
                 left_out.append((str(path), _reason(path, error)))
                 continue
             rows.append({"specimen_id": specimen, "sweep": sweep.number, "rate_kHz": sweep.rate_kHz, **values})
@@ -145,9 +154,10 @@ def _reason(path: Path, error: Exception) -> str:
     return f"not readable as a recording of the database ({type(error).__name__}: {error})"
 
 
-def _rows(out: Path) -> list[dict[str, Any]]:
+def _rows(out: Path) -> list[Json]:
     if not out.exists():
         return []
     table = read(out)
     need(out, table, "specimen_id", "sweep", "rate_kHz", *FEATURES_14)
-    return table.assign(specimen_id=specimens(out, table["specimen_id"])).to_dict("records")
+    rows: list[Json] = table.assign(specimen_id=specimens(out, table["specimen_id"])).to_dict("records")
+    return rows

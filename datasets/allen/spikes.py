@@ -2,19 +2,15 @@
 
 ``single_spike.npz`` has an action potential after a short current step: ``w`` (cell, sample) mV from 1 ms before to 2
 ms after, at 50 kHz, and ``sid`` (cell,) the specimens. ``ephys_features.csv`` of the Allen Cell Types Database has the
-times of peak and troughs. A folder may have both, one or none, and a table the times of some stimuli.
+times of peak and troughs. A folder may have both, one or none, and its table may have the times of some stimuli only.
 """
 
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float, Float64, Int
 
-from spiketype.datasets.allen.columns import (
-    need,
-    numbers,
-    read,
-    specimens,
-)
+from spiketype.datasets.allen.columns import need, numbers, read, specimens
 from spiketype.datasets.allen.database import EPHYS
 from spiketype.edge import UserError
 
@@ -30,10 +26,10 @@ SPIKE_NAMES = (
 )
 
 
-def shape(spike_mV: np.ndarray) -> np.ndarray:
-    """The phase plane of action potentials (cell, sample): rise and fall (mV/ms) at LEVELS, delay of the fall (ms).
+def shape(spike_mV: Float[np.ndarray, "cell sample"]) -> Float64[np.ndarray, "cell 48"]:
+    """Measure the phase plane of action potentials: rise and fall (mV/ms) at `LEVELS`, and delay of the fall (ms).
 
-    (cell, 3 x 16). Rest is the mean of the first 20 samples; NaN where a sample is.
+    Rest is the mean of the first 20 samples. A cell with NaN in a sample has NaN in all measures.
     """
     slope = np.gradient(spike_mV, axis=1) * RATE_KHZ
     found = np.full((len(spike_mV), 3 * len(LEVELS)), np.nan)
@@ -50,8 +46,8 @@ def shape(spike_mV: np.ndarray) -> np.ndarray:
     return found
 
 
-def load(folder: Path, specimen_id: np.ndarray) -> np.ndarray:
-    """Shapes of cells (cell,): (cell, len(SPIKE_NAMES)), NaN where the folder has nothing of a cell.
+def load(folder: Path, specimen_id: Int[np.ndarray, " cell"]) -> Float64[np.ndarray, "cell name"]:
+    """Read the shapes of cells, in the order of `SPIKE_NAMES`, NaN where the folder has nothing of a cell.
 
     Raises:
         UserError: a file that is damaged. The message names it.
@@ -69,7 +65,7 @@ def _shapes(path: Path, specimen_id: np.ndarray) -> np.ndarray:
         if spike_mV.shape != (len(sid), 150):
             raise ValueError(f"w is {spike_mV.shape}, not ({len(sid)}, 150)")
     except (ValueError, KeyError, OSError) as error:
-        raise UserError(f"{path} holds no action potentials ({error}): remove it, or get it again") from error
+        raise UserError(f"{path} cannot be read as action potentials ({error}): remove it, or get it again") from error
     row = {int(each): k for k, each in enumerate(sid)}
     has = np.array([int(each) in row for each in specimen_id], bool)
     found[has] = shape(spike_mV[[row[int(each)] for each in specimen_id[has]]])
@@ -77,7 +73,7 @@ def _shapes(path: Path, specimen_id: np.ndarray) -> np.ndarray:
 
 
 def _times(path: Path, specimen_id: np.ndarray) -> np.ndarray:
-    """Times (ms) of peak and troughs after the threshold, by stimulus: (cell, 12)."""
+    """Read the times (ms) of peak and troughs after the threshold, by stimulus: (cell, 12)."""
     found = np.full((len(specimen_id), len(STIMULI) * len(TIMES)), np.nan)
     if not path.exists():
         return found

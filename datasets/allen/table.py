@@ -7,12 +7,13 @@ Institute for Brain Science.
 
 import os
 from collections import Counter
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float64, Int, Int32
 
 from spiketype.datasets.allen import database
 from spiketype.datasets.allen.columns import need, read
@@ -32,16 +33,16 @@ class Lines(NamedTuple):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The subclasses, sorted."""
+        """Return the subclasses, sorted."""
         return tuple(sorted({name for name in self.of.values() if name}))
 
 
 def read_lines(path: Path | None = None) -> Lines:
-    """The table given, else the one that comes with the program.
+    """Read the table given, else the one that comes with the program.
 
     Raises:
-        UserError: no table with columns line, dendrite and class; an unknown kind of dendrite; a line that occurs twice
-            with the same dendrites; no class.
+        UserError: not a table with columns line, dendrite and class; an unknown kind of dendrite; a line that occurs
+            twice with the same dendrites; no class.
     """
     path = path or SHIPPED
     table = read(path)
@@ -52,17 +53,20 @@ def read_lines(path: Path | None = None) -> Lines:
         if dendrite not in DENDRITES:
             raise UserError(f"{path}, row {row + 2}: dendrite is {dendrite!r}, not {' or '.join(DENDRITES)}")
         if (line, dendrite) in of:
-            raise UserError(f"{path}, row {row + 2}: {line} with {dendrite} dendrites is there already: keep one")
+            raise UserError(f"{path}, row {row + 2}: {line} with {dendrite} dendrites occurs twice: keep one")
         of[line, dendrite] = name
     if not any(of.values()):
         raise UserError(f"{path} gives no line a class")
     return Lines(path, of)
 
 
-def group(lines: Lines, line: pd.Series, dendrite: pd.Series) -> tuple[np.ndarray, Counter[str]]:
-    """Subclass (cell,) as a count into `Lines.class_names`, -1 for none, and how many cells have none for what reason.
+def group(lines: Lines, line: pd.Series, dendrite: pd.Series) -> tuple[Int32[np.ndarray, " cell"], Counter[str]]:
+    """Return the subclass of each cell, an index into `Lines.class_names` or -1, and why how many have none.
 
-    line (cell,) names of transgenic lines, NaN without one; dendrite (cell,) "spiny", "aspiny" or other.
+    Args:
+        lines: which lines and dendrites make up a subclass.
+        line: (cell,) names of transgenic lines, NaN without one.
+        dendrite: (cell,) "spiny", "aspiny" or other.
     """
     number = {name: k for k, name in enumerate(lines.class_names)}
     found, why = np.full(len(line), -1, np.int32), Counter[str]()
@@ -81,29 +85,37 @@ def group(lines: Lines, line: pd.Series, dendrite: pd.Series) -> tuple[np.ndarra
 
 CLASSES = ("Glutamatergic", "Htr3a+|Vip-", "Pvalb+", "Sst+", "Vip+")
 SPECIES = ("mouse", "human")
+PER_CELL = ("x", "subclass", "spiny", "species", "donor", "specimen_id", "line", "layer", "rate_kHz")
 
 
 @dataclass(frozen=True)
 class AllenTable:
     """Cells, mouse before human, in the order of the files.
 
-    x (cell, feature) float64 in the units of the database, NaN where not measured; subclass (cell,) counts into
-    class_names, -1 unknown; spiny (cell,) 1 spiny (excitatory), 0 aspiny (inhibitory); species (cell,) counts into
-    `SPECIES`; donor (cell,) counts into donor_names; specimen_id (cell,). line and layer (cell,) count into line_names
-    (transgenic lines) and layer_names (cortical layers), -1 unknown, as the line of human cells is; rate_kHz (cell,)
-    float64 sampling rate of the recording, 50 or 200, NaN unknown: see `database.sampling_rates`. left_out: why
-    cells of the files are not here, and how many.
+    Attributes:
+        x: in the units of the database, NaN where not measured.
+        subclass: index into class_names, -1 unknown.
+        spiny: 1 spiny (excitatory), 0 aspiny (inhibitory).
+        species: index into `SPECIES`.
+        donor: index into donor_names.
+        specimen_id: number of the cell in the database.
+        line: index into line_names, the transgenic lines; -1 unknown, as in human cells.
+        layer: index into layer_names, the cortical layers; -1 unknown.
+        rate_kHz: sampling rate of the recording, 50 or 200, NaN unknown: see `database.sampling_rates`.
+        feature_names: of the columns of x.
+        source: the folder of the tables.
+        left_out: (reason, number) of cells in the files that are not here.
     """
 
-    x: np.ndarray
-    subclass: np.ndarray
-    spiny: np.ndarray
-    species: np.ndarray
-    donor: np.ndarray
-    specimen_id: np.ndarray
-    line: np.ndarray
-    layer: np.ndarray
-    rate_kHz: np.ndarray
+    x: Float64[np.ndarray, "cell feature"]
+    subclass: Int32[np.ndarray, " cell"]
+    spiny: Int32[np.ndarray, " cell"]
+    species: Int32[np.ndarray, " cell"]
+    donor: Int32[np.ndarray, " cell"]
+    specimen_id: Int[np.ndarray, " cell"]
+    line: Int32[np.ndarray, " cell"]
+    layer: Int32[np.ndarray, " cell"]
+    rate_kHz: Float64[np.ndarray, " cell"]
     donor_names: tuple[str, ...]
     line_names: tuple[str, ...]
     layer_names: tuple[str, ...]
@@ -112,14 +124,13 @@ class AllenTable:
     class_names: tuple[str, ...] = CLASSES
     left_out: tuple[tuple[str, int], ...] = ()
 
-    def take(self, rows: np.ndarray) -> "AllenTable":
-        """The cells of rows (indices or mask)."""
-        arrays = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.type is np.ndarray}
-        return replace(self, **arrays)
+    def take(self, rows: Int[np.ndarray, " taken"] | Bool[np.ndarray, " cell"]) -> "AllenTable":
+        """Return the cells of an index or a mask, in its order; names stay as they are."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in PER_CELL})
 
 
 def find(folder: Path | None) -> Path:
-    """The folder of the tables: the one given, else ``$SPIKETYPE_DATA/allen``, else ``allen`` in the cache.
+    """Return the folder of the tables: the one given, else ``$SPIKETYPE_DATA/allen``, else ``allen`` in the cache.
 
     Raises:
         UserError: it does not exist.
@@ -128,18 +139,18 @@ def find(folder: Path | None) -> Path:
     found = folder or (Path(root) if root else cache_dir()) / "allen"
     if not found.is_dir():
         raise UserError(
-            f"{found} is no folder: give --data FOLDER with mouse_ephys_data.csv and {DETAILS}, or what python -m "
-            "datasets.allen download has fetched"
+            f"{found} is not a folder: give --data FOLDER with mouse_ephys_data.csv and {DETAILS}, or the folder that "
+            "python -m datasets.allen download has filled"
         )
     return found
 
 
 def load(folder: Path, features: int = 41, lines: Path | None = None) -> AllenTable:
-    """The cells of all species in the folder, with 41 or with the database's own 27 features.
+    """Read the cells of all species in the folder, with 41 or with the database's own 27 features.
 
-    The 41 are those of ``mouse_ephys_data.csv`` and ``human_ephys_data.csv`` where they are there, else the 27 beside
-    ``noise_features.csv``. Subclasses are those named in ``mouse_ephys_data.csv``; from the database, or with a table
-    of lines, they go by line and dendrites (`allen_lines`), and mouse cells without one are left out.
+    The 41 are those of ``mouse_ephys_data.csv`` and ``human_ephys_data.csv`` where these exist, else the 27 and those
+    of ``noise_features.csv``. Subclasses are those named in ``mouse_ephys_data.csv``; from the database, or with a
+    table of lines, they go by line and dendrites (`read_lines`), and mouse cells without one are left out.
 
     Raises:
         UserError: no table; columns that are missing, empty, repeated, not numbers or in another unit; cells that occur
@@ -175,7 +186,7 @@ def load(folder: Path, features: int = 41, lines: Path | None = None) -> AllenTa
 def _group(
     cells: pd.DataFrame, known: pd.DataFrame, lines: Lines, why: Counter[str]
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The cells with subclasses of lines, without the mouse cells that have none, and the names of the subclasses."""
+    """Return cells with subclasses by line, without the mouse cells that have none, and the names of the subclasses."""
     mouse = cells.index[cells["species"] == 0]
     subclass, reasons = group(lines, known["line_name"][mouse], known["tag__dendrite_type"][mouse])
     why.update(reasons)
@@ -218,6 +229,6 @@ def _table(
 
 
 def _count(values: pd.Series) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Counts (cell,) into the sorted names, -1 where there is none, and the names."""
+    """Return indices (cell,) into the sorted names, -1 where there is none, and the names."""
     codes, names = pd.factorize(values, sort=True)
     return codes.astype(np.int32), tuple(map(str, names))

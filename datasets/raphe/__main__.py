@@ -35,20 +35,20 @@ def extract_command(
         out: Folder of the store.
         spikes: How spikes are found.
         read: How recordings are read.
-        labels: CSV table (cell, label, perhaps day); else folders named SER or NSER say; else unknown.
+        labels: CSV table (cell, label, perhaps day); without it, folders named SER or NSER give the label.
     """
     if out.exists():
         raise UserError(f"{out} exists already: choose another folder or remove it")
     cells, left_out = extract(list(recordings), spikes, read, read_labels(labels))
     for cell in cells:
-        says = CLASSES[cell.label] if cell.label >= 0 else "unknown"
-        print(f"{cell.day}  {cell.name}  {len(cell.spikes.spike_pA)} spikes  {says}  ({'; '.join(cell.spikes.notes)})")
+        name = CLASSES[cell.label] if cell.label >= 0 else "unknown"
+        print(f"{cell.day}  {cell.name}  {len(cell.spikes.spike_pA)} spikes  {name}  ({'; '.join(cell.spikes.notes)})")
     if left_out:
         print(f"left out, {len(left_out)}:")
         for file, why in left_out:
             print(f"  {file}: {why}")
     if not cells:
-        raise UserError("none of the recordings gave a spike: no store is written")
+        raise UserError("no spike was found in any of the recordings: no store is written")
     config = {"spikes": asdict(spikes), "read": asdict(read)}
     print(write(out, cells, config, left_out))
 

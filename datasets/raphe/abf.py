@@ -9,10 +9,10 @@ import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyabf
+from jaxtyping import Float, Float32
 
 from spiketype.edge import UserError
 
@@ -24,7 +24,7 @@ EVENT_DRIVEN = 1  # operation mode: sweeps of variable length
 
 @dataclass(frozen=True)
 class AbfFile:
-    """Where the samples of an ABF file are, and what they mean.
+    """An ABF file: where its samples are, and what they mean.
 
     Attributes:
         path: the file.
@@ -32,8 +32,8 @@ class AbfFile:
         rate_Hz: of each channel.
         names: of the channels.
         units: of the channels, as the file has them.
-        gain: (channel,) units of the channel per stored unit; None where the file holds floats, already scaled.
-        offset: (channel,) in units of the channel.
+        gain: units of the channel per stored unit; None where the file holds floats, already scaled.
+        offset: in units of the channel.
         start_byte: of the first sample.
         segments: (first, end) sample of each stretch without a gap: the whole, or the sweeps.
         day: YYMMDD of the recording, or "" where the file does not say.
@@ -44,14 +44,14 @@ class AbfFile:
     rate_Hz: float
     names: tuple[str, ...]
     units: tuple[str, ...]
-    gain: np.ndarray | None
-    offset: np.ndarray
+    gain: Float[np.ndarray, " channel"] | None
+    offset: Float[np.ndarray, " channel"]
     start_byte: int
     segments: tuple[tuple[int, int], ...]
     day: str
 
-    def read(self, channel: int, start: int, stop: int) -> np.ndarray:
-        """Samples ``start`` to ``stop`` of one channel, float32 in its units; memory is that of the piece.
+    def read(self, channel: int, start: int, stop: int) -> Float32[np.ndarray, " sample"]:
+        """Read samples ``start`` to ``stop`` of one channel, in its units; memory is that of the piece.
 
         Raises:
             UserError: the file is shorter than its header said when it was opened.
@@ -59,7 +59,7 @@ class AbfFile:
         dtype, n = np.dtype("<f4" if self.gain is None else "<i2"), len(self.names)
         raw = np.fromfile(self.path, dtype, (stop - start) * n, offset=self.start_byte + start * n * dtype.itemsize)
         if len(raw) != (stop - start) * n:
-            raise UserError(f"{self.path}: ends before sample {stop}: it was cut while it was read; copy it again")
+            raise UserError(f"{self.path}: ends before sample {stop}: shortened while it was read; copy it again")
         values = raw.reshape(-1, n)[:, channel].astype(np.float32)
         if self.gain is not None:
             values *= np.float32(self.gain[channel])
@@ -71,12 +71,12 @@ def open_abf(path: Path) -> AbfFile:
     """Parse the header of an ABF1 or ABF2 file.
 
     Raises:
-        UserError: not an ABF file, empty, truncated, with a header that contradicts itself, or event-driven.
+        UserError: the file is not ABF, empty, truncated, event-driven, or has a header that contradicts itself.
     """
     size = _signed_size(path)
     try:
         found = pyabf.ABF(str(path), loadData=False)
-    except (Exception, MemoryError) as error:  # pyabf has no error type of its own: a bad byte raises what it raises
+    except (Exception, MemoryError) as error:  # pyabf has no error type of its own: a bad byte may raise anything
         raise UserError(f"{path}: its ABF header is damaged ({type(error).__name__}: {error})") from error
     if found.nOperationMode == EVENT_DRIVEN and found.abfVersion["major"] == 1:
         raise UserError(f"{path}: event-driven ABF1, whose sweeps have variable lengths: save it as ABF2 or gap-free")
@@ -95,7 +95,7 @@ def open_abf(path: Path) -> AbfFile:
     if not (np.isfinite(gain).all() and gain.all() and np.isfinite(offset).all() and 100 <= rate <= 1e7):
         raise UserError(f"{path}: impossible scale in its header (rate {rate} Hz, gains {gain}, offsets {offset})")
     if scaled != (width == 4):
-        raise UserError(f"{path}: its header gives samples of {width} bytes and another number format")
+        raise UserError(f"{path}: its header contradicts itself: samples of {width} bytes in another number format")
     return AbfFile(
         path=path,
         version=found.abfVersionString,
@@ -111,7 +111,7 @@ def open_abf(path: Path) -> AbfFile:
 
 
 def _signed_size(path: Path) -> int:
-    """Size of a file that begins like an ABF file and whose ABF2 sections lie inside it."""
+    """Return the size of a file that begins like an ABF file and whose ABF2 sections lie inside it; refuse others."""
     try:
         size = os.path.getsize(path)
         with open(path, "rb") as file:
@@ -139,8 +139,8 @@ def _signed_size(path: Path) -> int:
     return size
 
 
-def _rate_Hz(found: Any) -> float:
-    """The rate of a channel. pyabf truncates it to whole Hz, which turns 33.3333 us into 29999 Hz."""
+def _rate_Hz(found: pyabf.ABF) -> float:
+    """Return the rate of a channel. pyabf truncates it to whole Hz, which turns 33.3333 us into 29999 Hz."""
     if found.abfVersion["major"] == 1:
         rate = 1e6 / found._headerV1.fADCSampleInterval / found.channelCount
     else:
@@ -149,8 +149,8 @@ def _rate_Hz(found: Any) -> float:
     return float(round(rate)) if abs(rate - round(rate)) < 1e-6 * rate else float(rate)
 
 
-def _segments(found: Any) -> tuple[tuple[int, int], ...]:
-    """First and end sample of every sweep; one stretch where the recording has no gap."""
+def _segments(found: pyabf.ABF) -> tuple[tuple[int, int], ...]:
+    """Return the first and end sample of every sweep; one stretch where the recording has no gap."""
     n = found.dataPointCount // found.channelCount
     lengths = [n // found.sweepCount] * found.sweepCount
     if found.abfVersion["major"] == 2 and found.sweepCount > 1:
@@ -160,7 +160,7 @@ def _segments(found: Any) -> tuple[tuple[int, int], ...]:
     return tuple((int(e - m), int(e)) for e, m in zip(ends, lengths, strict=True) if m > 0)
 
 
-def _day(found: Any) -> str:
+def _day(found: pyabf.ABF) -> str:
     # pyabf gives an undated ABF1 file the day it was copied; other damaged dates lie centuries back.
     if found.abfVersion["major"] == 1 and not found._headerV1.lFileStartDate:
         return ""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
+from jaxtyping import Float, Float32
 from tyro.conf import arg
 
 from spiketype.datasets.raphe import spikes
@@ -37,11 +38,11 @@ class SpikeOptions:
     mads: float = 0.0
     """Where positive: cross this many median absolute deviations of the noise (scaled to a sigma) instead."""
     refractory_ms: float = 3.0
-    """No spike begins so soon after another."""
+    """Shortest time from one spike to the next."""
     align: spikes.Alignment = "crossing"
-    """What is put at 1 ms: the crossing (published), the trough, or the steepest inward slope."""
+    """What is placed at 1 ms: the crossing (published), the trough, or the steepest inward slope."""
     polarity: Polarity = "auto"
-    """Sign of the spikes' first peak in the file; auto takes the side with the larger peaks. Stored: negative."""
+    """Sign of the spikes' first peak in the file; auto takes that of the larger peaks. The store's is negative."""
     most: int = 700
     """Spikes kept of a cell: the first ones, as published."""
     noise_windows: int = 100
@@ -57,26 +58,28 @@ class SpikeOptions:
 
 @dataclass(frozen=True)
 class CellSpikes:
-    """What one recording gives.
+    """The spikes of one recording.
 
     Attributes:
-        spike_pA: (n, 160) float32, from the local baseline, inward negative.
-        time_s, isi_ms, baseline_pA, snr: (n,) when; since the spike before (-1: none); local baseline; trough over
-            the recording's noise.
-        noise_pA: (window, 160) float32 spike-free windows.
-        found: spikes found; more than n where there are more than wanted.
-        rate_Hz, isi_cv, noise_rms_pA, drift_pA: of the recording; -1 where it does not tell. Drift is the range of
-            its baselines, 5th to 95th percentile.
-        duration_s: recorded.
+        spike_pA: from the local baseline, inward negative.
+        time_s: in the recording; -1 unknown.
+        isi_ms: interval since the spike before; -1 unknown or the first.
+        baseline_pA: local baseline that was subtracted.
+        snr: trough over the recording's noise.
+        noise_pA: spike-free windows.
+        found: spikes found; more than are kept if there are more than wanted.
+        rate_Hz, isi_cv, noise_rms_pA: of the recording; -1 unknown.
+        drift_pA: range of the recording's baselines, 5th to 95th percentile; -1 unknown.
+        duration_s: recorded; -1 unknown.
         notes: what was chosen or inferred, and what was left out.
     """
 
-    spike_pA: np.ndarray
-    time_s: np.ndarray
-    isi_ms: np.ndarray
-    baseline_pA: np.ndarray
-    snr: np.ndarray
-    noise_pA: np.ndarray
+    spike_pA: Float32[np.ndarray, "spike 160"]
+    time_s: Float[np.ndarray, " spike"]
+    isi_ms: Float32[np.ndarray, " spike"]
+    baseline_pA: Float32[np.ndarray, " spike"]
+    snr: Float32[np.ndarray, " spike"]
+    noise_pA: Float32[np.ndarray, "window 160"]
     found: int
     rate_Hz: float
     isi_cv: float
@@ -93,25 +96,24 @@ def extract(
 
     Args:
         recording: the current.
-        options: how.
+        options: how spikes are found; by default as published.
         advance: told the seconds of recording that are done; they add up to its duration.
 
     Raises:
-        UserError: no spike; nothing but NaN; values that no amplifier gives; too slow. The message says which.
+        UserError: no spike; all samples NaN; larger values than any amplifier gives; too low a sampling rate.
     """
     options = options or SpikeOptions()
     if recording.rate_Hz < LEAST_RATE_HZ:
         raise UserError(
-            f"{recording.path}: {recording.rate_Hz:g} Hz are too slow for spikes: {LEAST_RATE_HZ:g} Hz at least"
+            f"{recording.path}: {recording.rate_Hz:g} Hz is too low a sampling rate for spikes: "
+            f"at least {LEAST_RATE_HZ:g} Hz"
         )
     levels = measure(recording, advance)
     sign, said = polarity(levels, options.polarity)
     sigma = float(np.median(levels.sigma))
     threshold = -options.mads * sigma if options.mads else options.threshold_pA
     if not threshold < 0:
-        raise UserError(
-            f"{recording.path}: its noise is zero, so that no threshold follows from it: give --threshold-pa"
-        )
+        raise UserError(f"{recording.path}: the noise is zero, so no threshold can be set from it: give --threshold-pa")
     found, kept = _find(recording, levels, options, sign, threshold, advance)
     if not len(found):
         deepest = max(levels.low.max() if sign > 0 else levels.high.max(), 0.0)
@@ -120,7 +122,7 @@ def extract(
             f"{sigma:.2f} pA rms, deepest {-deepest:.1f} pA); lower the threshold, or give --mads 6"
         )
     if not kept.rows:
-        raise UserError(f"{recording.path}: {len(found)} spikes, each cut by an end of the recording or with NaN")
+        raise UserError(f"{recording.path}: {len(found)} spikes, each cut off by an end of the recording or with NaN")
     return _collect(recording, options, levels, sigma, found, kept, [*recording.notes, said])
 
 
@@ -144,7 +146,7 @@ def _find(
     threshold: float,
     advance: Callable[[float], None],
 ) -> tuple[np.ndarray, _Kept]:
-    """Second pass: (spike, 2) segment and sample of every crossing, and what is kept of them."""
+    """Run the second pass: return segment and sample (spike, 2) of every crossing, and what is kept of them."""
     rate_kHz = recording.rate_Hz / 1000
     around, refractory = spikes.margin(rate_kHz), max(1, round(options.refractory_ms * rate_kHz))
     quiet = [round(t * rate_kHz) for t in QUIET_MS]
@@ -201,13 +203,14 @@ def _cut(
 
 
 def _window_starts(recording: Recording, wanted: int) -> np.ndarray:
-    """Where spike-free windows are tried: three times as many places as wanted, evenly spread."""
+    """Return where spike-free windows are tried: three times as many places as wanted, evenly spread."""
     total = sum(stop - start for start, stop in recording.segments)
     places = np.unique(np.linspace(0, total, 3 * wanted, endpoint=False).astype(np.int64))
     lengths = np.array([stop - start for start, stop in recording.segments])
     before = np.cumsum(lengths) - lengths
     segment = np.searchsorted(before, places, side="right") - 1
-    return places - before[segment] + np.array([start for start, _ in recording.segments])[segment]
+    found: np.ndarray = places - before[segment] + np.array([start for start, _ in recording.segments])[segment]
+    return found
 
 
 def _cut_noise(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from spiketype.datasets.raphe.recordings import Recording
 from spiketype.edge import UserError
@@ -18,37 +19,42 @@ Polarity = Literal["auto", "negative", "positive"]
 
 @dataclass(frozen=True)
 class Levels:
-    """What each second ("bin") of a recording is like.
+    """Measures of each second ("bin") of a recording.
 
     Attributes:
-        edge: (bin, 2) first and end sample.
-        segment: (bin,) of the recording.
-        baseline, sigma: (bin,) median and scaled median absolute deviation, pA.
-        low, high: (bin,) how far the extremes lie below and above the baseline, pA.
+        edge: first and end sample.
+        segment: of the recording.
+        baseline, sigma: median and scaled median absolute deviation, pA.
+        low, high: how far the extremes lie below and above the baseline, pA.
         missing: samples that are NaN or infinite.
     """
 
-    edge: np.ndarray
-    segment: np.ndarray
-    baseline: np.ndarray
-    sigma: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
+    edge: Int[np.ndarray, "bin 2"]
+    segment: Int[np.ndarray, " bin"]
+    baseline: Float[np.ndarray, " bin"]
+    sigma: Float[np.ndarray, " bin"]
+    low: Float[np.ndarray, " bin"]
+    high: Float[np.ndarray, " bin"]
     missing: int
 
-    def at(self, sample: np.ndarray, segment: int) -> np.ndarray:
-        """Baseline at samples of a segment, on straight lines between the middles of its bins."""
+    def at(self, sample: Int[np.ndarray, " sample"], segment: int) -> Float[np.ndarray, " sample"]:
+        """Return the baseline at samples of a segment, on straight lines between the middles of its bins."""
         mine = self.segment == segment
         if not mine.any():  # NaN throughout
             return np.zeros(len(sample))
-        return np.interp(sample, self.edge[mine].mean(axis=1), self.baseline[mine])
+        found: np.ndarray = np.interp(sample, self.edge[mine].mean(axis=1), self.baseline[mine])
+        return found
 
 
 def measure(recording: Recording, advance: Callable[[float], None]) -> Levels:
-    """Measure a recording piece by piece; ``advance`` is told half the seconds that are done.
+    """Measure a recording piece by piece.
+
+    Args:
+        recording: the current.
+        advance: told half the seconds that are done: the second half is for finding spikes.
 
     Raises:
-        UserError: nothing but NaN, or currents that no amplifier gives.
+        UserError: all samples are NaN, or currents are larger than any amplifier gives.
     """
     edges, of, rows, missing = [], [], [], 0
     for number, (start, stop) in enumerate(recording.segments):
@@ -69,7 +75,7 @@ def measure(recording: Recording, advance: Callable[[float], None]) -> Levels:
                     rows.append(_level(values))
             advance(0.5 * len(piece) / recording.rate_Hz)
     if not rows:
-        raise UserError(f"{recording.path}: holds no number, only NaN")
+        raise UserError(f"{recording.path}: all samples are NaN or infinite")
     table = np.array(rows)
     if np.abs(table).max() > MAX_CURRENT_PA:
         raise UserError(
@@ -81,7 +87,7 @@ def measure(recording: Recording, advance: Callable[[float], None]) -> Levels:
 
 
 def _level(values: np.ndarray) -> tuple[float, float, float, float]:
-    """Median, sigma by the median absolute deviation, and the extremes below and above the median."""
+    """Return the median, sigma by the median absolute deviation, and the extremes below and above the median."""
     some = values[:: max(1, len(values) // MEDIAN_SAMPLES)]
     middle = float(np.median(some))
     sigma = 1.4826 * float(np.median(np.abs(some - np.float32(middle))))
@@ -89,7 +95,7 @@ def _level(values: np.ndarray) -> tuple[float, float, float, float]:
 
 
 def polarity(levels: Levels, wanted: Polarity) -> tuple[float, str]:
-    """+1 where spikes are negative in the file, else -1, and how that is known."""
+    """Return +1 if spikes are negative in the file, else -1, and how that is known."""
     if wanted != "auto":
         return (1.0 if wanted == "negative" else -1.0), f"spikes {wanted}, as told"
     # A single artefact must not decide: the extremes of one second in ten are beyond these.

@@ -10,18 +10,17 @@ import math
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Float32, Int, PRNGKeyArray
 
 from spiketype.datasets import store
-from spiketype.datasets.raphe import spikes as raphe_spikes
+from spiketype.datasets.raphe.spikes import POINTS
+from spiketype.datasets.raphe.table import RapheTable
 from spiketype.edge import UserError, progress, versions
-
-if TYPE_CHECKING:
-    from spiketype.datasets.raphe.table import RapheTable
 
 KIND = "raphe-noisy"
 BLOCK = 100_000  # samples: 64 MB
@@ -32,24 +31,24 @@ SEED_MASKS, SEED_ORDER = 1, 2
 class Masks(NamedTuple):
     """The spike-free windows of one training part, for :func:`noisy`.
 
-    ``order`` (m_max,) int32 rows of the table's windows, of which the first ``size`` () int32 are drawn from.
+    ``order`` (m_max,) int32 are rows of the table's windows, of which the first ``size`` () int32 are drawn from.
     """
 
     order: np.ndarray
     size: np.ndarray
 
 
-def masks(table: "RapheTable", train: np.ndarray, m_max: int | None = None) -> Masks:
-    """The windows of the cells that a training part (sample indices) holds wholly, padded to ``m_max``.
+def masks(table: RapheTable, train: Int[np.ndarray, " train"], m_max: int | None = None) -> Masks:
+    """Return the windows of the cells that lie wholly in a training part (sample indices), padded to ``m_max``.
 
-    A cell with samples outside the part, as in a split by spike, gives none: its windows are in the test part too.
+    A cell with samples outside the part gives none: its windows belong to the test part too. Only where no cell lies
+    wholly inside, as in a split by spike, all windows of the part's cells are used, as published.
 
     Raises:
         UserError: there are none.
     """
     outside = np.setdiff1d(np.arange(len(table.cell)), train)
     own = np.setdiff1d(table.cell[train], table.cell[outside])
-    # A split by spike has no cell to itself; then the windows of all its cells, as published.
     rows = np.flatnonzero(np.isin(table.noise_cell, own if len(own) else table.cell[train])).astype(np.int32)
     if not len(rows):
         raise UserError(f"{table.store}: no spike-free window in the training part: make the store from recordings")
@@ -58,14 +57,15 @@ def masks(table: "RapheTable", train: np.ndarray, m_max: int | None = None) -> M
     return Masks(order, np.array(len(rows), np.int32))
 
 
-def smooth(spike_pA: np.ndarray) -> np.ndarray:
-    """The published clean spike: the mean over 3 points, (n, 160); the ends keep their neighbours' mean over 2."""
+def smooth(spike_pA: Float[np.ndarray, "spike time"]) -> Float[np.ndarray, "spike time"]:
+    """Return the published clean spikes: the mean over 3 points; the first and last point count twice at the ends."""
     padded = np.pad(spike_pA, ((0, 0), (1, 1)), mode="edge")
-    return (padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]) / np.float32(3)
+    found: np.ndarray = (padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]) / np.float32(3)
+    return found
 
 
-def templates(table: "RapheTable", train: np.ndarray) -> np.ndarray:
-    """The mean spike of every cell, (cell, 160), over its samples in the training part; zeros where it has none."""
+def templates(table: RapheTable, train: Int[np.ndarray, " train"]) -> Float32[np.ndarray, "cell time"]:
+    """Return the mean spike of every cell over its samples in the training part; zeros where it has none."""
     rows = train[np.argsort(table.cell[train], kind="stable")]
     count = np.bincount(table.cell[train], minlength=len(table.cell_names))
     of_cell = np.split(rows, np.cumsum(count)[:-1])
@@ -74,24 +74,24 @@ def templates(table: "RapheTable", train: np.ndarray) -> np.ndarray:
 
 
 def noisy(
-    key: jax.Array,
-    base: jax.Array,
-    row: jax.Array,
-    window: jax.Array,
+    key: PRNGKeyArray,
+    base: Float[Array, "row time"],
+    row: Int[Array, " batch"],
+    window: Float[Array, "window time"],
     part: Masks,
     snr: tuple[float, float] | None = None,
     averaged: int = 1,
-) -> jax.Array:
-    """Noisy spikes (batch, 160) in pA; pure, for jit and vmap.
+) -> Float[Array, "batch time"]:
+    """Return noisy spikes in pA; pure, for jit and vmap.
 
     Args:
         key: of the step.
-        base: (row, 160) clean spikes: `smooth`, one a sample, or `templates`, one a cell.
-        row: (batch,) which of them, all inside.
-        window: (window, 160) all spike-free windows.
+        base: clean spikes in pA: `smooth`, one a sample, or `templates`, one a cell.
+        row: which of them; an index beyond the last is not caught.
+        window: all spike-free windows, in pA.
         part: those of them that may be used.
-        snr: None adds windows as they are (published); else they are scaled so that trough over noise is uniform
-            between the two on a logarithmic scale.
+        snr: None adds windows as they are (published); else they are scaled so that the ratio of trough to noise lies
+            between the two, uniform on a logarithmic scale.
         averaged: windows are as weak as in a mean of n spikes, n from 1 to this, uniform on a logarithmic scale: what
             tells cells apart is learned sooner where noise does not hide it.
     """
@@ -111,13 +111,13 @@ def noisy(
 
 
 def _rows(table: jax.Array, index: jax.Array) -> jax.Array:
-    # Checking every element's index against the bounds costs more than the addition.
+    # Checking the index of every element against the bounds would cost more than the addition.
     return table.at[index].get(mode="promise_in_bounds")
 
 
 @dataclass(frozen=True)
 class NoisyConfig:
-    """A store of noisy spikes; the defaults are the published numbers."""
+    """How a store of noisy spikes is made; the defaults are the published numbers."""
 
     serotonergic: int = 6_675_300
     """Noisy spikes of serotonergic cells."""
@@ -130,9 +130,9 @@ class NoisyConfig:
     base: Literal["smooth", "template"] = "smooth"
     """Clean spike: its own mean over 3 points (published), or the mean spike of its cell."""
     snr: tuple[float, float] | None = None
-    """Scale the windows so that trough over noise lies in this range; by default they are added as they are."""
+    """Scale the windows so that the ratio of trough to noise lies in this range; by default they are added as is."""
     days_out: tuple[str, ...] = ()
-    """Days whose spikes and windows are not used, because a network will be tested on them."""
+    """Days whose spikes and windows are not used, because a network is to be tested on them."""
     seed: int = 0
     """Seed of the windows, the pairs and their order."""
 
@@ -160,7 +160,10 @@ class _Plan:
     order: np.ndarray
 
     def pairs(self, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Spike and window of samples, both (n,): runs of ``per_spike`` windows, another run each time round."""
+        """Return spike and window of samples, both (n,): each spike with a run of ``per_spike`` windows.
+
+        Each time that all spikes have been used, the next time round takes the next run.
+        """
         number = self.order[position].astype(np.int64)
         spike, window = np.empty_like(number), np.empty_like(number)
         runs = max(1, len(self.window) // self.per_spike)
@@ -175,7 +178,7 @@ class _Plan:
         return spike, window
 
 
-def _plan(table: "RapheTable", config: NoisyConfig) -> _Plan:
+def _plan(table: RapheTable, config: NoisyConfig) -> _Plan:
     unknown = set(config.days_out) - set(table.day_names)
     if unknown:
         raise UserError(f"{table.store}: has no day {', '.join(sorted(unknown))}; it has {', '.join(table.day_names)}")
@@ -205,7 +208,7 @@ def _plan(table: "RapheTable", config: NoisyConfig) -> _Plan:
     )
 
 
-def generate(table: "RapheTable", config: NoisyConfig, out: Path) -> Path:
+def generate(table: RapheTable, config: NoisyConfig, out: Path) -> Path:
     """Write the noisy spikes, or what is missing of them, and return ``out``.
 
     Raises:
@@ -224,9 +227,9 @@ def generate(table: "RapheTable", config: NoisyConfig, out: Path) -> Path:
     with progress() as bar, ThreadPoolExecutor(1) as pool:
         shown = bar.add_task("noisy spikes", total=total)
         bar.advance(shown, total - sum(min(BLOCK, total - index * BLOCK) for index in missing.tolist()))
-        # The next block is made while this one is compressed and written, in memory that is used by turns: new pages
-        # for every block would cost more than its sums.
-        memory = [np.empty((BLOCK, raphe_spikes.POINTS), np.float32) for _ in range(2)]
+        # The next block is made while this one is compressed and written. Two pieces of memory take turns, because new
+        # pages for every block would cost more than its sums.
+        memory = [np.empty((BLOCK, POINTS), np.float32) for _ in range(2)]
         ahead: Future[dict[str, np.ndarray]] | None = None
         for at, index in enumerate(missing.tolist()):
             arrays = (ahead or pool.submit(_block, table, plan, config, index, memory[at % 2])).result()
@@ -238,7 +241,7 @@ def generate(table: "RapheTable", config: NoisyConfig, out: Path) -> Path:
     return out
 
 
-def _create(out: Path, table: "RapheTable", plan: _Plan, about: str, seed: int) -> None:
+def _create(out: Path, table: RapheTable, plan: _Plan, about: str, seed: int) -> None:
     var, sample = store.Variable, ("sample",)
     spec = {
         "spike_pA": var(("sample", "time"), "float32", "pA", "clean spike plus spike-free window"),
@@ -252,15 +255,15 @@ def _create(out: Path, table: "RapheTable", plan: _Plan, about: str, seed: int) 
         "day": store.Coordinate(("cell_index",), np.array(table.day_names)[table.cell_day], "1", "day of recording"),
         "window_row": store.Coordinate(("mask",), plan.window_row.astype(np.int32), "1", "window of the source store"),
     }
-    sizes = {"sample": len(plan.order), "time": raphe_spikes.POINTS}
+    sizes = {"sample": len(plan.order), "time": POINTS}
     attributes = {"config": about, "created_with": json.dumps(versions(), sort_keys=True), "seed": seed}
     store.create(out, KIND, sizes, BLOCK, spec, known, attributes)
 
 
 def _block(
-    table: "RapheTable", plan: _Plan, config: NoisyConfig, index: int, memory: np.ndarray
+    table: RapheTable, plan: _Plan, config: NoisyConfig, index: int, memory: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The arrays of a block; its spikes lie in ``memory`` (`BLOCK`, 160)."""
+    """Return the arrays of a block; its spikes lie in ``memory`` (`BLOCK`, 160)."""
     spike, window = plan.pairs(np.arange(index * BLOCK, min((index + 1) * BLOCK, len(plan.order))))
     gain = np.ones(len(spike), np.float32)
     if config.snr is not None:
@@ -269,7 +272,7 @@ def _block(
         rms = np.sqrt((plan.window**2).mean(axis=1))
         trough = plan.base.min(axis=1)[plan.row[spike]]
         gain = (-trough / (wanted * np.maximum(rms[window], 1e-6))).astype(np.float32)
-    spike_pA, noise = memory[: len(spike)], np.empty((CACHED, raphe_spikes.POINTS), np.float32)
+    spike_pA, noise = memory[: len(spike)], np.empty((CACHED, POINTS), np.float32)
     for first in range(0, len(spike), CACHED):
         rows = slice(first, min(first + CACHED, len(spike)))
         some = noise[: rows.stop - first]

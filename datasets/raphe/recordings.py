@@ -1,7 +1,7 @@
 """Recordings of one channel of current, whatever file they are in: ABF, or a plain array (.npy, .npz).
 
-The channel and its unit are chosen or inferred, and what was done is said in `Recording.notes`. Samples are read in
-pieces, in pA, so that hours of recording need no more memory than a second.
+The channel and its unit are given or inferred, and `Recording.notes` says how. Samples are read in pieces, in pA, so
+that hours of recording need no more memory than a second.
 """
 
 import re
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Num
 
 from spiketype.datasets.raphe.abf import open_abf
 from spiketype.edge import UserError
@@ -24,8 +25,8 @@ class Recording:
     """One channel of current.
 
     Attributes:
-        path: where it is from.
-        name: the cell: the file's name without its suffix.
+        path: the file.
+        name: of the cell: the file's name without its suffix.
         day: the day of recording, as the name, the header or the folder gives it.
         rate_Hz: samples a second.
         segments: (first, end) sample of each stretch without a gap.
@@ -43,7 +44,7 @@ class Recording:
 
     @property
     def duration_s(self) -> float:
-        """Time recorded, without the gaps."""
+        """Return the time recorded, without the gaps."""
         return sum(stop - start for start, stop in self.segments) / self.rate_Hz
 
 
@@ -54,8 +55,8 @@ def open_recording(path: Path, channel: str = "", units: str = "", rate_Hz: floa
         path: ``.abf``; ``.npy`` with (sample,) or (sample, channel); ``.npz`` with the same under the name
             ``current`` or as its only array, and perhaps ``rate_Hz`` and ``units``.
         channel: name or number (from 0) of the channel; "" takes the first in a unit of current.
-        units: unit of the samples, against what the file says; "" believes the file, and takes arrays to be in pA.
-        rate_Hz: of an array that does not say; 0 believes the file.
+        units: unit of the samples, whatever the file says; "" takes the file's, and pA for arrays that have none.
+        rate_Hz: of an array that does not say; 0 takes the file's.
         day: of the recording; "" infers it from the name (A131024#089), the header, or the folder.
 
     Raises:
@@ -68,16 +69,16 @@ def open_recording(path: Path, channel: str = "", units: str = "", rate_Hz: floa
             return _from_abf(path, channel, units, day)
         case ".npy" | ".npz":
             return _from_array(path, channel, units, rate_Hz, day)
-    raise UserError(f"{path}: unknown kind of file: recordings are .abf, .npy or .npz")
+    raise UserError(f"{path}: unrecognised format: recordings are .abf, .npy or .npz")
 
 
-def from_array(current_pA: np.ndarray, rate_Hz: float, path: Path, name: str, day: str) -> Recording:
-    """A recording (sample,) in pA that is in memory."""
+def from_array(current_pA: Num[np.ndarray, " sample"], rate_Hz: float, path: Path, name: str, day: str) -> Recording:
+    """Return the recording of a current in memory."""
     return Recording(path, name, day, rate_Hz, ((0, len(current_pA)),), lambda start, stop: current_pA[start:stop])
 
 
 def day_of(path: Path, header: str = "") -> str:
-    """The day of a recording: from its name, else its header, else the name of its folder."""
+    """Return the day of a recording: from its name, else its header, else the name of its folder."""
     named = NAMED.match(path.stem)
     return named["day"] if named else header or path.resolve().parent.name
 
@@ -97,7 +98,7 @@ def _from_abf(path: Path, channel: str, units: str, day: str) -> Recording:
 
 
 def _choose(path: Path, channel: str, names: tuple[str, ...], units: list[str]) -> int:
-    """Number of the wanted channel, or of the first that is a current."""
+    """Return the number of the wanted channel, or of the first that is a current."""
     listed = ", ".join(f"{i} ({name}, {unit})" for i, (name, unit) in enumerate(zip(names, units, strict=True)))
     if channel:
         if channel in names:
@@ -109,12 +110,12 @@ def _choose(path: Path, channel: str, names: tuple[str, ...], units: list[str]) 
         if units[index] not in PA_PER_UNIT:
             raise UserError(
                 f"{path}: channel {listed.split(', ')[0] if len(names) == 1 else channel} is in "
-                f"{units[index]}, which is no current: if the file is mistaken, give --units"
+                f"{units[index]}, which is no unit of current: if the file is wrong, give --units"
             )
         return index
     currents = [i for i, unit in enumerate(units) if unit in PA_PER_UNIT]
     if not currents:
-        raise UserError(f"{path}: no channel is a current: it has {listed}; if the file is mistaken, give --units")
+        raise UserError(f"{path}: no channel is a current: it has {listed}; if the file is wrong, give --units")
     return currents[0]
 
 
@@ -143,7 +144,7 @@ def _from_array(path: Path, channel: str, units: str, rate_Hz: float, day: str) 
 
 
 def _load(path: Path) -> tuple[np.ndarray, float, str]:
-    """The array, and the rate and unit that the file gives (0 and "" where it does not); .npy stays on disk."""
+    """Return the array, and the rate and unit that the file gives (0 and "" if it does not); .npy stays on disk."""
     try:
         if path.suffix.lower() == ".npy":
             return np.lib.format.open_memmap(path, mode="r"), 0.0, ""

@@ -1,4 +1,4 @@
-"""Which files hold which raphe cells: recordings, folders of published CSV spikes, and the list of labels."""
+"""Which files hold which raphe cells: recordings, folders of published CSV spikes, and the table of labels."""
 
 import csv
 import re
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float64
 
 from spiketype.datasets.raphe.extract import UNKNOWN, CellSpikes, SpikeOptions
 from spiketype.datasets.raphe.extract import extract as extract_cell
@@ -16,7 +17,7 @@ from spiketype.datasets.raphe.spikes import POINTS, REFERENCE, shape
 from spiketype.datasets.raphe.table import LabelledCell
 from spiketype.edge import UserError, progress
 
-LABELS = "labels.csv"  # a table of labels among recordings is no folder of spikes
+LABELS = "labels.csv"  # such a table among recordings does not make their folder one of CSV spikes
 RECORDINGS = (".abf", ".npy", ".npz")
 BEFORE_SPIKE = REFERENCE - 15  # points that precede the spike itself, for its baseline and noise
 WORDS = {
@@ -34,7 +35,7 @@ class Labels:
     by_name: dict[str, int]
 
     def of(self, name: str, day: str, path: Path) -> int:
-        """Label of a cell: the table's, else that of a folder called SER, NSER, ...; -1 if neither says."""
+        """Return the label of a cell: the table's, else that of a folder called SER, NSER, ...; -1 if there is none."""
         found = self.by_day.get((day, name), self.by_name.get(name))
         if found is not None:
             return found
@@ -46,7 +47,7 @@ def read_labels(path: Path | None) -> Labels:
     """Read a CSV table with the columns ``cell``, ``label`` and perhaps ``day``.
 
     Raises:
-        UserError: no such table or columns, a label that is no class, a cell with two labels.
+        UserError: no such table or columns, an unknown label, a cell with two labels.
     """
     if path is None:
         return Labels({}, {})
@@ -71,7 +72,7 @@ def read_labels(path: Path | None) -> Labels:
 
 
 def find(paths: Sequence[Path]) -> tuple[list[Path], list[tuple[str, str]]]:
-    """Recordings and folders of CSV spikes in and below the given paths, and (file, reason) of what is neither."""
+    """Return the recordings and folders of CSV spikes in and below the paths, and (file, reason) of what is neither."""
     found: list[Path] = []
     left_out: list[tuple[str, str]] = []
     for path in paths:
@@ -86,22 +87,24 @@ def find(paths: Sequence[Path]) -> tuple[list[Path], list[tuple[str, str]]]:
         elif path.suffix.lower() in RECORDINGS:
             found.append(path)
         else:
-            left_out.append((str(path), f"unknown kind of file: recordings are {', '.join(RECORDINGS)}, or folders"))
+            left_out.append((str(path), f"unrecognised format: recordings are {', '.join(RECORDINGS)}, or folders"))
     return list(dict.fromkeys(found)), left_out
 
 
 def csv_day(folder: Path) -> str:
-    """The day of a folder of CSV spikes."""
+    """Return the day of a folder of CSV spikes: from its name, else the name of the folder above."""
     named = NAMED.match(folder.name)
     return named["day"] if named else day_of(folder)
 
 
 def read_csv_cell(folder: Path, most: int, polarity: str = "auto") -> tuple[CellSpikes, list[tuple[str, str]]]:
-    """The published form of a cell: a folder of CSV files, one a spike: a header, then 160 rows of time and current.
+    """Read the published form of a cell: a folder of CSV files, one a spike.
+
+    Each file has a header, then 160 rows of time and current.
 
     Returns:
-        The spikes, at most ``most`` in the order of the trigger in their file names, less their own baseline (median
-        of the points before the spike); and (file, reason) of the files that were skipped.
+        The first ``most`` spikes, in the order of the trigger in their file names, less their own baseline (median of
+        the points before the spike); and (file, reason) of the files that were skipped.
 
     Raises:
         UserError: no file holds a spike.
@@ -144,8 +147,8 @@ def read_csv_cell(folder: Path, most: int, polarity: str = "auto") -> tuple[Cell
     return cell, left_out
 
 
-def read_csv_spike(path: Path) -> np.ndarray:
-    """Currents (160,) of one published CSV file.
+def read_csv_spike(path: Path) -> Float64[np.ndarray, "160"]:
+    """Read the currents of one published CSV file.
 
     Raises:
         UserError: not a table of numbers, another number of rows or columns, NaN.
@@ -175,9 +178,9 @@ class ReadOptions:
     channel: str = ""
     """Name or number (from 0) of the channel; by default the first in a unit of current."""
     units: str = ""
-    """Unit of the samples (pA, nA, ...), against what the file says."""
+    """Unit of the samples (pA, nA, ...), whatever the file says."""
     rate_hz: float = 0.0
-    """Sampling rate of arrays that do not say."""
+    """Sampling rate of arrays that do not say it."""
     day: str = ""
     """Day of all recordings; by default from the name (A131024#089), else the header, else the folder."""
 
@@ -185,7 +188,7 @@ class ReadOptions:
 def extract(
     paths: list[Path], options: SpikeOptions, read: ReadOptions, labels: Labels
 ) -> tuple[list[LabelledCell], list[tuple[str, str]]]:
-    """Cells of recordings and folders, and (file, reason) of what was left out; a bad file stops nothing."""
+    """Return the cells of recordings and folders, and (file, reason) of what was left out."""
     sources, left_out = find(paths)
     opened: list[tuple[Path, Recording | None]] = []
     for path in sources:
@@ -208,9 +211,8 @@ def extract(
                     name, day = recording.name, recording.day
                     spikes = extract_cell(recording, options, lambda seconds: bar.advance(shown, seconds))
                 if (day, name) in cells:
-                    raise UserError(
-                        f"{path}: a cell {name} of day {day} is here already, from {cells[day, name].source}"
-                    )
+                    earlier = cells[day, name].source
+                    raise UserError(f"{path}: cell {name} of day {day} is already there, from {earlier}")
                 cells[day, name] = LabelledCell(name, day, labels.of(name, day, path), spikes, str(path))
             except UserError as error:
                 left_out.append((str(path), str(error).removeprefix(f"{path}: ")))

@@ -4,14 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from jaxtyping import Float32, Float64, Int32
 
 from spiketype.datasets import store
-from spiketype.datasets.raphe import spikes as raphe_spikes
+from spiketype.datasets.raphe import spikes
 from spiketype.datasets.raphe.extract import UNKNOWN, CellSpikes
-from spiketype.edge import versions
+from spiketype.edge import Json, versions
 
 KIND = "raphe"
 BLOCK = 50_000
@@ -40,10 +40,87 @@ class LabelledCell:
     true_udi_ms: float = UNKNOWN
 
 
+SAMPLES = {
+    "time_s": store.Variable(("sample",), "float64", "s", "time of the spike in its recording; -1 unknown"),
+    "isi_ms": store.Variable(("sample",), "float32", "ms", "interval since the spike before; -1 unknown"),
+    "baseline_pA": store.Variable(("sample",), "float32", "pA", "local baseline that was subtracted"),
+    "snr": store.Variable(("sample",), "float32", "1", "trough over the noise of the recording"),
+    "udi_ms": store.Variable(("sample",), "float32", "ms", "upstroke-downstroke interval of the spike"),
+    "cell": store.Variable(("sample",), "int32", "1", "index of the cell"),
+    "spike_pA": store.Variable(("sample", "time"), "float32", "pA", "current from the local baseline"),
+}
+DERIVED = ("udi_ms", "cell")  # of SAMPLES, those that `CellSpikes` does not hold
+_PER_CELL = {
+    "found": ("1", "spikes found, of which the first are kept"),
+    "rate_Hz": ("Hz", "spikes found over the time recorded; -1 unknown"),
+    "isi_cv": ("1", "coefficient of variation of the intervals; -1 unknown"),
+    "noise_rms_pA": ("pA", "noise of the spike-free windows"),
+    "drift_pA": ("pA", "range of the baseline, 5th to 95th percentile; -1 unknown"),
+    "duration_s": ("s", "time recorded; -1 unknown"),
+}
+
+
+@dataclass(frozen=True)
+class RapheTable:
+    """Spikes with their cells and recordings, of a store or in memory.
+
+    Attributes:
+        store: the store, or the file or folder that the cells were read from.
+        spike_pA: at 40 kHz, less the local baseline, inward negative, reference at index 40.
+        label: index into `class_names`; -1 unknown.
+        cell: index into `cell_names`, which are unique: "day/name" where a name is used twice.
+        day: index into `day_names`: the default group, to be left out one at a time.
+        udi_ms, snr, baseline_pA, isi_ms, time_s: quality of a spike; -1 where unknown.
+        cell_label, cell_day: as `label` and `day`.
+        atypical: 1 for a serotonergic cell with an interval below `ATYPICAL_MS`, 0 for others, -1 where the label is
+            unknown.
+        cell_udi_ms: of the mean spike.
+        true_udi_ms: as simulated; -1 for recordings.
+        found, rate_Hz, isi_cv, noise_rms_pA, drift_pA, duration_s: of the recording; -1 where unknown.
+        noise_pA: spike-free windows.
+        noise_cell: the cell of each window.
+        left_out: (file, reason) of what was given and is not here.
+    """
+
+    store: Path
+    spike_pA: Float32[np.ndarray, "sample 160"]
+    label: Int32[np.ndarray, " sample"]
+    cell: Int32[np.ndarray, " sample"]
+    day: Int32[np.ndarray, " sample"]
+    udi_ms: Float32[np.ndarray, " sample"]
+    snr: Float32[np.ndarray, " sample"]
+    baseline_pA: Float32[np.ndarray, " sample"]
+    isi_ms: Float32[np.ndarray, " sample"]
+    time_s: Float64[np.ndarray, " sample"]
+    class_names: tuple[str, ...]
+    cell_names: tuple[str, ...]
+    day_names: tuple[str, ...]
+    cell_label: Int32[np.ndarray, " cell"]
+    cell_day: Int32[np.ndarray, " cell"]
+    atypical: Int32[np.ndarray, " cell"]
+    cell_udi_ms: Float32[np.ndarray, " cell"]
+    true_udi_ms: Float32[np.ndarray, " cell"]
+    found: Float32[np.ndarray, " cell"]
+    rate_Hz: Float32[np.ndarray, " cell"]
+    isi_cv: Float32[np.ndarray, " cell"]
+    noise_rms_pA: Float32[np.ndarray, " cell"]
+    drift_pA: Float32[np.ndarray, " cell"]
+    duration_s: Float32[np.ndarray, " cell"]
+    noise_pA: Float32[np.ndarray, "window 160"]
+    noise_cell: Int32[np.ndarray, " window"]
+    left_out: tuple[tuple[str, str], ...]
+
+
+NAMED = ("label", "day", "cell_name")  # of each cell of a store; the fields below are made of them
+MADE = ("store", "label", "day", "class_names", "cell_names", "day_names", "cell_label", "cell_day", "left_out")
+READ = (*(f.name for f in fields(RapheTable) if f.name not in MADE), *NAMED)
+MAY_BE_UNKNOWN = ("label", "atypical")  # integers of which -1 is a value
+
+
 def write(
     path: Path,
     cells: Sequence[LabelledCell],
-    config: Mapping[str, Any],
+    config: Json,
     left_out: Sequence[tuple[str, str]] = (),
     seed: int | None = None,
 ) -> Path:
@@ -59,46 +136,61 @@ def write(
     Raises:
         UserError: `path` exists.
     """
-    spike_pA = np.concatenate([c.spikes.spike_pA for c in cells])
-    counts = [len(c.spikes.spike_pA) for c in cells]
-    arrays = {name: np.concatenate([getattr(c.spikes, name) for c in cells]) for name in _PER_SPIKE}
-    arrays |= {"udi_ms": raphe_spikes.shape(spike_pA).udi_ms, "cell": np.repeat(np.arange(len(cells)), counts)}
-    arrays["spike_pA"] = spike_pA
-    spec = {name: store.Variable(("sample",), *about) for name, about in (_PER_SPIKE | _DERIVED).items()}
-    spec["spike_pA"] = store.Variable(("sample", "time"), "float32", "pA", "current from the local baseline")
-    sizes = {"sample": len(spike_pA), "time": raphe_spikes.POINTS}
+    samples = _samples(cells)
+    n_sample = len(samples["cell"])
     attributes = {
-        "config": json.dumps(dict(config), sort_keys=True),
+        "config": json.dumps(config, sort_keys=True),
         "created_with": json.dumps(versions(), sort_keys=True),
         "left_out": json.dumps(list(left_out)),
         "seed": seed,
     }
-    store.create(path, KIND, sizes, BLOCK, spec, _coordinates(cells), attributes)
-    for index in range(-(-len(spike_pA) // BLOCK)):
+    sizes = {"sample": n_sample, "time": spikes.POINTS}
+    store.create(path, KIND, sizes, BLOCK, SAMPLES, _coordinates(cells), attributes)
+    for index in range(-(-n_sample // BLOCK)):
         rows = slice(index * BLOCK, (index + 1) * BLOCK)
-        store.write_block(path, BLOCK, index, {name: a[rows].astype(spec[name].dtype) for name, a in arrays.items()})
+        store.write_block(path, BLOCK, index, {name: values[rows] for name, values in samples.items()})
         store.mark_done(path, index)
     return path
 
 
-_PER_SPIKE = {
-    "time_s": ("float64", "s", "time of the spike in its recording; -1 unknown"),
-    "isi_ms": ("float32", "ms", "interval since the spike before; -1 unknown"),
-    "baseline_pA": ("float32", "pA", "local baseline that was subtracted"),
-    "snr": ("float32", "1", "trough over the noise of the recording"),
-}
-_DERIVED = {
-    "udi_ms": ("float32", "ms", "upstroke-downstroke interval of the spike"),
-    "cell": ("int32", "1", "index of the cell"),
-}
-_PER_CELL = {
-    "found": ("1", "spikes found, of which the first are kept"),
-    "rate_Hz": ("Hz", "spikes found over the time recorded; -1 unknown"),
-    "isi_cv": ("1", "coefficient of variation of the intervals; -1 unknown"),
-    "noise_rms_pA": ("pA", "noise of the spike-free windows"),
-    "drift_pA": ("pA", "range of the baseline, 5th to 95th percentile; -1 unknown"),
-    "duration_s": ("s", "time recorded; -1 unknown"),
-}
+def load(path: Path) -> RapheTable:
+    """Read a raphe store whole.
+
+    Raises:
+        UserError: not a complete raphe store, or damaged.
+    """
+    store.validate(path, KIND, READ)
+    arrays = {name: store.read(path, name, unknown=name in MAY_BE_UNKNOWN) for name in READ}
+    return _table(path, arrays, json.loads(store.attributes(path, KIND)["left_out"]))
+
+
+def of_cells(cells: Sequence[LabelledCell], left_out: Sequence[tuple[str, str]], source: Path) -> RapheTable:
+    """Return the table of cells in memory: what `load` gives of the store that `write` makes of them.
+
+    Args:
+        cells: at least one.
+        left_out: (file, reason) of what is not in it.
+        source: the file or folder they come from: the table's `store`.
+
+    Raises:
+        UserError: a value is NaN or infinite.
+    """
+    arrays = _samples(cells) | {name: each.values for name, each in _coordinates(cells).items()}
+    arrays = {name: arrays[name] for name in READ}
+    for name, values in arrays.items():
+        store.check_values(
+            values, f"{source}: {name}", unknown=name in MAY_BE_UNKNOWN, remedy="leave its recording out"
+        )
+    return _table(source, arrays, left_out)
+
+
+def _samples(cells: Sequence[LabelledCell]) -> dict[str, np.ndarray]:
+    """Return the arrays of a store that have a row for each spike."""
+    counts = [len(c.spikes.spike_pA) for c in cells]
+    arrays = {name: np.concatenate([getattr(c.spikes, name) for c in cells]) for name in SAMPLES if name not in DERIVED}
+    arrays["udi_ms"] = spikes.shape(arrays["spike_pA"]).udi_ms
+    arrays["cell"] = np.repeat(np.arange(len(cells)), counts)
+    return {name: arrays[name].astype(spec.dtype, copy=False) for name, spec in SAMPLES.items()}
 
 
 def _coordinates(cells: Sequence[LabelledCell]) -> dict[str, store.Coordinate]:
@@ -106,12 +198,12 @@ def _coordinates(cells: Sequence[LabelledCell]) -> dict[str, store.Coordinate]:
     label = np.array([c.label for c in cells], np.int32)
     # The mean spike has a hundredth of the noise power of one spike: its interval is that of the cell.
     mean = np.stack([c.spikes.spike_pA.mean(axis=0) for c in cells])
-    udi = raphe_spikes.shape(mean).udi_ms
+    udi = spikes.shape(mean).udi_ms
     true = np.array([c.true_udi_ms for c in cells], np.float32)
     atypical = np.where(label < 0, -1, (label == 1) & (np.where(true > 0, true, udi) < ATYPICAL_MS)).astype(np.int32)
     noise = np.concatenate([c.spikes.noise_pA for c in cells])
     of_window = np.repeat(np.arange(len(cells), dtype=np.int32), [len(c.spikes.noise_pA) for c in cells])
-    time_ms = (np.arange(raphe_spikes.POINTS) - raphe_spikes.REFERENCE) / raphe_spikes.RATE_KHZ
+    time_ms = (np.arange(spikes.POINTS) - spikes.REFERENCE) / spikes.RATE_KHZ
     found = {
         "cell_name": about(by_cell, np.array([c.name for c in cells]), "1", "cell"),
         "day": about(by_cell, np.array([c.day for c in cells]), "1", "day of recording"),
@@ -131,72 +223,14 @@ def _coordinates(cells: Sequence[LabelledCell]) -> dict[str, store.Coordinate]:
     return found
 
 
-@dataclass(frozen=True)
-class RapheTable:
-    """Spikes of a raphe store.
-
-    Attributes:
-        store: where they are.
-        spike_pA: (sample, 160) float32 at 40 kHz, less the local baseline, inward negative, reference at index 40.
-        label: (sample,) int32 index into `class_names`; -1 unknown.
-        cell: (sample,) int32 index into `cell_names`, which are unique: "day/name" where a name is used twice.
-        day: (sample,) int32 index into `day_names`: the default group, to be left out one at a time.
-        udi_ms, snr, baseline_pA, isi_ms, time_s: (sample,) quality of a spike; -1 where unknown.
-        cell_label, cell_day, atypical: (cell,) int32; atypical is 1 or 0, -1 where the label is unknown.
-        cell_udi_ms: (cell,) of the mean spike; true_udi_ms: (cell,) as simulated, else -1.
-        found, rate_Hz, isi_cv, noise_rms_pA, drift_pA, duration_s: (cell,) of the recording; -1 where unknown.
-        noise_pA: (window, 160) spike-free windows; noise_cell: (window,) their cell.
-        left_out: (file, reason) of what was given and is not here.
-    """
-
-    store: Path
-    spike_pA: np.ndarray
-    label: np.ndarray
-    cell: np.ndarray
-    day: np.ndarray
-    udi_ms: np.ndarray
-    snr: np.ndarray
-    baseline_pA: np.ndarray
-    isi_ms: np.ndarray
-    time_s: np.ndarray
-    class_names: tuple[str, ...]
-    cell_names: tuple[str, ...]
-    day_names: tuple[str, ...]
-    cell_label: np.ndarray
-    cell_day: np.ndarray
-    atypical: np.ndarray
-    cell_udi_ms: np.ndarray
-    true_udi_ms: np.ndarray
-    found: np.ndarray
-    rate_Hz: np.ndarray
-    isi_cv: np.ndarray
-    noise_rms_pA: np.ndarray
-    drift_pA: np.ndarray
-    duration_s: np.ndarray
-    noise_pA: np.ndarray
-    noise_cell: np.ndarray
-    left_out: tuple[tuple[str, str], ...]
-
-
-DERIVED = ("store", "label", "day", "class_names", "cell_names", "day_names", "cell_label", "cell_day", "left_out")
-READ = tuple(f.name for f in fields(RapheTable) if f.name not in DERIVED)
-
-
-def load(path: Path) -> RapheTable:
-    """Read a raphe store whole.
-
-    Raises:
-        UserError: not a complete raphe store, or damaged.
-    """
-    store.validate(path, KIND, (*READ, "label", "day", "cell_name"))
-    arrays = {name: store.read(path, name, unknown=name == "atypical") for name in READ}
-    cell_label, names = store.read(path, "label", unknown=True), [str(n) for n in store.read(path, "cell_name")]
-    day_names, cell_day = np.unique([str(d) for d in store.read(path, "day")], return_inverse=True)
+def _table(source: Path, arrays: Mapping[str, np.ndarray], left_out: Sequence[Sequence[str]]) -> RapheTable:
+    """Return the table of the arrays `READ`, with what follows from the names and labels of the cells."""
+    names, cell, cell_label = [str(n) for n in arrays["cell_name"]], arrays["cell"], arrays["label"]
+    day_names, cell_day = np.unique([str(d) for d in arrays["day"]], return_inverse=True)
     cell_day = cell_day.astype(np.int32)
     unique = [n if names.count(n) == 1 else f"{day_names[d]}/{n}" for n, d in zip(names, cell_day, strict=True)]
-    cell = arrays["cell"]
     return RapheTable(
-        store=path,
+        store=source,
         label=cell_label[cell],
         day=cell_day[cell],
         class_names=CLASSES,
@@ -204,6 +238,6 @@ def load(path: Path) -> RapheTable:
         day_names=tuple(map(str, day_names)),
         cell_label=cell_label,
         cell_day=cell_day,
-        left_out=tuple((str(f), str(why)) for f, why in json.loads(store.attributes(path, KIND)["left_out"])),
-        **arrays,
+        left_out=tuple((str(file), str(why)) for file, why in left_out),
+        **{name: values for name, values in arrays.items() if name not in NAMED},
     )

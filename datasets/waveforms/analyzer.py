@@ -7,20 +7,19 @@ Binary folder: ``extensions/templates/average.npy`` (unit, time, channel), ``sor
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import zarr
 
-from spiketype.datasets.waveforms import histograms as spike_times
+from spiketype.datasets.waveforms import histograms
 from spiketype.datasets.waveforms.table import WaveformTable, build
-from spiketype.edge import UserError
+from spiketype.edge import Json, UserError
 
 TEMPLATES, INFO = "extensions/templates/average", "sorting/numpysorting_info.json"
 
 
 def is_analyzer(path: Path) -> bool:
-    """Whether a folder or a Zarr group is a SortingAnalyzer."""
+    """Say whether a folder or a Zarr group is a SortingAnalyzer."""
     if (path / "spikeinterface_info.json").exists():
         return True
     try:
@@ -30,12 +29,12 @@ def is_analyzer(path: Path) -> bool:
 
 
 def load(path: Path, label: str | None) -> WaveformTable:
-    """The average template of each unit; a property of units is the label.
+    """Read the average template of each unit; a property of units is the label.
 
     Raises:
         UserError: no templates were computed, no such property, or files that do not fit together.
     """
-    source = _Folder(path) if (path / "spikeinterface_info.json").exists() else _Group(path)
+    source: _Folder | _Group = _Folder(path) if (path / "spikeinterface_info.json").exists() else _Group(path)
     average = source.array(TEMPLATES)
     if average is None:
         raise UserError(f"{path} has no templates: compute them with analyzer.compute(['random_spikes', 'templates'])")
@@ -62,11 +61,11 @@ def load(path: Path, label: str | None) -> WaveformTable:
     )
 
 
-def _histograms(source: Any, rate_Hz: float, units: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _histograms(source: "_Folder | _Group", rate_Hz: float, units: int) -> tuple[np.ndarray | None, np.ndarray | None]:
     sample, unit = source.spikes()
-    if sample is None:
+    if sample is None or unit is None:
         return None, None
-    return spike_times.histograms(sample * (1000 / rate_Hz), unit, np.arange(units))
+    return histograms.histograms(sample * (1000 / rate_Hz), unit, np.arange(units))
 
 
 class _Folder:
@@ -76,25 +75,25 @@ class _Folder:
         self.path = path
 
     def array(self, name: str) -> np.ndarray | None:
-        """An array, or None if there is none of that name."""
+        """Return an array, or None if there is none of that name."""
         file = self.path / f"{name}.npy"
         try:
             return np.load(file, allow_pickle=False) if file.exists() else None
         except (ValueError, OSError, EOFError) as error:
             raise UserError(f"{file} is damaged: {error}") from None
 
-    def about(self) -> tuple[float, list[Any], bool]:
-        """Sampling rate (Hz), unit ids, and whether templates are in uV."""
+    def about(self) -> tuple[float, list[object], bool]:
+        """Return the sampling rate (Hz), unit ids, and whether templates are in uV."""
         try:
             info, settings = (json.loads((self.path / file).read_text()) for file in (INFO, "settings.json"))
             return float(info["sampling_frequency"]), list(info["unit_ids"]), bool(settings["return_scaled"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"{self.path} is no complete SortingAnalyzer: {INFO} or settings.json ({error!r})"
+                f"{self.path} is not a complete SortingAnalyzer: {INFO} or settings.json ({error!r})"
             ) from None
 
     def spikes(self) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Sample and unit index of each spike of the first segment."""
+        """Return sample and unit index of each spike of the first segment."""
         spikes = self.array("sorting/spikes")
         if spikes is None:
             return None, None
@@ -102,7 +101,7 @@ class _Folder:
         return spikes["sample_index"], spikes["unit_index"]
 
     def listed(self) -> str:
-        """Names of the properties."""
+        """List the names of the properties."""
         return ", ".join(sorted(p.stem for p in (self.path / "sorting/properties").glob("*.npy"))) or "none"
 
 
@@ -113,28 +112,29 @@ class _Group:
         self.path, self.group = path, zarr.open_group(path, mode="r")
 
     def array(self, name: str) -> np.ndarray | None:
-        """An array, or None if there is none of that name."""
+        """Return an array, or None if there is none of that name."""
         return np.asarray(self.group[name]) if name in self.group else None
 
-    def about(self) -> tuple[float, list[Any], bool]:
-        """Sampling rate (Hz), unit ids, and whether templates are in uV."""
+    def about(self) -> tuple[float, list[object], bool]:
+        """Return the sampling rate (Hz), unit ids, and whether templates are in uV."""
         ids = self.array("sorting/unit_ids")
-        settings: Any = self.group.attrs.get("settings", {})
         try:
             assert ids is not None
-            return float(self.group["sorting"].attrs["sampling_frequency"]), ids.tolist(), settings["return_scaled"]  # type: ignore[arg-type]
+            whole: Json = dict(self.group.attrs)
+            sorting: Json = dict(self.group["sorting"].attrs)
+            return float(sorting["sampling_frequency"]), ids.tolist(), whole.get("settings", {})["return_scaled"]
         except (KeyError, AssertionError, TypeError, ValueError) as error:
             raise UserError(
-                f"{self.path} is no complete SortingAnalyzer: its sorting or settings lack {error}"
+                f"{self.path} is not a complete SortingAnalyzer: its sorting or settings lack {error}"
             ) from None
 
     def spikes(self) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Sample and unit index of each spike; of several segments none, as the slices of each would be needed."""
+        """Return sample and unit index of each spike; none if there are several segments, whose limits are not read."""
         if self.group["sorting"].attrs.get("num_segments", 1) != 1:
             return None, None
         return self.array("sorting/spikes/sample_index"), self.array("sorting/spikes/unit_index")
 
     def listed(self) -> str:
-        """Names of the properties."""
-        found: Any = self.group.get("sorting/properties")
-        return ", ".join(sorted(found.array_keys())) if found is not None else "none"
+        """List the names of the properties."""
+        found = self.group.get("sorting/properties")
+        return ", ".join(sorted(found.array_keys())) if isinstance(found, zarr.Group) else "none"

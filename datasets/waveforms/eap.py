@@ -12,14 +12,14 @@ LABELS = ("excitatory", "m_type")
 
 
 def load(path: Path, label: str | None) -> WaveformTable:
-    """The waveforms (uV) of a store on all contacts.
+    """Read the waveforms (uV) of a store on all contacts.
 
     Args:
         path: a store of `simulator.eap` with waveforms.
         label: ``excitatory`` (the default; classes excitatory and inhibitory) or ``m_type``.
 
     Raises:
-        UserError: an unfinished or damaged store, one without waveforms, another label.
+        UserError: the store is unfinished, damaged or without waveforms; the label is unknown.
     """
     label = label or LABELS[0]
     if label not in LABELS:
@@ -43,7 +43,7 @@ def load(path: Path, label: str | None) -> WaveformTable:
 
 
 def is_store(path: Path) -> bool:
-    """Whether a Zarr group says that it is an EAP store."""
+    """Say whether a folder is an EAP store."""
     try:
         store.attributes(path, "eap")
     except UserError:

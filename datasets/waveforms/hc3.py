@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Int, Int16
 
-from spiketype.datasets.waveforms import histograms as spike_times
+from spiketype.datasets.waveforms import histograms
 from spiketype.datasets.waveforms.table import WaveformTable, build
 from spiketype.edge import UserError
 
@@ -25,7 +26,7 @@ CELL_COLUMNS = (
     *("excited", "inhibited", "fireRate", "totalFireRate", "cellType"),
 )
 LABELS = ("pyr-int", "exc-inh", "region")
-UNSORTED = 1  # clusters up to this one are no units
+UNSORTED = 1  # clusters up to this one are not units
 
 
 @dataclass(frozen=True)
@@ -35,22 +36,22 @@ class Group:
     Attributes:
         session: name of the recording.
         number: of the group.
-        waveform: (spike, channel, time) int16.
-        cluster: (spike,) int.
-        sample: (spike,) int, ascending.
+        waveform: as recorded.
+        cluster: of each spike.
+        sample: at which it is, ascending.
         rate_kHz: of the recording.
     """
 
     session: str
     number: int
-    waveform: np.ndarray
-    cluster: np.ndarray
-    sample: np.ndarray
+    waveform: Int16[np.ndarray, "spike channel time"]
+    cluster: Int[np.ndarray, " spike"]
+    sample: Int[np.ndarray, " spike"]
     rate_kHz: float
 
 
 def load(path: Path, label: str | None) -> WaveformTable:
-    """The sorted spikes of one recording, or of all recordings in a folder, with their units' histograms.
+    """Read the sorted spikes of one recording, or of all recordings in a folder, with their units' histograms.
 
     Args:
         path: ``NAME.xml``, or a folder of them (each with its files beside it).
@@ -68,14 +69,14 @@ def load(path: Path, label: str | None) -> WaveformTable:
         raise UserError(f"{path}: recordings of different rates or shapes are mixed ({told}): read each alone")
     left_out = sum(int((g.cluster <= UNSORTED).sum()) for g in groups)
     if left_out:
-        print(f"{path}: {left_out} spikes of clusters 0 and 1 (artefacts, unsorted) are no units'", file=sys.stderr)
+        print(f"{path}: {left_out} spikes of clusters 0 and 1 (artefacts, unsorted) are left out", file=sys.stderr)
     kept = [_sorted_spikes(group) for group in groups]
     session = np.concatenate([np.full(len(g.cluster), g.session) for g in kept])
     unit = np.concatenate([np.char.add(f"{g.number}.", g.cluster.astype(str)) for g in kept])
     if not len(unit):
         raise UserError(f"{path}: no spike belongs to a unit (clusters from 2 on)")
     cells = _cells(path)
-    histograms = [_histograms(group) for group in kept]
+    counts = [_histograms(group) for group in kept]
     return build(
         path,
         np.concatenate([g.waveform for g in kept]),
@@ -85,15 +86,15 @@ def load(path: Path, label: str | None) -> WaveformTable:
         session=session,
         unit=unit,
         units="int16 as recorded",
-        isi=np.concatenate([isi for isi, _ in histograms]),
-        autocorrelogram=np.concatenate([acg for _, acg in histograms]),
+        isi=np.concatenate([isi for isi, _ in counts]),
+        autocorrelogram=np.concatenate([acg for _, acg in counts]),
     )
 
 
 def _histograms(group: Group) -> tuple[np.ndarray, np.ndarray]:
-    """Both histograms (spike, bin) of the unit that each spike is of."""
+    """Return both histograms (spike, bin) of the unit that each spike is of."""
     names, index = np.unique(group.cluster, return_inverse=True)
-    isi, acg = spike_times.histograms(group.sample / group.rate_kHz, group.cluster, names)
+    isi, acg = histograms.histograms(group.sample / group.rate_kHz, group.cluster, names)
     return isi[index], acg[index]
 
 
@@ -104,13 +105,13 @@ def _sorted_spikes(group: Group) -> Group:
 
 
 def _groups(xml: Path) -> Iterator[Group]:
-    """The electrode groups of a recording that have spikes."""
+    """Yield the electrode groups of a recording that have spikes."""
     rate_kHz, shapes = _shapes(xml)
     found = False
     for number, (channels, times) in enumerate(shapes, start=1):
         spk, clu, res = (xml.with_name(f"{xml.stem}.{kind}.{number}") for kind in ("spk", "clu", "res"))
         there = [file.exists() for file in (spk, clu, res)]
-        if not any(there):  # hc-3 leaves out groups whose electrodes saw nothing
+        if not any(there):  # hc-3 leaves out groups whose electrodes recorded no spike
             continue
         if not all(there):
             missing = [file.name for file, is_there in zip((spk, clu, res), there, strict=True) if not is_there]
@@ -128,7 +129,7 @@ def _groups(xml: Path) -> Iterator[Group]:
 
 
 def _shapes(xml: Path) -> tuple[float, list[tuple[int, int]]]:
-    """Sampling rate and (channels, samples of a spike) of each electrode group."""
+    """Read the sampling rate, and (channels, samples of a spike) of each electrode group."""
     try:
         root = ElementTree.parse(xml).getroot()
         rate = float(root.findtext("acquisitionSystem/samplingRate", "none")) / 1000
@@ -148,8 +149,8 @@ def _waveforms(spk: Path, channels: int, times: int) -> np.ndarray:
     row = 2 * channels * times
     if not content or len(content) % row:
         raise UserError(
-            f"{spk} has {len(content)} bytes, no whole number of spikes of {row} bytes ({times} samples x {channels}"
-            " channels of int16, says its .xml): it is cut off, or the .xml is of another recording"
+            f"{spk} has {len(content)} bytes, not a whole number of spikes of {row} bytes ({times} samples x {channels}"
+            " channels of int16, by its .xml): it is cut off, or the .xml belongs to another recording"
         )
     return np.frombuffer(content, "<i2").reshape(-1, times, channels).swapaxes(1, 2)
 
@@ -165,7 +166,10 @@ def _integers(path: Path) -> np.ndarray:
 
 
 def _cells(path: Path) -> pd.DataFrame | None:
-    """The table of cells in the folder of `path` or the one above, with or without a line of names; None if none."""
+    """Read the table of cells, with or without a line of names, in the folder of `path` or the one above.
+
+    Returns None if there is no table.
+    """
     folder = path if path.is_dir() else path.parent
     file = next((f / CELLS for f in (folder, folder.parent) if (f / CELLS).is_file()), None)
     if file is None:
@@ -173,7 +177,7 @@ def _cells(path: Path) -> pd.DataFrame | None:
     try:
         table = pd.read_csv(file, header=None, names=list(CELL_COLUMNS), dtype=str).fillna("")
     except (ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
-        raise UserError(f"{file} is no table of cells: {error}") from error
+        raise UserError(f"{file} cannot be read as a table of cells: {error}") from error
     table = table[table["id"] != CELL_COLUMNS[0]]
     table.index = table["topdir"] + "/" + table["ele"] + "." + table["clu"]
     if table.index.has_duplicates:
@@ -182,14 +186,15 @@ def _cells(path: Path) -> pd.DataFrame | None:
 
 
 def _labels(cells: pd.DataFrame, session: np.ndarray, unit: np.ndarray, label: str) -> np.ndarray:
-    """Class words of spikes; the table names sessions by their folder, the longest name that starts theirs."""
+    """Return the class words of spikes; a session is of the folder whose name is the longest that begins its own."""
     folder = {s: _folder(cells, s) for s in np.unique(session).tolist()}
     key = [f"{folder[s]}/{u}" for s, u in zip(session.tolist(), unit.tolist(), strict=True)]
     found = cells.reindex(key).fillna("")
     if label == "region":
-        return found["region"].to_numpy(str)
+        return np.asarray(found["region"].to_numpy(str))
     if label == "pyr-int":
-        return found["cellType"].map({"p": "pyramidal", "i": "interneuron"}).fillna("unknown").to_numpy(str)
+        types = found["cellType"].map({"p": "pyramidal", "i": "interneuron"}).fillna("unknown")
+        return np.asarray(types.to_numpy(str))
     excites, inhibits = (found[name].isin(["", "0"]).to_numpy() for name in ("nexciting", "ninhibiting"))
     return np.select([~excites & inhibits, excites & ~inhibits], ["excitatory", "inhibitory"], "unknown")
 
@@ -199,7 +204,7 @@ def _folder(cells: pd.DataFrame, session: str) -> str:
 
 
 def _animals(cells: pd.DataFrame | None, session: np.ndarray) -> np.ndarray:
-    """The animal of each spike: by the table, else the part of the session's name before the dot."""
+    """Return the animal of each spike: by the table, else the part of the session's name before the dot."""
     before = np.char.partition(session, ".")[:, 0]
     if cells is None:
         return before

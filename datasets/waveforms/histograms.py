@@ -1,18 +1,19 @@
 """Histograms of when a unit fires: intervals between spikes, and the autocorrelogram."""
 
 import numpy as np
+from jaxtyping import Int, Num, Shaped
 
 ISI_EDGES_MS = np.r_[0, np.geomspace(1, 1000, 50)]  # 50 bins, of equal width in the logarithm from 1 ms on
 LAG_MS, LAG_BINS = 100.0, 50
 
 
-def isi_histogram(time_ms: np.ndarray) -> np.ndarray:
-    """Counts of the intervals of ascending times (spike,) in ISI_EDGES_MS; longer ones are in no bin."""
+def isi_histogram(time_ms: Num[np.ndarray, " spike"]) -> Int[np.ndarray, " bin"]:
+    """Count the intervals between ascending times in `ISI_EDGES_MS`; longer ones are in no bin."""
     return np.histogram(np.diff(time_ms), ISI_EDGES_MS)[0]
 
 
-def autocorrelogram(time_ms: np.ndarray) -> np.ndarray:
-    """Counts of pairs of spikes by their lag, from 0 to LAG_MS in LAG_BINS equal bins, of ascending times (spike,)."""
+def autocorrelogram(time_ms: Num[np.ndarray, " spike"]) -> Int[np.ndarray, " bin"]:
+    """Count pairs of ascending times by their lag, from 0 to `LAG_MS` in `LAG_BINS` equal bins."""
     counts = np.zeros(LAG_BINS, np.int64)
     for apart in range(1, len(time_ms)):  # the k-th next spike of each, until all are too far away
         lag = time_ms[apart:] - time_ms[:-apart]
@@ -23,8 +24,16 @@ def autocorrelogram(time_ms: np.ndarray) -> np.ndarray:
     return counts
 
 
-def histograms(time_ms: np.ndarray, unit: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both histograms (name, bin) of the units called `names`; times (spike,) of all units (spike,), in any order."""
+def histograms(
+    time_ms: Num[np.ndarray, " spike"], unit: Shaped[np.ndarray, " spike"], names: Shaped[np.ndarray, " name"]
+) -> tuple[Int[np.ndarray, "name bin"], Int[np.ndarray, "name bin"]]:
+    """Return the histograms of intervals and of lags of the units called `names`.
+
+    Args:
+        time_ms: of the spikes of all units, in any order.
+        unit: name of each spike's unit.
+        names: of the units wanted.
+    """
     times = [np.sort(time_ms[unit == name]) for name in names]
     empty = np.zeros((0, LAG_BINS), np.int64)
     isi, acg = (np.array([f(t) for t in times]) if times else empty for f in (isi_histogram, autocorrelogram))

@@ -4,16 +4,16 @@ import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import ArrayLike
 
 from spiketype.datasets.waveforms.table import WaveformTable, build
-from spiketype.edge import UserError
+from spiketype.edge import UserError, whole_file
 
 WAVEFORM, RATE, LABEL = "waveform", "rate_kHz", "label"
-# The names under which a column is found; the first that is there.
+# The names under which a column is looked for; the first that is there counts.
 GROUPS = {"animal": ("animal", "subject", "mouse"), "session": ("session", "recording"), "unit": ("unit", "cluster")}
 HISTOGRAMS = {"isi": ("isi",), "autocorrelogram": ("autocorrelogram", "acg")}
 
@@ -24,7 +24,7 @@ def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable
     Args:
         path: an .npz file, or a folder that is a Zarr group.
         label: the column of classes; by default ``label`` where there is one.
-        rate_kHz: sampling rate where the file has no ``rate_kHz``; one that has keeps its own, and that is said.
+        rate_kHz: sampling rate, for a file without ``rate_kHz``; a file's own takes precedence, with a message.
 
     Raises:
         UserError: no such arrays; a rate that is missing; rates that are mixed.
@@ -51,13 +51,14 @@ def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable
 
 
 def write(path: Path, table: WaveformTable) -> None:
-    """Write a table as an .npz that `load` reads."""
+    """Write a table as an .npz that `load` reads, whole or not at all."""
     names = {name: np.array(getattr(table, f"{name}_names"))[getattr(table, name)] for name in GROUPS}
-    columns: dict[str, Any] = {WAVEFORM: table.waveform, RATE: table.rate_kHz, "units": table.units, **names}
+    columns: dict[str, ArrayLike] = {WAVEFORM: table.waveform, RATE: table.rate_kHz, "units": table.units, **names}
     columns |= {name: getattr(table, name) for name in HISTOGRAMS if getattr(table, name) is not None}
     if table.class_names:
         columns[LABEL] = np.array([*table.class_names, "unknown"])[table.label]
-    np.savez_compressed(path, **columns)
+    with whole_file(path) as partial, open(partial, "wb") as file:
+        np.savez_compressed(file, **columns)  # type: ignore[arg-type]  # a column may have any name but allow_pickle
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:
@@ -67,7 +68,7 @@ def _npz(path: Path) -> dict[str, np.ndarray]:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
     except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is no readable .npz without pickles: {error}") from error
+        raise UserError(f"{path} cannot be read as .npz without pickles: {error}") from error
 
 
 def _zarr(path: Path) -> dict[str, np.ndarray]:
@@ -96,5 +97,5 @@ def _first(arrays: Mapping[str, np.ndarray], names: tuple[str, ...]) -> np.ndarr
     return next((np.asarray(arrays[name]) for name in names if name in arrays), None)
 
 
-def _listed(arrays: Mapping[str, Any]) -> str:
+def _listed(arrays: Mapping[str, object]) -> str:
     return ", ".join(sorted(arrays)) or "none"

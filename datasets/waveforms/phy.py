@@ -11,18 +11,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from spiketype.datasets.waveforms import histograms as spike_times
+from spiketype.datasets.waveforms import histograms
 from spiketype.datasets.waveforms.table import WaveformTable, build
 from spiketype.edge import UserError
 
 
 def is_phy(path: Path) -> bool:
-    """Whether a folder is what phy opens."""
+    """Say whether a folder is one that phy opens."""
     return (path / "params.py").is_file() and (path / "templates.npy").is_file()
 
 
 def load(path: Path, label: str | None) -> WaveformTable:
-    """The mean template of each cluster; a column of a ``cluster_*.tsv`` is the label (such as ``group``).
+    """Read the mean template of each cluster; a column of a ``cluster_*.tsv`` is the label (such as ``group``).
 
     Raises:
         UserError: files that are missing, damaged or do not fit together; no such column.
@@ -44,7 +44,7 @@ def load(path: Path, label: str | None) -> WaveformTable:
 
 
 def _rate(file: Path) -> float:
-    """``sample_rate`` of params.py, which is read, not run."""
+    """Return ``sample_rate`` of params.py, which is parsed, not run."""
     try:
         tree = ast.parse(file.read_text())
         values = {
@@ -64,7 +64,7 @@ def _array(path: Path, name: str, dimensions: int) -> np.ndarray | None:
     if not file.exists():
         return None
     try:
-        values = np.load(file, allow_pickle=False)
+        values: np.ndarray = np.load(file, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise UserError(f"{file} is damaged: {error}") from None
     values = values.reshape(-1) if dimensions == 1 else values
@@ -74,7 +74,7 @@ def _array(path: Path, name: str, dimensions: int) -> np.ndarray | None:
 
 
 def _templates(path: Path) -> np.ndarray:
-    """Templates (template, time, channel) on all channels, unwhitened if the folder says how."""
+    """Read templates (template, time, channel) on all channels, unwhitened if the folder says how."""
     template = _array(path, "templates", 3)
     assert template is not None
     index = _array(path, "templates_ind", 2)
@@ -91,11 +91,12 @@ def _templates(path: Path) -> np.ndarray:
         return template
     if inverse.shape[0] != template.shape[2]:
         raise UserError(f"{path}: whitening_mat_inv.npy is for {len(inverse)} channels, not {template.shape[2]}")
-    return template @ inverse
+    unwhitened: np.ndarray = template @ inverse
+    return unwhitened
 
 
 def _clusters(path: Path, templates: int) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of the clusters (cluster,) and the share of each template in their spikes (cluster, template)."""
+    """Return the numbers of the clusters, and the share of each template in their spikes (cluster, template)."""
     of_spike, cluster = _array(path, "spike_templates", 1), _array(path, "spike_clusters", 1)
     if of_spike is None or cluster is None:
         return np.arange(templates), np.eye(templates)
@@ -117,21 +118,20 @@ def _histograms(path: Path, cluster: np.ndarray, rate_Hz: float) -> tuple[np.nda
         return None, None
     if len(sample) != len(of_spike):
         raise UserError(f"{path}: spike_times.npy has {len(sample)} spikes, spike_clusters.npy {len(of_spike)}")
-    return spike_times.histograms(sample * (1000 / rate_Hz), of_spike, cluster)
+    return histograms.histograms(sample * (1000 / rate_Hz), of_spike, cluster)
 
 
 def _labels(path: Path, label: str, cluster: np.ndarray) -> np.ndarray:
-    """The column of the first table that has it, for each cluster; clusters that it lacks are unknown."""
+    """Return the column of the first table that has it, for each cluster; "" for clusters that it lacks."""
     columns: list[str] = []
     for file in sorted(path.glob("cluster_*.tsv")):
         try:
             table = pd.read_csv(file, sep="\t", dtype=str).fillna("")
         except (ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
-            raise UserError(f"{file} is no table: {error}") from None
+            raise UserError(f"{file} cannot be read as a table: {error}") from None
         key = next((name for name in ("cluster_id", "id") if name in table), None)
         columns += [name for name in table.columns if name != key]
         if key is not None and label in table:
-            return (
-                table.drop_duplicates(key).set_index(key)[label].reindex(cluster.astype(str)).fillna("").to_numpy(str)
-            )
+            column = table.drop_duplicates(key).set_index(key)[label]
+            return np.asarray(column.reindex(cluster.astype(str)).fillna("").to_numpy(str))
     raise UserError(f"{path} has no column {label!r} in a cluster_*.tsv; it has {', '.join(columns) or 'none'}")

@@ -1,25 +1,8 @@
-"""Waveforms of units from wherever they are: one call that picks the reader by what the path is."""
+"""Waveforms of units in any known format: one call that picks the reader."""
 
 from pathlib import Path
 
-from spiketype.datasets.waveforms import (
-    analyzer as waveform_analyzer,
-)
-from spiketype.datasets.waveforms import (
-    eap as waveform_eap,
-)
-from spiketype.datasets.waveforms import (
-    hc3 as waveform_hc3,
-)
-from spiketype.datasets.waveforms import (
-    npz as waveform_npz,
-)
-from spiketype.datasets.waveforms import (
-    phy as waveform_phy,
-)
-from spiketype.datasets.waveforms import (
-    stream as waveform_stream,
-)
+from spiketype.datasets.waveforms import analyzer, eap, hc3, npz, phy, stream
 from spiketype.datasets.waveforms.table import WaveformTable
 from spiketype.edge import UserError
 
@@ -36,24 +19,24 @@ def load(path: Path, label: str | None = None, rate_kHz: float | None = None) ->
         rate_kHz: sampling rate, for sources that do not say it.
 
     Raises:
-        UserError: nothing that any reader knows, or the reader's own complaint.
+        UserError: an unrecognised format, or whatever the reader refuses.
     """
     if not path.exists():
         raise UserError(f"{path} does not exist")
-    if path.is_dir() and waveform_eap.is_store(path):
-        return waveform_eap.load(path, label)
-    if path.is_dir() and waveform_analyzer.is_analyzer(path):
-        return waveform_analyzer.load(path, label)
-    if waveform_phy.is_phy(path):
-        return waveform_phy.load(path, label)
+    if path.is_dir() and eap.is_store(path):
+        return eap.load(path, label)
+    if path.is_dir() and analyzer.is_analyzer(path):
+        return analyzer.load(path, label)
+    if phy.is_phy(path):
+        return phy.load(path, label)
     if path.suffix == ".npz" or (path.is_dir() and _is_zarr(path)):
-        return waveform_npz.load(path, label, rate_kHz)
-    if path.suffix == waveform_stream.SUFFIX or _holds(path, f"*{waveform_stream.SUFFIX}"):
-        return waveform_stream.load(path, label, rate_kHz)
+        return npz.load(path, label, rate_kHz)
+    if path.suffix == stream.SUFFIX or _holds(path, f"*{stream.SUFFIX}"):
+        return stream.load(path, label, rate_kHz)
     if path.suffix == ".xml" or _holds(path, "*.xml") or _holds(path, "*/*.xml"):
-        return waveform_hc3.load(path, label)
+        return hc3.load(path, label)
     raise UserError(
-        f"{path} is nothing that can be read: give an .npz file, a Zarr group, an EAP store, an int16 stream (.dat) or"
+        f"{path} is of an unrecognised format: give an .npz file, a Zarr group, an EAP store, an int16 stream (.dat) or"
         " a folder of them, the .xml of an hc-3 session or a folder of them, or the folder of a SpikeInterface analyzer"
         " or of phy"
     )

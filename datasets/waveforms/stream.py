@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int16, Shaped
 
 from spiketype.datasets.waveforms.table import WaveformTable, build
-from spiketype.edge import UserError
+from spiketype.edge import UserError, whole_file
 
 CHANNELS, TIMES, RATE_KHZ = 8, 32, 20.0
 SUFFIX, PARAMETERS = ".dat", ".parameters.txt"
@@ -22,7 +23,7 @@ TEXT = np.frombuffer(bytes(range(32, 127)) + b"\t\n\r", np.uint8)
 
 
 def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable:
-    """The spikes of a stream, or of all streams in a folder.
+    """Read the spikes of a stream, or of all streams in a folder.
 
     Args:
         path: ``NAME.dat`` with ``NAME.parameters.txt`` beside it, or a folder of such pairs.
@@ -56,11 +57,11 @@ def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable
     )
 
 
-def waveform(path: Path) -> np.ndarray:
-    """Spikes (spike, 8, 32) int16 of a stream.
+def waveform(path: Path) -> Int16[np.ndarray, "spike 8 32"]:
+    """Read the spikes of a stream.
 
     Raises:
-        UserError: an empty file, text, or bytes that are no whole number of spikes.
+        UserError: an empty file, text, or bytes that are not a whole number of spikes.
     """
     row = CHANNELS * TIMES * 2
     content = path.read_bytes()
@@ -69,17 +70,18 @@ def waveform(path: Path) -> np.ndarray:
         raise UserError(f"{path} is text, not a stream of int16: give the binary file, and the text as {PARAMETERS}")
     if not content or len(content) % row:
         raise UserError(
-            f"{path} has {len(content)} bytes, no whole number of spikes of {row} bytes ({CHANNELS} x {TIMES} int16):"
-            " it is cut off, or of another format"
+            f"{path} has {len(content)} bytes, not a whole number of spikes of {row} bytes ({CHANNELS} x {TIMES}"
+            " int16): it is cut off, or of another format"
         )
     return np.frombuffer(content, "<i2").reshape(-1, CHANNELS, TIMES)
 
 
-def parameters(path: Path) -> dict[int, np.ndarray]:
-    """The used fields (spike,) of a parameter text, as words; memory is a few times the file's size.
+def parameters(path: Path) -> dict[int, Shaped[np.ndarray, " spike"]]:
+    """Read the used fields of a parameter text, as words; memory is a few times the file's size.
 
     Raises:
-        UserError: no such file; no whole number of spikes; a field that is no ASCII, or no number where one is due.
+        UserError: no such file; not a whole number of spikes; a field that is not ASCII, or not a number where one is
+            due.
     """
     try:
         content = np.frombuffer(path.read_bytes().strip(), np.uint8)
@@ -89,14 +91,14 @@ def parameters(path: Path) -> dict[int, np.ndarray]:
     start, stop = np.r_[0, bounds + 1], np.r_[bounds, len(content)]
     start, stop = start[stop > start], stop[stop > start]
     if not len(start) or len(start) % FIELDS:
-        raise UserError(f"{path} has {len(start)} fields, no whole number of spikes of {FIELDS}: it is cut off")
+        raise UserError(f"{path} has {len(start)} fields, not a whole number of spikes of {FIELDS}: it is cut off")
     used = (UNIT, CELL_TYPE, EXCITES, INHIBITS)
     found = {field: _words(path, content, start[field::FIELDS], stop[field::FIELDS]) for field in used}
     for field in (UNIT, EXCITES, INHIBITS):
         digits = np.char.isdigit(found[field])
         if not digits.all():
             row = int(np.argmin(digits))
-            raise UserError(f"{path}, spike {row}, field {field}: {str(found[field][row])!r} is no whole number")
+            raise UserError(f"{path}, spike {row}, field {field}: {str(found[field][row])!r} is not a whole number")
     return found
 
 
@@ -104,12 +106,12 @@ def _words(path: Path, content: np.ndarray, start: np.ndarray, stop: np.ndarray)
     place = start[:, None] + np.arange((stop - start).max())
     letters = np.where(place < stop[:, None], content[np.minimum(place, len(content) - 1)], 0)
     if (letters > 127).any():
-        raise UserError(f"{path}, spike {int(np.argmax((letters > 127).any(axis=1)))}: a field is no ASCII text")
+        raise UserError(f"{path}, spike {int(np.argmax((letters > 127).any(axis=1)))}: a field is not ASCII text")
     return np.ascontiguousarray(letters).view(f"S{letters.shape[1]}")[:, 0].astype(str)
 
 
-def labels(fields: Mapping[int, np.ndarray], label: str, path: Path) -> np.ndarray:
-    """Class words (spike,) by the rule `label`, "unknown" where it names no class.
+def labels(fields: Mapping[int, Shaped[np.ndarray, " spike"]], label: str, path: Path) -> Shaped[np.ndarray, " spike"]:
+    """Return class words by the rule `label`, "unknown" where it names no class.
 
     Raises:
         UserError: no such rule.
@@ -123,11 +125,15 @@ def labels(fields: Mapping[int, np.ndarray], label: str, path: Path) -> np.ndarr
     raise UserError(f"{path} has no column {label!r}; it has {', '.join(LABELS)}")
 
 
-def write(path: Path, waveform: np.ndarray, fields: Mapping[str, np.ndarray]) -> None:
-    """Write spikes (spike, 8, 32) int16 as ``path`` and their eleven `fields` (spike,), in order, beside it."""
-    waveform.astype("<i2").tofile(path)
+def write(
+    path: Path, waveform: Int16[np.ndarray, "spike 8 32"], fields: Mapping[str, Shaped[np.ndarray, " spike"]]
+) -> None:
+    """Write spikes as ``path`` and their eleven `fields`, in order, beside it."""
+    with whole_file(path) as partial:
+        waveform.astype("<i2").tofile(partial)
     columns = [np.asarray(values).astype(str) for values in fields.values()]
-    _beside(path).write_text("_".join("_".join(row) for row in zip(*columns, strict=True)))
+    with whole_file(_beside(path)) as partial:
+        partial.write_text("_".join("_".join(row) for row in zip(*columns, strict=True)))
 
 
 def _beside(path: Path) -> Path:

@@ -1,16 +1,18 @@
-"""One table for waveforms of units, whatever they were read from: what is checked of every source alike."""
+"""One table for waveforms of units, whatever they were read from, with the same checks for every source."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from jaxtyping import Bool, Float32, Int, Int32, Num, Shaped
+from numpy.typing import ArrayLike
 
 from spiketype.edge import UserError
 
 UNKNOWN = frozenset({"", "undef", "undefined", "unknown", "unclassified", "unsorted", "nan", "none", "-1", "?"})
-NOT_SAID = "not said"  # the animal and session of a source that knows none
+NOT_SAID = "not said"  # the animal and session of a source that does not name them
 PER_ROW = ("waveform", "label", "animal", "session", "unit", "autocorrelogram", "isi")
 
 
@@ -19,71 +21,72 @@ class WaveformTable:
     """Waveforms, one a row: the means of units, or single spikes.
 
     Attributes:
-        waveform: (row, channel, time) float32, in `units`.
+        waveform: in `units`.
         rate_kHz: sampling rate.
-        units: "uV", or "as stored" where the source does not say.
-        label: (row,) int32 index into `class_names`; -1 where unknown.
+        units: such as "uV"; "as stored" where the source does not say.
+        label: index into `class_names`; -1 where unknown.
         class_names: of the label column that was read; empty where none was.
-        animal: (row,) int32 index into `animal_names`.
-        session: (row,) int32 index into `session_names`.
-        unit: (row,) int32 index into `unit_names`; a name that occurs in several sessions has the session before it.
-        animal_names: the session's name where a source knows no animals, `NOT_SAID` where it knows no sessions either.
+        animal: index into `animal_names`.
+        session: index into `session_names`.
+        unit: index into `unit_names`; a name that occurs in several sessions has the session before it.
+        animal_names: those of the sessions where a source names no animals, `NOT_SAID` where it names neither.
         session_names: of recordings.
         unit_names: of sorted units.
-        autocorrelogram: (row, bin) counts, or None.
-        isi: (row, bin) counts of intervals between spikes, or None; bins are the source's own.
+        autocorrelogram: counts, or None.
+        isi: counts of intervals between spikes, or None; bins are the source's own.
         level: "unit": a row is the mean of a unit; "spike": rows are spikes, and a unit has several.
         source: the file or folder.
     """
 
-    waveform: np.ndarray
+    waveform: Float32[np.ndarray, "row channel time"]
     rate_kHz: float
     units: str
-    label: np.ndarray
+    label: Int32[np.ndarray, " row"]
     class_names: tuple[str, ...]
-    animal: np.ndarray
-    session: np.ndarray
-    unit: np.ndarray
+    animal: Int32[np.ndarray, " row"]
+    session: Int32[np.ndarray, " row"]
+    unit: Int32[np.ndarray, " row"]
     animal_names: tuple[str, ...]
     session_names: tuple[str, ...]
     unit_names: tuple[str, ...]
-    autocorrelogram: np.ndarray | None
-    isi: np.ndarray | None
+    autocorrelogram: Num[np.ndarray, "row lag"] | None
+    isi: Num[np.ndarray, "row bin"] | None
     level: Literal["unit", "spike"]
     source: Path
 
-    def take(self, index: np.ndarray) -> "WaveformTable":
-        """The rows of an index or a mask, in its order; names stay as they are."""
+    def take(self, index: Int[np.ndarray, " taken"] | Bool[np.ndarray, " row"]) -> "WaveformTable":
+        """Return the rows of an index or a mask, in its order; names stay as they are."""
         values = {name: getattr(self, name) for name in PER_ROW}
         return replace(self, **{name: v[index] for name, v in values.items() if v is not None})
 
 
 def build(
     source: Path,
-    waveform: np.ndarray,
+    waveform: ArrayLike,
     rate_kHz: float,
-    label: np.ndarray | None = None,
-    animal: np.ndarray | None = None,
-    session: np.ndarray | None = None,
-    unit: np.ndarray | None = None,
+    label: ArrayLike | None = None,
+    animal: ArrayLike | None = None,
+    session: ArrayLike | None = None,
+    unit: ArrayLike | None = None,
     units: str = "as stored",
-    **histograms: np.ndarray | None,
+    **histograms: ArrayLike | None,
 ) -> WaveformTable:
-    """A checked table from arrays with a row each; names are made of whatever values the columns hold.
+    """Make a checked table from arrays with a row each; names are made of whatever values the columns hold.
 
     Args:
-        source: for messages.
+        source: the file or folder, for messages.
         waveform: (row, time) or (row, channel, time).
         rate_kHz: sampling rate.
         label: (row,) class of each row in numbers or words; `UNKNOWN` words and NaN are no class.
-        animal: (row,); by default the session, or one animal.
-        session: (row,); by default one session an animal.
-        unit: (row,) name, unique in its session; by default every row is a unit. Rows share a unit: they are spikes.
+        animal: (row,) names; by default the session, or one animal.
+        session: (row,) names; by default one session an animal.
+        unit: (row,) names, unique in their session; by default every row is a unit. Where rows share a unit, they are
+            spikes.
         units: of the waveform.
         histograms: ``autocorrelogram`` and ``isi`` (row, bin) counts.
 
     Raises:
-        UserError: `check` says what is wrong.
+        UserError: arrays of wrong shapes or different lengths; what `check` refuses.
     """
     waveform = np.asarray(waveform, np.float32)
     waveform = waveform[:, None] if waveform.ndim == 2 else waveform
@@ -121,15 +124,15 @@ def build(
 
 
 def _groups(given: Mapping[str, np.ndarray], rows: int) -> dict[str, np.ndarray]:
-    """Names (row,) of the animal, session and unit of each row, from the columns there are."""
+    """Return names (row,) of the animal, session and unit of each row, from the columns there are."""
     animal = _words(given.get("animal", given.get("session")), rows)
     session = _inside(animal, _words(given.get("session", given.get("animal")), rows))
     unit = _inside(session, _words(given.get("unit", np.arange(rows)), rows))
     return {"animal": animal, "session": session, "unit": unit}
 
 
-def classes(values: np.ndarray | None, rows: int) -> tuple[tuple[str, ...], np.ndarray]:
-    """Class names, sorted, and the index (row,) of each value; -1 for `UNKNOWN` words and NaN."""
+def classes(values: Shaped[np.ndarray, " row"] | None, rows: int) -> tuple[tuple[str, ...], Int32[np.ndarray, " row"]]:
+    """Return class names, sorted, and the index of each value; -1 for `UNKNOWN` words and NaN."""
     if values is None:
         return (), np.full(rows, -1, np.int32)
     words = _words(values, rows)
@@ -141,18 +144,18 @@ def classes(values: np.ndarray | None, rows: int) -> tuple[tuple[str, ...], np.n
 
 
 def check(table: WaveformTable) -> None:
-    """Refuse waveforms that cannot be used, naming the first one.
+    """Refuse waveforms that cannot be used.
 
     Raises:
-        UserError: NaN or infinite; constant over all channels and times; two units with the very same waveform; a
-            unit whose spikes have several labels; a histogram that holds no counts; a sampling rate that is none; fewer
-            than three time samples.
+        UserError: NaN or infinite values; a waveform that is constant over all channels and times; two units with the
+            same waveform; a unit whose spikes have several labels; a histogram with negative or infinite counts; a
+            sampling rate that is not positive; fewer than three time samples. The first row is named.
     """
     if not (np.isfinite(table.rate_kHz) and table.rate_kHz > 0):
-        raise UserError(f"{table.source}: {table.rate_kHz} kHz is no sampling rate: give the file's with --rate-khz")
+        raise UserError(f"{table.source}: {table.rate_kHz} kHz is not a sampling rate: give the file's with --rate-khz")
     flat = table.waveform.reshape(len(table.waveform), -1)
     if table.waveform.shape[2] < 3:
-        raise UserError(f"{table.source}: waveforms have {table.waveform.shape[2]} time samples: 3 are the least")
+        raise UserError(f"{table.source}: waveforms have {table.waveform.shape[2]} time samples: at least 3 are needed")
     bad = ~np.isfinite(flat).all(axis=1)
     if bad.any():
         raise _unusable(table, bad, "is not finite (NaN or infinite)")
@@ -201,17 +204,16 @@ def _unusable(table: WaveformTable, bad: np.ndarray, what: str) -> UserError:
     return UserError(f"{table.source}: the waveform of row {row} (unit {unit}) {what}{more}: remove or repair it")
 
 
-def _words(values: Any, rows: int) -> np.ndarray:
-    """Values as words; whole numbers without a decimal point, so that 3.0 and 3 are one group."""
+def _words(values: np.ndarray | None, rows: int) -> np.ndarray:
+    """Return values as words; whole numbers without a decimal point, so that 3.0 and 3 are one group."""
     if values is None:
         return np.full(rows, NOT_SAID)
-    values = np.asarray(values)
     if values.dtype.kind == "f" and np.all(np.isnan(values) | (values == np.round(values))):
         return np.array(["nan" if np.isnan(v) else str(int(v)) for v in values.tolist()])
     return np.array(values.tolist()).astype(str)  # by way of a list: text of any length (StringDType) has no cast
 
 
 def _inside(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
-    """Names (row,) of groups inside groups: those of `inner`, after "outer/" if one occurs in several of `outer`."""
+    """Return names (row,) of groups inside groups: `inner`, or "outer/inner" if one occurs in several of `outer`."""
     pairs = np.char.add(np.char.add(outer, "/"), inner)
     return pairs if len(np.unique(pairs)) > len(np.unique(inner)) else inner

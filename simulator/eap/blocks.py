@@ -9,15 +9,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from spiketype.datasets import store
 from spiketype.edge import UserError
-from spiketype.simulator.eap import (
-    features,
-    forward,
-    lowrank,
-    placement,
-)
+from spiketype.simulator.eap import features, forward, lowrank, placement
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.eap.probes import points, probe
 from spiketype.simulator.neuron.cells import CellModel
@@ -42,12 +38,12 @@ class BlockTask:
     index: int  # number of the block
     samples: int  # in the block
     candidate: int  # the first one to try
-    resampling: np.ndarray | None  # (time, new time), from `features.resample`; None for no waveforms
+    resampling: Float[np.ndarray, "time new_time"] | None  # from `features.resample`; None for no waveforms
 
 
 @dataclass(frozen=True)
 class BlockResult:
-    """What the process that owns the store has to know of a block that is written."""
+    """What the process that owns the store has to know about a written block."""
 
     cell: int
     index: int
@@ -57,7 +53,7 @@ class BlockResult:
 
 
 class Recording(NamedTuple):
-    """What of a configuration a compiled program depends on."""
+    """The part of a configuration that a compiled program depends on."""
 
     sigma_S_per_m: float
     source: forward.Kind
@@ -68,7 +64,7 @@ class Recording(NamedTuple):
 
 
 def variables(config: EapConfig, new_time: int) -> dict[str, store.Variable]:
-    """The arrays of an EAP store whose waveforms have `new_time` samples, or are not kept (0)."""
+    """Return the arrays of an EAP store whose waveforms have `new_time` samples, or are not kept (0)."""
     var, per_channel = store.Variable, ("sample", "channel")
     spec = {
         "amplitude_uV": var(per_channel, "float32", "uV", "negative peak to the positive peak that follows"),
@@ -93,7 +89,7 @@ def write_block(task: BlockTask) -> BlockResult:
     """Draw candidates from ``task.candidate`` on until the block is full of accepted ones, and write it.
 
     Raises:
-        UserError: no placement in the box reaches the amplitude threshold.
+        UserError: none of `GIVE_UP` placements in the box reaches the amplitude threshold.
     """
     factors, error_uV, rank = _factors(task)
     contacts = points(probe(task.config.probe), task.config.contact_points)
@@ -153,7 +149,7 @@ def _simulate(
     resampling: jax.Array | None,
     how: Recording,
 ) -> tuple[dict[str, jax.Array], jax.Array]:
-    """Features, waveforms and acceptance of a batch of placements of one cell."""
+    """Return features, waveforms and acceptance of a batch of placements of one cell."""
     eap = forward.potentials(factors, contacts, *placed, how.sigma_S_per_m, how.source)
     accepted = (eap.max(axis=2) - eap.min(axis=2)).max(axis=1) >= how.threshold_uV
     if how.noise_uV:
@@ -171,7 +167,7 @@ _KNOWN: dict[str, tuple[forward.Factors, float, int]] = {}  # of this worker; a 
 
 
 def _factors(task: BlockTask) -> tuple[forward.Factors, float, int]:
-    """The cell's currents in factors, padded so that a program compiled for another cell serves this one."""
+    """Return the cell's currents in factors, padded so that a program compiled for another cell serves this one."""
     if task.model.name not in _KNOWN:
         config, contact_um = task.config, probe(task.config.probe).contact_um
         made = lowrank.factorise(task.source, config.error_uV, contact_um, config.box, config.sigma_S_per_m)

@@ -15,7 +15,7 @@ Rotation = Literal["norot", "xrot", "yrot", "zrot", "physrot", "3drot"]
 
 @dataclass(frozen=True)
 class EapConfig:
-    """An EAP store; together with the program's versions this determines every byte of it."""
+    """An EAP store: this and the program's versions determine every byte of it."""
 
     rotation: Rotation = "3drot"
     """How cells are turned: not, about one axis, physiologically, or Haar-uniformly."""

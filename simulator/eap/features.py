@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Float32
 
 from spiketype.edge import UserError
 
@@ -15,15 +16,15 @@ THRESHOLD_UV = 5.0
 class Features(NamedTuple):
     """Features of waveforms ``(..., time)``, each of shape ``(...)``."""
 
-    amplitude_uV: jax.Array  # height of the positive peak after the negative peak, from there
-    width_ms: jax.Array  # time from the negative to that positive peak
-    fwhm_ms: jax.Array  # width of the negative peak at half its depth below 0
-    depolarising_uV_per_ms: jax.Array  # steepest fall before the negative peak, <= 0
-    repolarising_uV_per_ms: jax.Array  # steepest rise between the two peaks, >= 0
+    amplitude_uV: Float[Array, "..."]  # height of the positive peak after the negative peak, from there
+    width_ms: Float[Array, "..."]  # time from the negative to that positive peak
+    fwhm_ms: Float[Array, "..."]  # width of the negative peak at half its depth below 0
+    depolarising_uV_per_ms: Float[Array, "..."]  # steepest fall before the negative peak, <= 0
+    repolarising_uV_per_ms: Float[Array, "..."]  # steepest rise between the two peaks, >= 0
 
 
-def extract(eap_uV: jax.Array, dt_ms: float, threshold_uV: float = THRESHOLD_UV) -> Features:
-    """All features over the last axis of ``eap_uV (..., time)``; inside jit, those not used are not computed.
+def extract(eap_uV: Float[Array, "*shape time"], dt_ms: float, threshold_uV: float = THRESHOLD_UV) -> Features:
+    """Measure all features over the last axis; inside jit, those not used are not computed.
 
     The negative peak is the first lowest sample, the positive peak the first highest sample from there to the
     end of the window (amplitude and width: Buccino et al. 2018). A negative peak at the last sample has
@@ -47,8 +48,10 @@ def extract(eap_uV: jax.Array, dt_ms: float, threshold_uV: float = THRESHOLD_UV)
     )
 
 
-def peaks(eap_uV: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Sample number of the negative peak and of the positive peak that follows it, and their heights in uV.
+def peaks(
+    eap_uV: Float[Array, "*shape time"],
+) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"], Float[Array, "*shape"], Float[Array, "*shape"]]:
+    """Return the sample numbers of the negative peak and of the positive peak that follows it, and their heights in uV.
 
     The first of equal samples counts. The numbers are floats: on a CPU, XLA finds the least of floats
     several times faster than the least of integers or `jnp.argmin`.
@@ -68,7 +71,7 @@ def _samples(eap_uV: jax.Array) -> jax.Array:
 
 
 def _half_width(eap_uV: jax.Array, trough: jax.Array, low: jax.Array) -> jax.Array:
-    """Samples between the crossings of half the depth around the negative peak, linearly interpolated."""
+    """Return the samples between the crossings of half the depth around the negative peak, interpolated linearly."""
     sample, n_time = _samples(eap_uV), eap_uV.shape[-1]
     above, half = eap_uV > low[..., None] / 2, low / 2
     left = jnp.max(jnp.where(above & (sample < trough[..., None]), sample, -1.0), axis=-1)
@@ -86,17 +89,16 @@ def _half_width(eap_uV: jax.Array, trough: jax.Array, low: jax.Array) -> jax.Arr
     return crossing(right, right - 1) - crossing(left, left + 1)
 
 
-def resample(n_time: int, dt_ms: float, rate_kHz: float) -> np.ndarray:
-    """Matrix ``(n_time, new_time)`` float32 that takes waveforms to ``rate_kHz``: ``eap @ matrix``.
+def resample(n_time: int, dt_ms: float, rate_kHz: float) -> Float32[np.ndarray, "{n_time} new_time"]:
+    """Return the matrix that takes waveforms to ``rate_kHz``: ``eap @ matrix``.
 
-    Polyphase low-pass at the lower of the two Nyquist frequencies (`scipy.signal.resample_poly`), the
-    first and last samples held beyond the ends; sample k of the result is at k / rate_kHz.
-    Constants are kept exactly.
+    It is a polyphase low-pass at the lower of the two Nyquist frequencies (`scipy.signal.resample_poly`), with the
+    first and last samples held beyond the ends; sample k of the result is at k / rate_kHz. Constants are kept exactly.
 
     Raises:
         UserError: a rate that is not positive, or that leaves fewer than two samples of the window.
     """
-    from scipy import signal  # takes two seconds, which only who resamples need spend
+    from scipy import signal  # takes two seconds: only for those who resample
 
     if not (np.isfinite(rate_kHz) and rate_kHz > 0):
         raise UserError(f"sampling rate {rate_kHz} kHz: give a positive number")
@@ -108,4 +110,5 @@ def resample(n_time: int, dt_ms: float, rate_kHz: float) -> np.ndarray:
         )
     up, down = ratio.numerator, ratio.denominator
     matrix = signal.resample_poly(np.eye(n_time), up, down, axis=1, padtype="edge")
-    return (matrix / matrix.sum(axis=0)).astype(np.float32)
+    resampling: np.ndarray = (matrix / matrix.sum(axis=0)).astype(np.float32)
+    return resampling

@@ -25,18 +25,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from spiketype.datasets import store
-from spiketype.edge import (
-    UserError,
-    progress,
-    versions,
-)
+from spiketype.edge import UserError, cores, progress, versions
 from spiketype.simulator.eap import features
-from spiketype.simulator.eap.blocks import (
-    BlockResult,
-    BlockTask,
-    variables,
-    write_block,
-)
+from spiketype.simulator.eap.blocks import BlockResult, BlockTask, variables, write_block
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.eap.probes import Probe, probe
 from spiketype.simulator.neuron import cells, membrane
@@ -62,7 +53,7 @@ def generate(config: EapConfig, out: Path, workers: int | None = None) -> Path:
             which is what a GPU or TPU wants (and rounds in its own way).
 
     Raises:
-        UserError: a cell model, probe or option that cannot be; `out` holds something else; a worker died.
+        UserError: a cell model, probe or option is impossible; `out` holds something else; a worker died.
     """
     if workers is not None and workers < 0:
         raise UserError(f"--workers is {workers}: it must be at least 0")
@@ -85,7 +76,7 @@ def generate(config: EapConfig, out: Path, workers: int | None = None) -> Path:
 
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
-    """One process at a time writes a store; another that wants the same one waits and finds it done."""
+    """Keep other processes from writing the same store: they wait, and then find it done."""
     out.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(out.with_name(f".{out.name}.lock"))
     try:
@@ -140,7 +131,7 @@ def _create(
 
 
 def _resampling(config: EapConfig, sources: Mapping[str, Source]) -> np.ndarray | None:
-    """Matrix (time, new time) to the wanted sampling rate; None where no waveforms are kept."""
+    """Return the matrix (time, new time) to the wanted sampling rate; None where no waveforms are kept."""
     if not config.waveform_kHz:
         return None
     one = next(iter(sources.values()))  # all are cut alike
@@ -172,7 +163,10 @@ def _fill(
     sources: Mapping[str, Source],
     workers: int | None,
 ) -> None:
-    """Write the missing blocks. Those of one cell are a chain: each begins at the candidate after the last one's."""
+    """Write the missing blocks.
+
+    Those of one cell are a chain: each begins at the candidate after the last of the block before.
+    """
     finished = store.done(out)
     per_cell = len(finished) // len(models)
     block = config.per_cell // per_cell
@@ -191,7 +185,7 @@ def _fill(
 
     # The cells with most segments take longest: they go first, so that no core is left alone with one at the end.
     order = sorted(range(len(models)), key=lambda c: -sources[models[c].name].current_nA.shape[1])
-    workers = membrane.cores() if workers is None else workers
+    workers = cores() if workers is None else workers
     at_once = max(1, workers)
     with progress() as bar, _pool(workers) as submit:
         shown = bar.add_task(f"EAPs, {config.rotation}", total=finished.size * block)
@@ -213,7 +207,7 @@ def _fill(
 
 @contextmanager
 def _pool(workers: int) -> Iterator[Callable[[BlockTask], Future[BlockResult]]]:
-    """Something that runs tasks: processes of one thread each, or (0 workers) this process, at once."""
+    """Yield what runs tasks: processes of one thread each, or, with 0 workers, this process, at once."""
     if workers == 0:
         yield _here
         return
@@ -247,7 +241,7 @@ def _pool(workers: int) -> Iterator[Callable[[BlockTask], Future[BlockResult]]]:
 
 
 def _end_when_closed(connection: Connection) -> None:
-    """End a worker when the other end is closed: Ctrl-C there, or a death that would leave this one writing alone."""
+    """End this worker when the other end is closed: on Ctrl-C, or on a death that would leave it writing alone."""
 
     def watch() -> None:
         connection.poll(None)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Int
 
 from spiketype.edge import UserError
 from spiketype.simulator.eap.forward import (
@@ -16,12 +17,7 @@ from spiketype.simulator.eap.forward import (
     in_cell_frame,
     line_source,
 )
-from spiketype.simulator.eap.placement import (
-    DEFAULT_BOX,
-    ROTATIONS,
-    Box,
-    draw,
-)
+from spiketype.simulator.eap.placement import DEFAULT_BOX, ROTATIONS, Box, draw
 from spiketype.simulator.eap.probes import probe
 from spiketype.simulator.neuron.source import Source
 
@@ -32,30 +28,30 @@ MARGIN = 2  # placements that were not checked can be worse: 156 others had up t
 
 
 class Spots(NamedTuple):
-    """A `simulator.placement.Placement` as numpy arrays."""
+    """A `simulator.eap.placement.Placement` as NumPy arrays."""
 
-    position_um: np.ndarray
-    rotation: np.ndarray
-    spike: np.ndarray
+    position_um: Float[np.ndarray, "n 3"]
+    rotation: Float[np.ndarray, "n 3 3"]
+    spike: Int[np.ndarray, " n"]
 
 
 def factorise(
     source: Source,
     error_uV: float = 1e-3,
-    contact_um: np.ndarray | None = None,
+    contact_um: Float[np.ndarray, "channel 3"] | None = None,
     box: Box = DEFAULT_BOX,
     sigma_S_per_m: float = 0.3,
 ) -> tuple[Factors, float, int]:
-    """Factors of a rank whose potentials are within ``error_uV`` of the full currents', with a margin.
+    """Find factors of a rank whose potentials are within ``error_uV`` of those of the full currents, with a margin.
 
     The temporal factors of a spike are the principal components of its potentials in 36 random placements, which
-    are fewer than those of its currents: these are largest where they cancel. The error is the worst over 156
-    other placements of all rotation sets, contacts and times, against the full product.
+    are fewer than those of its currents, because currents are largest where they cancel. The error is the worst
+    over 156 other placements of all rotation sets, contacts and times, against the full product.
 
     Args:
         source: segments and currents of one cell.
         error_uV: the error to reach.
-        contact_um: ``(channel, 3)``, by default the 10 x 10 array.
+        contact_um: by default the 10 x 10 array.
         box: where the soma will be.
         sigma_S_per_m: conductivity of the medium.
 
@@ -84,23 +80,24 @@ def factorise(
 
 
 def _components(source: Source, fit: Spots, contact_um: np.ndarray, sigma_S_per_m: float) -> np.ndarray:
-    """Principal components ``(spike, time, component)`` of each spike's potentials, the most visible first."""
+    """Return principal components ``(spike, time, component)`` of each spike's potentials, the most visible first."""
     n_spike, n_segment, n_time = source.current_nA.shape
     gram = np.zeros((n_spike, n_time, n_time))
     for _, matrices in _transfers(source, fit, contact_um, sigma_S_per_m):
         seen = matrices.reshape(-1, n_segment) @ source.current_nA
         gram += np.swapaxes(seen, 1, 2).astype(np.float64) @ seen
     _, basis = np.linalg.eigh(gram)
-    return basis[:, :, ::-1].astype(np.float32)
+    components: np.ndarray = basis[:, :, ::-1].astype(np.float32)
+    return components
 
 
 def _of_spike(per_segment: np.ndarray, spike: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    """Products with the arrays of the spikes, in float64: beside a soma, float32 alone loses 1e-3 uV."""
+    """Return products with the arrays of the spikes, in float64: beside a soma, float32 alone loses 1e-3 uV."""
     return np.stack([m.astype(np.float64) @ per_segment[k] for k, m in zip(spike, matrices, strict=True)])
 
 
 def pad(factors: Factors, segments: int, rank: int) -> Factors:
-    """The same cell with at least `segments` segments and `rank` factors, to share compiled code."""
+    """Pad a cell to at least `segments` segments and to `rank` factors, to share compiled code."""
     return _grow(factors, _whole_chunks(segments), rank)
 
 
@@ -122,7 +119,7 @@ def _whole_chunks(segments: int) -> int:
 
 
 def _grow(factors: Factors, segments: int, rank: int) -> Factors:
-    """Padded in numpy, which does not compile anything for each new shape."""
+    """Pad in NumPy, which does not compile anything for each new shape."""
     rows, columns = segments - factors.spatial.shape[1], rank - factors.spatial.shape[2]
 
     def padded(array: jax.Array, *widths: tuple[int, int], value: float = 0.0) -> jax.Array:
@@ -139,7 +136,7 @@ def _grow(factors: Factors, segments: int, rank: int) -> Factors:
 
 
 def _placements(source: Source, box: Box, n_spike: int) -> tuple[Spots, Spots]:
-    """Fixed placements to fit to and to check with, every rotation set in both, as numpy arrays."""
+    """Return fixed placements to fit to and others to check with, every rotation set in both."""
     sets = [draw(PLACEMENT_SEED, source.name, "BP", True, 0, FIT + CHECK, r, box, n_spike) for r in ROTATIONS]
     stacked = [np.stack(arrays) for arrays in zip(*sets, strict=True)]
     fit, check = (Spots(*(np.concatenate(x[:, p]) for x in stacked)) for p in (slice(FIT), slice(FIT, None)))
@@ -149,7 +146,7 @@ def _placements(source: Source, box: Box, n_spike: int) -> tuple[Spots, Spots]:
 def _transfers(
     source: Source, placement: Spots, contact_um: np.ndarray, sigma_S_per_m: float
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Spikes ``(block,)`` and matrices from nA to uV ``(block, channel, segment)``, in blocks."""
+    """Yield spikes ``(block,)`` and matrices from nA to uV ``(block, channel, segment)``, in blocks."""
     n_segment = len(source.diameter_um)
     geometry = [np.asarray(x, np.float32) for x in (source.start_um, source.end_um, source.diameter_um)]
     scale = UV_FROM_NA_PER_UM / (4 * np.pi * sigma_S_per_m)
@@ -175,16 +172,17 @@ def _transfer(
 
 
 def _smallest(full_uV: np.ndarray, basis: np.ndarray, error_uV: float) -> int:
-    """Smallest rank that leaves half of ``error_uV``, or the whole: by bisection, as the error falls with the rank.
+    """Return the smallest rank with an error of at most half of ``error_uV``, or the full rank.
 
-    What a rank leaves of ``full_uV (n, channel, time)`` is made of the components (n, time, component) after it.
+    It is found by bisection, as the error falls with the rank. The error of a rank in ``full_uV (n, channel, time)``
+    is what the components (n, time, component) after it add.
     """
     coefficient = (full_uV @ basis).astype(np.float32)
 
     def left(rank: int) -> float:
         return float(np.abs(coefficient[:, :, rank:] @ np.swapaxes(basis[:, :, rank:], 1, 2)).max())
 
-    low, high = 0, basis.shape[2]
+    low, high = 0, int(basis.shape[2])
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if left(middle) <= error_uV / MARGIN else (middle, high)

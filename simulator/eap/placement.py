@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int
 
 from spiketype.edge import UserError
 
@@ -39,9 +40,9 @@ DEFAULT_BOX = Box()
 class Placement(NamedTuple):
     """n placements: world = rotation @ local + position."""
 
-    position_um: jax.Array  # (n, 3) float32
-    rotation: jax.Array  # (n, 3, 3) float32
-    spike: jax.Array  # (n,) int32
+    position_um: Float[Array, "n 3"]
+    rotation: Float[Array, "n 3 3"]
+    spike: Int[Array, " n"]
 
 
 def draw(
@@ -55,7 +56,7 @@ def draw(
     box: Box = DEFAULT_BOX,
     n_spikes: int = 10,
 ) -> Placement:
-    """Candidate placements number ``first`` to ``first + count - 1`` of a cell.
+    """Draw candidate placements number ``first`` to ``first + count - 1`` of a cell, float32 and int32.
 
     Candidate k's key is ``fold_in(fold_in(key(seed), crc32(cell_name)), k)``, so neither the batches nor the
     other cells change it. Rotation sets, all after the alignment of the apical dendrite (native +y) with +z:
@@ -66,7 +67,7 @@ def draw(
     - 3drot: Haar-uniform on SO(3).
 
     Raises:
-        UserError: unknown rotation set, or a seed that does not fit 32 bits.
+        UserError: the rotation set is unknown, or the seed does not fit 32 bits.
     """
     if rotation not in ROTATIONS:
         raise UserError(f"unknown rotation {rotation!r}: choose one of {', '.join(ROTATIONS)}")
@@ -76,7 +77,9 @@ def draw(
         rotation = "3drot"
     key = jax.random.fold_in(jax.random.key(np.uint32(seed)), np.uint32(zlib.crc32(cell_name.encode())))
     low, high = np.array([box.x_um, box.y_um, box.z_um], np.float32).T
-    return _draw(key, np.uint32(first), count, np.int32(ROTATIONS.index(rotation)), low, high, np.float32(n_spikes))
+    which = np.int32(ROTATIONS.index(rotation))
+    placed: Placement = _draw(key, np.uint32(first), count, which, low, high, np.float32(n_spikes))
+    return placed
 
 
 @partial(jax.jit, static_argnames="count")
@@ -89,7 +92,7 @@ def _draw(
     high_um: jax.Array,
     n_spikes: jax.Array,
 ) -> Placement:
-    """One program for all rotation sets and one draw of numbers: each takes XLA a second to compile."""
+    """Draw with one program for all rotation sets and one draw of numbers: each takes XLA a second to compile."""
 
     def one(candidate: jax.Array) -> Placement:
         uniform = jax.random.uniform(jax.random.fold_in(key, candidate), (7,), jnp.float32)
@@ -107,25 +110,25 @@ def _product(*matrices: jax.Array) -> jax.Array:
     return jnp.linalg.multi_dot(matrices, precision=jax.lax.Precision.HIGHEST)
 
 
-def about(axis: int, angle_rad: jax.Array) -> jax.Array:
-    """Rotation matrix ``(3, 3)`` about coordinate axis 0, 1 or 2, counter-clockwise seen against the axis."""
+def about(axis: int, angle_rad: Float[Array, ""]) -> Float[Array, "3 3"]:
+    """Return the rotation matrix about coordinate axis 0, 1 or 2, counter-clockwise seen against the axis."""
     cos, sin = jnp.cos(angle_rad), jnp.sin(angle_rad)
     i, j = (axis + 1) % 3, (axis + 2) % 3
     return jnp.eye(3, dtype=jnp.float32).at[(i, i, j, j), (i, j, i, j)].set(jnp.stack([cos, -sin, sin, cos]))
 
 
-def upright(uniform: jax.Array) -> jax.Array:
-    """Any angle about the cell's own axis, which is uniform on the cap within 15 degrees of +z.
+def upright(uniform: Float[Array, "3"]) -> Float[Array, "3 3"]:
+    """Return the rotation by any angle about the cell's own axis, which is uniform on the cap within 15 degrees of +z.
 
-    From 3 uniform numbers; on a sphere a uniform area is a uniform cosine (Archimedes).
+    It is made of 3 uniform numbers; on a sphere a uniform area is a uniform cosine (Archimedes).
     """
     own, azimuth, height = uniform
     tilt = jnp.arccos(1 - height * (1 - np.float32(np.cos(MAX_TILT_RAD))))
     return _product(about(2, 2 * jnp.pi * azimuth), about(1, tilt), about(2, 2 * jnp.pi * own))
 
 
-def haar(uniform: jax.Array) -> jax.Array:
-    """Rotation matrix uniform on SO(3), from 3 uniform numbers: a unit quaternion uniform on the 3-sphere.
+def haar(uniform: Float[Array, "3"]) -> Float[Array, "3 3"]:
+    """Return a rotation matrix uniform on SO(3) from 3 uniform numbers: a unit quaternion uniform on the 3-sphere.
 
     Shoemake 1992, "Uniform random rotations", Graphics Gems III, p. 129: the squared lengths of a normal
     vector's two halves share 1 uniformly, and the directions of both are uniform.

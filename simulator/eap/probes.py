@@ -1,11 +1,13 @@
 """Where the contacts are: named layouts, probeinterface objects or files, put in the plane x = 0."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import probeinterface
+from jaxtyping import Float32
 from probeinterface.generator import generate_linear_probe, generate_multi_columns_probe, generate_tetrode
 from probeinterface.neuropixels_tools import build_neuropixels_probe
 
@@ -26,23 +28,23 @@ class Probe:
     """A planar probe in the plane x = 0, the middle of its contacts at the origin."""
 
     name: str
-    contact_um: np.ndarray  # (channel, 3) float32
+    contact_um: Float32[np.ndarray, "channel 3"]
     normal: tuple[float, float, float]  # unit vector out of the plane, towards the cells
     grid: tuple[int, int] | None  # (rows, columns): channel = row * columns + column, z and y ascending; or no grid
     contact_shape: str  # "circle", "square" or "rect"
-    contact_size_um: np.ndarray  # (channel, 2) float32: extent along y and z
+    contact_size_um: Float32[np.ndarray, "channel 2"]  # extent along y and z
 
 
 def probe(spec: str | Path | probeinterface.Probe = "mea10x10") -> Probe:
-    """A probe by name, from a probeinterface JSON file, or from a probeinterface object.
+    """Return a probe by name, from a probeinterface JSON file, or from a probeinterface object.
 
     The probe's own (x, y) become (y, z) at x = 0. Contacts that fill a regular grid are put in row-major
     order, so that images can be made of them; otherwise they keep their order. Neuropixels are the 384 sites
     next to the tip.
 
     Raises:
-        UserError: unknown name; a file that is missing, not probeinterface's or of several probes; a probe
-            that is not planar, has no contacts, or contacts of several shapes.
+        UserError: the name is unknown; the file is missing, not probeinterface's, or has several probes; the probe
+            is not planar, has no contacts, or contacts of several shapes.
     """
     if isinstance(spec, probeinterface.Probe):
         return _planar(spec, str(spec.annotations.get("model_name") or "probe"), "probe")
@@ -51,8 +53,8 @@ def probe(spec: str | Path | probeinterface.Probe = "mea10x10") -> Probe:
     return _planar(_named(spec), spec, spec)
 
 
-def points(probe: Probe, n: int = 1) -> np.ndarray:
-    """n points spread evenly over each contact, ``(channel, n, 3)`` float32.
+def points(probe: Probe, n: int = 1) -> Float32[np.ndarray, "channel {n} 3"]:
+    """Spread n points evenly over each contact.
 
     One point is the centre. Circles get a sunflower (Vogel 1979), squares and rectangles a Kronecker
     lattice (Roberts 2018, "The unreasonable effectiveness of quasirandom sequences"), each about the centre.
@@ -130,14 +132,14 @@ def _planar(source: probeinterface.Probe, name: str, what: str) -> Probe:
     )
 
 
-def _size(parameters: dict[str, float]) -> tuple[float, float]:
+def _size(parameters: Mapping[str, float]) -> tuple[float, float]:
     if "radius" in parameters:
         return 2 * parameters["radius"], 2 * parameters["radius"]
     return parameters["width"], parameters.get("height", parameters["width"])
 
 
 def _grid(position_um: np.ndarray) -> tuple[tuple[int, int] | None, np.ndarray]:
-    """Rows and columns, if positions ``(channel, 2)`` fill an even grid, and the order of its channels."""
+    """Return rows and columns, if positions ``(channel, 2)`` fill an even grid, and the order of its channels."""
     y, z = (np.unique(np.round(c / SAME_UM)) for c in position_um.T)
     even = all(len(axis) < 3 or np.ptp(np.diff(axis)) <= 2 for axis in (y, z))
     if not even or len(y) * len(z) != len(position_um):

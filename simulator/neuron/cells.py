@@ -39,14 +39,14 @@ class CellModel:
 
 
 def catalogue(sources: Sequence[str | Path] = (BBP,)) -> tuple[CellModel, ...]:
-    """All cell models of the sources, sorted by name.
+    """Return all cell models of the sources, sorted by name.
 
     Args:
         sources: ``"bbp"`` (the 13 layer-5 models in the MEArec distribution) or folders with one subfolder
             per model in the layout of the portal; any number of models per m-type, any layer.
 
     Raises:
-        UserError: a folder does not fit (it is named with what is missing), or two models have one name.
+        UserError: a folder is not in that layout (it is named with what is missing), or two models have one name.
     """
     models: dict[str, CellModel] = {}
     for source in sources:
@@ -69,7 +69,7 @@ def _folder(source: str | Path) -> Path:
 
 
 def _model_folders(root: Path) -> Iterator[Path]:
-    """Subfolders that look like a cell model, by name or by a piece in them; caches and builds do not."""
+    """Yield the subfolders that look like a cell model, by name or by a piece in them; caches and builds do not."""
     if not root.is_dir():
         raise UserError(f"{root}: no such folder of cell models")
     folders = [f for f in sorted(root.iterdir()) if f.is_dir() and (_NAME.fullmatch(f.name) or _present(f))]

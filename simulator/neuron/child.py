@@ -1,7 +1,8 @@
-"""One cell model in NEURON: the program of the processes that `simulator.membrane` starts. Never imports JAX.
+"""One cell model in NEURON: the program of the processes that `simulator.neuron.membrane` starts.
 
-``python -m simulator.neuron_child REQUEST`` with a `Request` as JSON. Writes a `Source`; tells on stderr how
-the search for the amplitude goes. LFPy and NEURON are imported within functions: others may import this.
+``python -m spiketype.simulator.neuron.child REQUEST`` with a `Request` as JSON writes a `Source` and tells on
+stderr how the search for the amplitude goes. It never imports JAX, and LFPy and NEURON only within functions,
+so that others may import this module.
 """
 
 import contextlib
@@ -16,23 +17,25 @@ from typing import Any
 
 import numpy as np
 
+from spiketype.edge import Json
 from spiketype.simulator.neuron.protocol import Protocol, Verdict, judge
 from spiketype.simulator.neuron.source import Source
 
-SEARCH = "search:"  # how the lines on stderr begin that tell of the search
+TemplateCell = Any  # LFPy's: neither it nor NEURON has types
+SEARCH = "search:"  # the lines on stderr that tell of the search begin with this
 
 
 @dataclass(frozen=True)
 class Request:
-    """What one child is asked to do, as JSON has it."""
+    """What one child is asked to do, of types that JSON has."""
 
     name: str
     folder: str
     library: str
-    protocol: dict[str, Any]
+    protocol: Json
     start_nA: float
     out: str
-    provenance: dict[str, Any]
+    provenance: Json
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +71,8 @@ def main(request: Request) -> None:
     ).save(Path(request.out))
 
 
-def load(folder: Path, library: str, protocol: Protocol) -> Any:
-    """The cell of a folder in the portal's layout, an ``LFPy.TemplateCell`` with its soma at the origin.
+def load(folder: Path, library: str, protocol: Protocol) -> TemplateCell:
+    """Load the cell of a folder in the portal's layout, with its soma at the origin.
 
     Sections are divided by LFPy's default, the d_lambda rule at 100 Hz, as in the published data sets.
     """
@@ -97,10 +100,10 @@ def load(folder: Path, library: str, protocol: Protocol) -> Any:
 
 
 def without_synapses(template: str) -> tuple[str, str]:
-    """The name of a cell template in hoc, and its text with empty stand-ins for its synapse templates.
+    """Return the name of a cell template in hoc, and its text with empty stand-ins for its synapse templates.
 
     The synapses need two mechanisms that NEURON 9 does not compile. A cell made without synapses never makes
-    them, but hoc wants to know their template when it reads the cell's.
+    them, but when hoc reads the cell's template it wants to know theirs.
     """
     name = re.search(r"^begintemplate\s+(\w+)", template, re.MULTILINE)
     if name is None:
@@ -110,8 +113,8 @@ def without_synapses(template: str) -> tuple[str, str]:
     return name[1], stand_ins + re.sub(r"^load_file\(.*$", "", template, flags=re.MULTILINE)
 
 
-def search(cell: Any, amplitude_nA: float, protocol: Protocol) -> tuple[float, Run, list[tuple[float, int]]]:
-    """The first amplitude, from the given one in the protocol's steps, with the wanted number of spikes.
+def search(cell: TemplateCell, amplitude_nA: float, protocol: Protocol) -> tuple[float, Run, list[tuple[float, int]]]:
+    """Find the first amplitude, from the given one in the protocol's steps, with the wanted number of spikes.
 
     Returns:
         The amplitude, its run, and every (amplitude, number of spikes) on the way.
@@ -128,8 +131,8 @@ def search(cell: Any, amplitude_nA: float, protocol: Protocol) -> tuple[float, R
     raise SystemExit(f"no amplitude gave {protocol.more_than + 1} to {protocol.at_most} spikes")
 
 
-def inject(cell: Any, amplitude_nA: float, protocol: Protocol) -> Run:
-    """Step the cell through a current step into the soma, cutting spikes out as they pass.
+def inject(cell: TemplateCell, amplitude_nA: float, protocol: Protocol) -> Run:
+    """Inject a current step into the soma, and cut the spikes out as they pass.
 
     The membrane currents of all segments are kept for the last few milliseconds only (a ring of rows), which
     costs a twentieth of a step: no second run is needed to record them, no array has the length of the run.
@@ -156,7 +159,7 @@ def inject(cell: Any, amplitude_nA: float, protocol: Protocol) -> Run:
             verdict = judge([index * protocol.dt_ms for index in crossings], now * protocol.dt_ms, protocol)
             if verdict:
                 return _run(verdict, len(crossings), spikes[protocol.skip :], protocol)
-    raise AssertionError("every run that came to its end has a verdict")
+    raise AssertionError("every run that reaches the end of the step has a verdict")
 
 
 def _run(verdict: Verdict, count: int, kept: list[tuple[int, np.ndarray, np.ndarray]], protocol: Protocol) -> Run:
@@ -170,9 +173,10 @@ def _run(verdict: Verdict, count: int, kept: list[tuple[int, np.ndarray, np.ndar
 
 
 def peak_index(soma_mV: np.ndarray, crossing: int, longest: int, threshold_mV: float) -> int:
-    """Index of the peak of the spike that crosses the threshold at ``crossing``, at most ``longest`` later.
+    """Return the index of the peak of the spike that crosses the threshold at ``crossing``, in a trace (time,).
 
-    Searched until the soma is below the threshold again: the next spike of a burst is not taken for it.
+    It is searched for until the soma is below the threshold again, so that the next spike of a burst is not taken
+    for it, and at most ``longest`` samples after the crossing.
     """
     above = soma_mV[crossing : crossing + longest + 1]
     below = np.flatnonzero(above < threshold_mV)
@@ -180,7 +184,7 @@ def peak_index(soma_mV: np.ndarray, crossing: int, longest: int, threshold_mV: f
 
 
 def without_monopole(current_nA: np.ndarray) -> np.ndarray:
-    """Currents (spike, segment, time) less those at the first sample of each spike.
+    """Return currents (spike, segment, time) less those at the first sample of each spike.
 
     The current clamp leaves a monopole: what is injected into the soma leaves through the membrane, so the
     membrane currents sum to the injected current at every time, and far from the cell that sum is all one
@@ -189,11 +193,12 @@ def without_monopole(current_nA: np.ndarray) -> np.ndarray:
     every potential starts at zero, as after a recording's high-pass filter. One sample and not a mean over
     several: the simulation has no noise to average away.
     """
-    return current_nA - current_nA[:, :, :1]
+    rest: np.ndarray = current_nA - current_nA[:, :, :1]
+    return rest
 
 
-def _advance(cell: Any, amplitude_nA: float, protocol: Protocol) -> Iterator[tuple[int, float, np.ndarray]]:
-    """Steps from 1 on: index, somatic potential (mV), membrane currents (nA, overwritten by the next)."""
+def _advance(cell: TemplateCell, amplitude_nA: float, protocol: Protocol) -> Iterator[tuple[int, float, np.ndarray]]:
+    """Yield for each step from 1 on: index, somatic potential (mV), membrane currents (nA, overwritten by the next)."""
     from neuron import h
 
     soma = cell.template.soma[0](0.5)

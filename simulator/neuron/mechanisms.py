@@ -40,10 +40,10 @@ for name in names:
 
 
 def library(models: Sequence[CellModel]) -> Path:
-    """The compiled channels of the models, for ``h.nrn_load_dll``; built if the cache does not hold them.
+    """Return the compiled channels of the models, for ``h.nrn_load_dll``; build them if the cache has none.
 
-    Built in a folder beside the target, loaded to verify, then renamed, under a file lock: what the cache
-    holds is whole, and of two processes that start together one builds and the other waits.
+    They are built in a folder beside the target, loaded to verify, then renamed, under a file lock: what the
+    cache holds is whole, and of two processes that start together one builds and the other waits.
 
     Raises:
         UserError: no compiler, or a failed compilation (with the compiler's words); two models define one
@@ -60,11 +60,11 @@ def library(models: Sequence[CellModel]) -> Path:
 
 
 def channels(models: Sequence[CellModel]) -> dict[str, str]:
-    """The sources to compile: file name -> text, sorted by name.
+    """Return the sources to compile: file name -> text, sorted by name.
 
-    Point processes are left out. A channel spread over a membrane is a density mechanism; a point process is
-    placed one by one, and the only thing in a cell model that places any is its synapses, which are not used
-    here (and whose `ProbAMPANMDA_EMS` and `ProbGABAAB_EMS` NEURON 9 does not compile).
+    Point processes are left out. A channel spread over a membrane is a density mechanism; point processes are
+    placed one by one, and in a cell model only its synapses are, which are not used here (and whose
+    `ProbAMPANMDA_EMS` and `ProbGABAAB_EMS` NEURON 9 does not compile).
 
     Raises:
         UserError: one file name with two contents; both files are named.
@@ -87,7 +87,7 @@ def _key(mods: Mapping[str, str]) -> str:
 
 
 def _build(mods: Mapping[str, str], build: Path) -> Path:
-    """Compile within ``build``; the folder that holds nothing but the verified library."""
+    """Compile within ``build``; return the folder that holds nothing but the verified library."""
     sources, result = build / "sources", build / "result"
     sources.mkdir()
     result.mkdir()
@@ -111,7 +111,7 @@ def _run(command: list[str], folder: Path, failure: str) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """With a C++ compiler that exists: Python may have been built with one that is not installed."""
+    """Return variables with a C++ compiler that exists: Python may have been built with one that is not installed."""
     names = [os.environ.get("CXX"), sysconfig.get_config_var("CXX"), "c++", "g++", "clang++"]
     found = [name.split()[0] for name in names if name and shutil.which(name.split()[0])]
     compiler = {"CXX": found[0] if found else "c++"}
@@ -119,10 +119,10 @@ def _environment() -> dict[str, str]:
 
 
 def _neuron_home() -> Path:
-    """Where the NEURON wheel keeps its programs; found, not imported.
+    """Return the folder where the NEURON wheel keeps its programs; it is found, not imported.
 
-    The program of the same name in the environment's ``bin`` only sets this up and hands on, but first
-    insists on perl and on a shared libpython, which compiling channels does not need.
+    The ``nrnivmodl`` in the environment's ``bin`` only calls the one here, but first insists on perl and on a
+    shared libpython, which compiling channels does not need.
     """
     spec = importlib.util.find_spec("neuron")
     home = Path(spec.origin).parent / ".data" if spec and spec.origin else None
@@ -134,5 +134,5 @@ def _neuron_home() -> Path:
 def _only_library(folder: Path) -> Path:
     found = [path for path in sorted(folder.rglob("*nrnmech.*")) if path.suffix in (".so", ".dylib")]
     if not found:
-        raise UserError(f"{folder}: holds no compiled mechanisms: delete it, it is made again")
+        raise UserError(f"{folder}: holds no compiled mechanisms: delete it, and it is made again")
     return found[0]

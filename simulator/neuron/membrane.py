@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import IO
 
 import spiketype
-from spiketype.edge import UserError, cache_dir, progress
+from spiketype.edge import Json, UserError, cache_dir, cores, progress
 from spiketype.simulator.neuron.cells import CellModel
 from spiketype.simulator.neuron.child import SEARCH, Request
 from spiketype.simulator.neuron.mechanisms import channels, library
 from spiketype.simulator.neuron.protocol import Protocol
 from spiketype.simulator.neuron.source import Source
-
-__all__ = ["Protocol", "cache_path", "simulate", "start_nA"]
 
 PUBLISHED = Protocol()
 
@@ -37,14 +35,14 @@ _STEPS_ELSEWHERE = {"cAC": -4, "bNAC": -4, "cADpyr": 4}
 def simulate(
     models: Sequence[CellModel], protocol: Protocol = PUBLISHED, workers: int | None = None
 ) -> dict[str, Source]:
-    """The sources of the models by name: from the cache, or simulated now.
+    """Return the sources of the models by name: from the cache, or simulated now.
 
     Each missing one is simulated in a process of its own, ``workers`` at a time (default: one per core). On
     Ctrl-C the children are ended; what is finished stays.
 
     Raises:
-        UserError: after all others are done, names each model that failed, its amplitudes, spike counts and
-            stderr.
+        UserError: models failed; raised when all others are done, it names each with its amplitudes, spike
+            counts and stderr.
     """
     sources: dict[str, Source] = {}
     missing: list[CellModel] = []
@@ -65,7 +63,7 @@ def simulate(
 
 
 def cache_path(model: CellModel, protocol: Protocol) -> Path:
-    """Where the source of a model is kept: named by a hash of everything that goes into it."""
+    """Return where the source of a model is kept: the name holds a hash of everything that goes into it."""
     digest = hashlib.sha256(json.dumps(_provenance(model, protocol), sort_keys=True).encode())
     files = [model.folder / f"{name}.hoc" for name in ("template", "biophysics", "morphology")]
     files += sorted(path for path in (model.folder / "morphology").iterdir() if path.is_file())
@@ -77,13 +75,13 @@ def cache_path(model: CellModel, protocol: Protocol) -> Path:
 
 
 def start_nA(model: CellModel, protocol: Protocol) -> float:
-    """Where the search for the amplitude begins: a current that the published search can come to as well."""
+    """Return where the search for the amplitude begins: a current that the published search can come to as well."""
     elsewhere = _STEPS_ELSEWHERE.get(model.e_type, 0)
     steps = _STEPS.get(model.m_type, elsewhere) if model.layer == "L5" else elsewhere
     return protocol.start_nA * (protocol.increase**steps if steps > 0 else protocol.decrease**-steps)
 
 
-def _provenance(model: CellModel, protocol: Protocol) -> dict[str, object]:
+def _provenance(model: CellModel, protocol: Protocol) -> Json:
     return {
         "protocol": dataclasses.asdict(protocol),
         "start_nA": start_nA(model, protocol),
@@ -92,13 +90,6 @@ def _provenance(model: CellModel, protocol: Protocol) -> dict[str, object]:
         "version": VERSION,
         "monopole": "currents at the first sample of each spike subtracted",
     }
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _fill(
@@ -161,7 +152,7 @@ class _Child:
         self.stderr.close()
 
     def failure(self) -> list[str]:
-        """What went wrong in the ended process, if anything: name, amplitudes and spike counts, stderr."""
+        """Return what went wrong in the ended process, if anything: name, amplitudes and spike counts, stderr."""
         self.stderr.seek(0)
         lines = self.stderr.read().splitlines()
         self.stderr.close()
@@ -173,7 +164,7 @@ class _Child:
 
 
 def _environment() -> dict[str, str]:
-    """One thread per child, no graphics, and this package importable whether or not it is installed."""
+    """Return variables for one thread per child, no graphics, and this package importable whether or not installed."""
     here = str(Path(spiketype.__path__[0]).resolve().parent)
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])

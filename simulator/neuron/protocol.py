@@ -50,7 +50,7 @@ class Protocol:
 
 
 class Verdict(enum.Enum):
-    """What a current step was worth."""
+    """What a current step was judged to be."""
 
     TOO_WEAK = "too weak"
     TOO_STRONG = "too strong"
@@ -62,9 +62,9 @@ _RECENT = 5
 
 
 def judge(spike_ms: Sequence[float], now_ms: float, protocol: Protocol) -> Verdict | None:
-    """The verdict on a run that has come to ``now_ms`` with spikes at ``spike_ms``; None: go on.
+    """Return the verdict on a run that has come to ``now_ms`` with spikes at ``spike_ms``; None: go on.
 
-    A run ends early when what follows does not change the result: at the first spike too many; or when the
+    A run ends early when what follows would not change the result: at the first spike too many; or when the
     spikes to keep are complete and even the shortest of the last five intervals, repeated to the end of the
     step, would not bring the count above ``at_most``. The second is a projection, not a proof: these cells
     adapt or fire regularly, so intervals do not shorten. For all 13 default models the full run was seen to

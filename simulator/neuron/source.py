@@ -1,14 +1,12 @@
 """The source of a cell's potentials: its geometry and the membrane currents of its spikes."""
 
 import json
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from spiketype.edge import UserError
+from spiketype.edge import Json, UserError, whole_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +15,7 @@ class Source:
 
     The soma's centre is the origin. ``current_nA`` is the transmembrane current (outward positive) less its
     value at the first sample of each spike, so that it sums to zero over segments at all times: see
-    `simulator.neuron_child.without_monopole`.
+    `simulator.neuron.child.without_monopole`.
     """
 
     name: str
@@ -32,20 +30,15 @@ class Source:
     soma_mV: np.ndarray
     """(spike, time) float32."""
     dt_ms: float
-    provenance: dict[str, Any]
-    """What it was made from and with: JSON values only."""
+    provenance: Json
+    """What it was made from and with."""
 
     def save(self, path: Path) -> None:
         """Write one ``.npz`` without pickles, whole or not at all."""
         arrays = {name: getattr(self, name) for name in _DIMENSIONS}
         header = json.dumps({"name": self.name, "dt_ms": self.dt_ms, "provenance": self.provenance})
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                np.savez(file, header=np.asarray(header), **arrays)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole_file(path) as partial, partial.open("wb") as file:
+            np.savez(file, header=np.asarray(header), **arrays)
 
     @staticmethod
     def load(path: Path) -> "Source":
@@ -60,8 +53,8 @@ class Source:
                 header = json.loads(str(arrays["header"]))
                 source = Source(**{name: arrays[name] for name in _DIMENSIONS}, **header)
             _check(source)
-        except Exception as error:  # numpy, zipfile, zlib and json each have their own for bytes not theirs
-            raise UserError(f"{path}: not a readable source ({error}): delete it, it is made again") from None
+        except Exception as error:  # numpy, zipfile, zlib and json each raise their own on damaged bytes
+            raise UserError(f"{path}: not a readable source ({error}): delete it, and it is made again") from None
         return source
 
 

@@ -12,6 +12,7 @@ import zlib
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Int
 
 # Appendix A: recording day, and the spikes of each of its cells by the number of the recording.
 PUBLISHED: dict[bool, str] = {
@@ -98,12 +99,12 @@ class Cell:
 
     @property
     def atypical(self) -> bool:
-        """Serotonergic, but with the short interval of the others."""
+        """Whether it is serotonergic, but has the short interval of the others."""
         return self.serotonergic and self.udi_ms < ATYPICAL_MS
 
 
 def published() -> list[tuple[str, str, bool, int]]:
-    """(name, day, serotonergic, spikes) of the 153 published cells, by name."""
+    """Return (name, day, serotonergic, spikes) of the 153 published cells, sorted by name."""
     rows = []
     for serotonergic, table in PUBLISHED.items():
         for line in table.replace("\n ", " ").strip().splitlines():
@@ -112,28 +113,28 @@ def published() -> list[tuple[str, str, bool, int]]:
     return sorted(rows)
 
 
-def histogram(serotonergic: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Lower bin edges (ms) of the published UDI histogram of a class, and its cells."""
+def histogram(serotonergic: bool) -> tuple[Float[np.ndarray, " bin"], Int[np.ndarray, " bin"]]:
+    """Return the lower bin edges (ms) of the published UDI histogram of a class, and the cells in each bin."""
     pairs = [item.split(":") for item in UDI_MS[serotonergic].split()]
     return np.array([int(edge) / 100 for edge, _ in pairs]), np.array([int(n) for _, n in pairs])
 
 
 def rng(seed: int, name: str, *what: int) -> np.random.Generator:
-    """The random numbers of one thing, whatever else is simulated."""
+    """Return the random numbers of one thing, whatever else is simulated."""
     return np.random.default_rng([seed, zlib.crc32(name.encode()), *what])
 
 
-def levels(seed: int, serotonergic: bool, cells: int, copy: int = 0) -> np.ndarray:
-    """Where the UDI of each cell (cell,) of a class lies in its distribution, 0..1: one in each of so many equal parts.
+def levels(seed: int, serotonergic: bool, cells: int, copy: int = 0) -> Float[np.ndarray, " {cells}"]:
+    """Draw where the UDI of each cell of a class lies in its distribution, 0..1: one in each of as many equal parts.
 
-    Drawn each for itself, 153 cells would have 14 to 35 atypical ones; the published share is 20 %.
+    Drawn independently, 153 cells would have 14 to 35 atypical ones; the published share is 20 %.
     """
     random = rng(seed, "levels", int(serotonergic), copy)
     return (random.permutation(cells) + random.random(cells)) / cells
 
 
 def udi_at(serotonergic: bool, level: float) -> float:
-    """The UDI (ms) below which a share `level` of the published cells of a class lies."""
+    """Return the UDI (ms) below which a share `level` of the published cells of a class lies."""
     edge, count = histogram(serotonergic)
     below = np.cumsum(count) - count
     k = int(np.searchsorted(below, level * count.sum(), side="right")) - 1
@@ -141,7 +142,7 @@ def udi_at(serotonergic: bool, level: float) -> float:
 
 
 def draw(seed: int, name: str, day: str, serotonergic: bool, spikes: int, level: float, contrast: float = 1.0) -> Cell:
-    """A cell as a pure function of its arguments.
+    """Draw a cell as a pure function of the arguments.
 
     ``level`` is where its UDI lies among those of its class (`levels`); ``contrast`` scales the class difference
     beyond the UDI.

@@ -1,36 +1,35 @@
 """Simulate labelled loose-seal recordings of raphe neurons into a store: ``python -m simulator.raphe --out DIR``.
 
-Cells, days and spikes are as published (`simulator.raphe_cells`); currents are continuous recordings
-(`simulator.raphe_trace`), cut by the code that cuts real ones. A cell depends on the seed, its name and nothing else.
+Cells, days and spikes are as published (`simulator.raphe.cells`); currents are continuous recordings
+(`simulator.raphe.trace`), cut by the code that cuts real ones. A cell depends on the seed, its name and nothing else.
 """
 
 import csv
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from multiprocessing import get_context
-from os import sched_getaffinity
 from pathlib import Path
 
 from pyabf.abfWriter import writeABF1
 
-from spiketype.datasets.raphe import table as raphe_store
+from spiketype.datasets.raphe import table
 from spiketype.datasets.raphe.extract import SpikeOptions, extract
 from spiketype.datasets.raphe.recordings import from_array
-from spiketype.edge import UserError, progress
-from spiketype.simulator.raphe import cells as raphe_cells
-from spiketype.simulator.raphe import trace as raphe_trace
-from spiketype.simulator.raphe.cells import Cell
+from spiketype.datasets.raphe.table import LabelledCell
+from spiketype.edge import UserError, cores, progress
+from spiketype.simulator.raphe import trace
+from spiketype.simulator.raphe.cells import Cell, draw, levels, published
 
 MISSED = 1.05  # simulated spikes for each that is wanted: a shallow one may stay above the threshold
 
 
 @dataclass(frozen=True)
 class RapheConfig:
-    """A simulated raphe data set; together with the program's versions this determines every byte of it."""
+    """A simulated raphe data set: this and the program's versions determine every byte of it."""
 
     seed: int = 0
     """Seed of all cells and recordings."""
@@ -52,34 +51,31 @@ class RapheConfig:
 
 
 def cells(config: RapheConfig) -> list[Cell]:
-    """The cells of a data set, by name; those of a further copy have a number after the day."""
+    """Return the cells of a data set, copy after copy, by name; those of a further copy have a number after the day."""
     return [cell for copy in range(config.copies) for cell in _copy(config, copy)]
 
 
 def _copy(config: RapheConfig, copy: int) -> Iterator[Cell]:
-    published = raphe_cells.published()
+    rows = published()
     suffix = f".{copy}" if copy else ""
-    level = {
-        kind: iter(raphe_cells.levels(config.seed, kind, sum(row[2] == kind for row in published), copy))
-        for kind in (True, False)
-    }
-    for name, day, kind, n in published:
+    level = {kind: iter(levels(config.seed, kind, sum(row[2] == kind for row in rows), copy)) for kind in (True, False)}
+    for name, day, kind, n in rows:
         spikes = min(n, config.most_spikes)
         name, day = name.replace("#", f"{suffix}#"), day + suffix
-        yield raphe_cells.draw(config.seed, name, day, kind, spikes, next(level[kind]), config.contrast)
+        yield draw(config.seed, name, day, kind, spikes, next(level[kind]), config.contrast)
 
 
-def simulate(config: RapheConfig, cell: Cell, folder: Path | None = None) -> raphe_store.LabelledCell:
+def simulate(config: RapheConfig, cell: Cell, folder: Path | None = None) -> LabelledCell:
     """Simulate the recording of one cell and cut its spikes; write the recording to ``folder`` if there is one."""
-    mark = raphe_trace.signature(config.seed, cell.day) if config.confound else None
-    current = raphe_trace.trace(config.seed, cell, int(cell.spikes * MISSED) + 2, mark)
+    mark = trace.signature(config.seed, cell.day) if config.confound else None
+    current = trace.trace(config.seed, cell, int(cell.spikes * MISSED) + 2, mark)
     path = Path(f"{cell.name}.abf")
     if folder is not None:
         path = folder / path
-        writeABF1(current[None], str(path), raphe_trace.RATE_HZ)
-    recording = from_array(current, raphe_trace.RATE_HZ, path, cell.name, cell.day)
+        writeABF1(current[None], str(path), trace.RATE_HZ)
+    recording = from_array(current, trace.RATE_HZ, path, cell.name, cell.day)
     options = SpikeOptions(**{**asdict(config.spikes), "most": min(cell.spikes, config.spikes.most)})
-    return raphe_store.LabelledCell(
+    return LabelledCell(
         name=cell.name,
         day=cell.day,
         label=int(cell.serotonergic),
@@ -99,7 +95,7 @@ def generate(config: RapheConfig, out: Path, workers: int | None = None, abf: Pa
         abf: a folder to write the recordings to, as ABF1 files, with their labels in ``labels.csv``.
 
     Raises:
-        UserError: ``out`` exists; a threshold that a cell's spikes do not cross; a worker died.
+        UserError: ``out`` exists; a cell's spikes do not cross the threshold; a worker died.
     """
     if out.exists():
         raise UserError(f"{out} exists already: choose another folder or remove it")
@@ -114,17 +110,14 @@ def generate(config: RapheConfig, out: Path, workers: int | None = None, abf: Pa
             done.append(cell)
             bar.advance(shown)
     by_name = sorted(done, key=lambda cell: (cell.day, cell.name))  # not in the order in which workers end
-    return raphe_store.write(out, by_name, asdict(config), seed=config.seed)
+    return table.write(out, by_name, asdict(config), seed=config.seed)
 
 
-def _each(
-    work: "partial[raphe_store.LabelledCell]", wanted: Sequence[Cell], workers: int | None
-) -> Iterator[raphe_store.LabelledCell]:
+def _each(work: Callable[[Cell], LabelledCell], wanted: Sequence[Cell], workers: int | None) -> Iterator[LabelledCell]:
     if workers == 0:
         yield from map(work, wanted)
         return
-    count = workers or len(sched_getaffinity(0))
-    pool = ProcessPoolExecutor(count, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    pool = ProcessPoolExecutor(workers or cores(), get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
     try:
         for future in as_completed([pool.submit(work, cell) for cell in wanted]):
             yield future.result()
@@ -136,8 +129,8 @@ def _each(
 
 def _write_labels(path: Path, wanted: Sequence[Cell]) -> None:
     with open(path, "w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["cell", "day", "label", "atypical", "udi_ms"])
+        labels = csv.writer(file)
+        labels.writerow(["cell", "day", "label", "atypical", "udi_ms"])
         for cell in wanted:
             label = "serotonergic" if cell.serotonergic else "non-serotonergic"
-            table.writerow([cell.name, cell.day, label, int(cell.atypical), f"{cell.udi_ms:.4f}"])
+            labels.writerow([cell.name, cell.day, label, int(cell.atypical), f"{cell.udi_ms:.4f}"])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from jaxtyping import Float, Float32
 from scipy.signal import oaconvolve
 
 from spiketype.simulator.raphe.cells import Cell, rng
@@ -23,7 +24,7 @@ SPIKES, NOISE, SIGNATURE, HUM = 1, 2, 3, 4  # streams of random numbers
 
 @dataclass(frozen=True)
 class Signature:
-    """The mark of a day on the noise of its recordings: what makes a class readable from an empty trace.
+    """The mark of a day on the noise of its recordings, by which a class can be read from a trace without spikes.
 
     Attributes:
         cutoff_kHz: of the noise, for all cells of the day.
@@ -37,7 +38,7 @@ class Signature:
 
 
 def signature(seed: int, day: str) -> Signature:
-    """The mark of a day: its own filter, noise and hum, and the interference of its year, shared by the year's days.
+    """Return the mark of a day: its own filter, noise and hum, and the interference of its year, shared by its days.
 
     In the published data all other cells of 2016, and all serotonergic ones of 2015, are alone in their year, so what
     marks a year marks a class, also on a day that was never seen.
@@ -49,27 +50,33 @@ def signature(seed: int, day: str) -> Signature:
 
 
 def waveform(
-    cell: Cell, t_ms: np.ndarray, udi_ms: np.ndarray, trough_pA: np.ndarray, hump_pA: np.ndarray
-) -> np.ndarray:
-    """Currents (n, time) in pA of spikes whose troughs are at 0, for t_ms (n, time) and the rest (n, 1)."""
+    cell: Cell,
+    t_ms: Float[np.ndarray, "spike time"],
+    udi_ms: Float[np.ndarray, "spike 1"],
+    trough_pA: Float[np.ndarray, "spike 1"],
+    hump_pA: Float[np.ndarray, "spike 1"],
+) -> Float[np.ndarray, "spike time"]:
+    """Return the currents, in pA, of spikes whose troughs are at 0."""
     side = np.where(t_ms < 0, cell.upstroke_ms, cell.recovery_ms)
     trough = np.exp(-0.5 * (t_ms / side) ** 2)
     rising = np.exp(-0.5 * ((t_ms - udi_ms) / (cell.rise * udi_ms)) ** 2)
     later = np.clip(t_ms - udi_ms, 0, None) / cell.decay_ms
     hump = np.where(t_ms < udi_ms, rising, np.exp(-(later**2) / (2 * (1 + later))))  # a Gaussian, then exponential
     shoulder = cell.shoulder * np.exp(-0.5 * ((t_ms - 0.45 * udi_ms) / (0.13 * udi_ms)) ** 2)
-    return -trough_pA * trough + hump_pA * np.where(t_ms > 0, hump + shoulder, 0.0)
+    current_pA: np.ndarray = -trough_pA * trough + hump_pA * np.where(t_ms > 0, hump + shoulder, 0.0)
+    return current_pA
 
 
-def spike_times_s(seed: int, cell: Cell, count: int) -> np.ndarray:
-    """Times (spike,) of the troughs: a renewal process of log-normal intervals with the cell's rate and variation."""
+def spike_times_s(seed: int, cell: Cell, count: int) -> Float[np.ndarray, " {count}"]:
+    """Draw times of the troughs: a renewal process of log-normal intervals with the cell's rate and variation."""
     spread = np.sqrt(np.log1p(cell.isi_cv**2))
     interval = np.exp(rng(seed, cell.name, SPIKES, 0).standard_normal(count) * spread - spread**2 / 2) / cell.rate_Hz
-    return LEAD_S + np.cumsum(np.maximum(interval, LEAST_ISI_S)) - min(interval[0], LEAD_S)
+    time_s: np.ndarray = LEAD_S + np.cumsum(np.maximum(interval, LEAST_ISI_S)) - min(interval[0], LEAD_S)
+    return time_s
 
 
-def trace(seed: int, cell: Cell, count: int, mark: Signature | None = None) -> np.ndarray:
-    """The recorded current (sample,) float32 in pA at 40 kHz, with ``count`` spikes; spike k does not depend on it."""
+def trace(seed: int, cell: Cell, count: int, mark: Signature | None = None) -> Float32[np.ndarray, " sample"]:
+    """Return the recorded current in pA at 40 kHz, with ``count`` spikes; spike k does not depend on it."""
     times = spike_times_s(seed, cell, count)
     seconds = int(np.ceil(times[-1] + LEAD_S))
     n = int(seconds * RATE_HZ)
@@ -102,13 +109,13 @@ def _add_spikes(current: np.ndarray, seed: int, cell: Cell, times: np.ndarray) -
 
 
 def _noise(seed: int, cell: Cell, seconds: int, mark: Signature | None) -> np.ndarray:
-    """Noise (sample,) float32 in pA; second k of it depends on (seed, cell, k) and its neighbour alone."""
+    """Return noise (sample,) float32 in pA; second k of it depends on (seed, cell, k) and its neighbour alone."""
     white = np.concatenate(
         [rng(seed, cell.name, NOISE, k).standard_normal(int(RATE_HZ), np.float32) for k in range(seconds + 1)]
     )
     kernel = _filter(mark.cutoff_kHz if mark else cell.cutoff_kHz).astype(np.float32)
     n = int(seconds * RATE_HZ)
-    noise = oaconvolve(white[: n + TAPS - 1], kernel, mode="valid") * np.float32(
+    noise: np.ndarray = oaconvolve(white[: n + TAPS - 1], kernel, mode="valid") * np.float32(
         mark.rms_pA if mark else cell.noise_rms_pA
     )
     if mark:
@@ -121,9 +128,10 @@ def _noise(seed: int, cell: Cell, seconds: int, mark: Signature | None) -> np.nd
 
 @lru_cache(maxsize=256)
 def _filter(cutoff_kHz: float) -> np.ndarray:
-    """Weights (tap,), of unit energy, whose gain is that of the noise: steep at the cutoff, more at low frequencies."""
+    """Return weights (tap,) of unit energy with the gain of the noise: steep at the cutoff, more at low frequencies."""
     frequency = np.fft.rfftfreq(TAPS - 1, 1000 / RATE_HZ)  # kHz
     power = (1 + 0.5 / np.maximum(frequency, 0.15)) / (1 + (frequency / cutoff_kHz) ** 10)
     kernel = np.roll(np.fft.irfft(np.sqrt(power)), (TAPS - 1) // 2)
     kernel = np.append(kernel, 0.0) * np.hanning(TAPS)
-    return kernel / np.sqrt((kernel**2).sum())
+    kernel /= np.sqrt((kernel**2).sum())
+    return kernel

@@ -6,21 +6,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int, Int16
 
 from spiketype.simulator.shank.units import Unit
 
 
 def write_session(
-    base: Path, spikes: np.ndarray, shank: np.ndarray, cluster: np.ndarray, sample: np.ndarray, rate_kHz: float
+    base: Path,
+    spikes: Int16[np.ndarray, "spike channel time"],
+    shank: Int[np.ndarray, " spike"],
+    cluster: Int[np.ndarray, " spike"],
+    sample: Int[np.ndarray, " spike"],
+    rate_kHz: float,
 ) -> None:
     """Write ``base``.xml and, for each shank from 1 on, ``base``.spk.N, .clu.N and .res.N.
 
     Args:
         base: folder and name of the session.
-        spikes: (spike, channel, time) int16.
-        shank: (spike,) from 1.
-        cluster: (spike,) from 2.
-        sample: (spike,) ascending.
+        spikes: what was recorded.
+        shank: of each spike, from 1.
+        cluster: of each spike, from 2.
+        sample: of each spike, ascending.
         rate_kHz: sampling rate.
     """
     base.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +55,7 @@ def _file(base: Path, kind: str, number: int) -> Path:
 
 
 def cell_row(number: int, session: str, animal: str, shank: int, cluster: int, unit: Unit) -> list[str]:
-    """A row of hc3-cell.csv; the region is the m-type."""
+    """Return a row of hc3-cell.csv; the region is the m-type."""
     connected = [unit.excites, unit.inhibits, int(unit.excites > 0), int(unit.inhibits > 0), 0, 0]
     rate_Hz = 1000 * len(unit.time_ms) / unit.time_ms[-1]
     row = [number, session, animal, shank, cluster, unit.model.m_type, *connected, f"{rate_Hz:.3g}", f"{rate_Hz:.3g}"]
@@ -57,6 +63,6 @@ def cell_row(number: int, session: str, animal: str, shank: int, cluster: int, u
 
 
 def write_cells(path: Path, rows: Sequence[Sequence[str]]) -> None:
-    """Write the table of cells, without a line of names, as CRCNS has it."""
+    """Write the table of cells, without a header, as CRCNS has it."""
     with open(path, "w", newline="") as file:
         csv.writer(file).writerows(rows)

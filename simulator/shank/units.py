@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 from scipy.interpolate import CubicSpline
 from scipy.linalg import toeplitz
 from scipy.signal import butter, sosfiltfilt, sosfreqz
@@ -27,6 +28,8 @@ RANK_MULTIPLE = 48
 HIGHPASS_KHZ = 0.8  # of the published recordings' spike band
 EXCITATORY_SHARE = 0.6
 TRAITS, FIRING = 1, 2  # streams of random numbers
+FREQUENCIES = 512  # at which the spectrum of the noise is summed
+Roots = tuple[Float[np.ndarray, "channel channel"], Float[np.ndarray, "time time"]]
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,11 @@ class Animal:
     """What the units of an animal share.
 
     Attributes:
-        name: of the animal; its session is called the same with ".01".
+        name: of the animal; that of its session has ".01" after it.
         gain_per_uV: int16 steps.
         noise_uV: root mean square of the recording noise.
-        colour: its power falls with frequency to this power.
-        reach_um: distance at which its correlation between contacts has fallen to 1/e.
+        colour: the power of the noise is proportional to 1 / frequency^colour.
+        reach_um: distance at which the correlation of the noise between contacts has fallen to 1/e.
         lowpass_kHz: of the amplifier.
         pace: how much faster or slower all spikes are (temperature).
     """
@@ -54,31 +57,30 @@ class Animal:
 
 @dataclass(frozen=True)
 class Unit:
-    """A unit: its `template_uV` (recorded spike, channel, time at the source's rate, filtered), and what it does.
+    """A unit: what its spikes look like and when it fires.
 
     Attributes:
         model: the cell model.
         position_um: of the soma.
-        template_uV: (recorded spike, channel, time), the spikes that NEURON recorded of the model.
+        template_uV: the model's spikes that NEURON recorded, before the shank, filtered.
         dt_ms: of the template.
         stretch: of the time axis, which makes units of one cell model differ in width.
-        time_ms: (spike,) when it fires.
-        excites: number of cells that it excites as a correlogram would show, and
-        inhibits: inhibits.
+        time_ms: when it fires.
+        excites, inhibits: number of cells that it excites, or inhibits, as a correlogram would show.
     """
 
     model: CellModel
-    position_um: np.ndarray
-    template_uV: np.ndarray
+    position_um: Float[np.ndarray, "3"]
+    template_uV: Float[np.ndarray, "recorded channel time"]
     dt_ms: float
     stretch: float
-    time_ms: np.ndarray
+    time_ms: Float[np.ndarray, " spike"]
     excites: int
     inhibits: int
 
 
 def animal(seed: int, name: str) -> Animal:
-    """The recording of an animal: values in the range of what is published of hippocampal shanks."""
+    """Draw the recording of an animal: values in the range of what is published of hippocampal shanks."""
     rng = generator(seed, name, 0, TRAITS)
     return Animal(
         name=name,
@@ -92,12 +94,12 @@ def animal(seed: int, name: str) -> Animal:
 
 
 def generator(seed: int, name: str, number: int, stream: int) -> np.random.Generator:
-    """The random numbers of one purpose of one unit; number 0 is the animal itself."""
+    """Return the random numbers of one purpose of one unit; number 0 is the animal itself."""
     return np.random.default_rng([seed, zlib.crc32(name.encode()), number, stream])
 
 
 def factors(sources: Sequence[Source]) -> list[forward.Factors]:
-    """The currents of all models in factors of one shape, which share one program."""
+    """Return the currents of all models in factors of one shape, which share one program."""
     contact_um = probe("linear8").contact_um
     made = [lowrank.factorise(source, 0.02, contact_um, BOX)[0] for source in sources]
     segments = max(len(source.diameter_um) for source in sources)
@@ -108,7 +110,11 @@ def factors(sources: Sequence[Source]) -> list[forward.Factors]:
 def unit(
     seed: int, of: Animal, number: int, models: Sequence[CellModel], currents: Sequence[forward.Factors], spikes: int
 ) -> Unit:
-    """Unit `number`, from 1, of an animal: the first placement that is seen, and `spikes` spikes of it."""
+    """Make unit `number`, from 1, of an animal: the first placement that is large enough, and `spikes` spikes of it.
+
+    Raises:
+        UserError: none of `GIVE_UP` placements reaches `LEAST_UV`.
+    """
     rng = generator(seed, of.name, number, TRAITS)
     excitatory = bool(rng.random() < EXCITATORY_SHARE)
     chosen = int(rng.choice([k for k, model in enumerate(models) if model.excitatory == excitatory]))
@@ -130,7 +136,7 @@ def unit(
 
 
 def _seen(seed: int, name: str, model: CellModel, currents: forward.Factors) -> tuple[np.ndarray, np.ndarray]:
-    """Position and EAPs (recorded spike, channel, time) of the first candidate that is large enough."""
+    """Return position and EAPs (recorded spike, channel, time) of the first candidate that is large enough."""
     contacts = points(probe("linear8"))
     recorded = currents.spatial.shape[0]
     for first in range(0, GIVE_UP, CANDIDATES):
@@ -145,8 +151,8 @@ def _seen(seed: int, name: str, model: CellModel, currents: forward.Factors) -> 
     raise UserError(f"cell {model.name}: none of {GIVE_UP} placements reaches {LEAST_UV:g} uV at the shank")
 
 
-def times_ms(excitatory: bool, spikes: int, rng: np.random.Generator) -> np.ndarray:
-    """Times (spike,) of a unit: slower and more in bursts if excitatory, faster and more regular if not.
+def times_ms(excitatory: bool, spikes: int, rng: np.random.Generator) -> Float[np.ndarray, " {spikes}"]:
+    """Draw when a unit fires: slower and more in bursts if excitatory, faster and more regular if not.
 
     Rates are lognormal about 2 and 8 Hz; a tenth of an excitatory unit's intervals, and a twentieth of an inhibitory
     one's, are 3 to 8 ms; the others are gamma distributed with a shape of 0.7 to 1.5, or 0.8 to 2.5. None is shorter
@@ -162,11 +168,11 @@ def times_ms(excitatory: bool, spikes: int, rng: np.random.Generator) -> np.ndar
     return np.cumsum(np.maximum(isi, 2.0))
 
 
-def spikes_uV(of: Unit, rng: np.random.Generator) -> np.ndarray:
-    """The unit's spikes (spike, channel, time) at RATE_KHZ, without noise.
+def spikes_uV(of: Unit, rng: np.random.Generator) -> Float[np.ndarray, "spike channel time"]:
+    """Draw the unit's spikes at `RATE_KHZ`, without noise.
 
     Each is one of those that NEURON recorded, smaller after a short interval (by up to 40 % in a burst of an
-    excitatory cell, Henze et al., J. Neurophysiol. 84, 2000, 390; 10 % else, recovering within 20 ms), with an
+    excitatory cell, Henze et al., J. Neurophysiol. 84, 2000, 390; else by 10 %, recovering within 20 ms), with an
     amplitude that varies by 4 % and a trough that is anywhere inside its sample.
     """
     isi = np.diff(of.time_ms, prepend=-np.inf)
@@ -183,14 +189,12 @@ def spikes_uV(of: Unit, rng: np.random.Generator) -> np.ndarray:
     for recorded in np.unique(which):
         rows = which == recorded
         result[rows] = np.moveaxis(CubicSpline(time_ms, of.template_uV[recorded], axis=1)(at[rows]), 0, 1)
-    return amplitude[:, None, None] * result
+    result *= amplitude[:, None, None]
+    return result
 
 
-FREQUENCIES = 512
-
-
-def noise_factors(of: Animal, contact_um: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Square roots of the noise's covariance between contacts (channel, channel) and times (time, time), in uV.
+def noise_factors(of: Animal, contact_um: Float[np.ndarray, "channel 3"]) -> Roots:
+    """Return square roots of the noise's covariance between contacts and between times, in uV.
 
     White noise (channel, time) between them is the animal's noise: power 1/f^colour through the amplifier's band, as
     the background of distant spikes is, and correlation exp(-distance / reach) between contacts.
@@ -206,12 +210,14 @@ def noise_factors(of: Animal, contact_um: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
-    """Symmetric square root; in-band noise is nearly singular in time, where a Cholesky factor fails."""
+    """Return the symmetric square root; in-band noise is nearly singular in time, where a Cholesky factor fails."""
     value, vector = np.linalg.eigh(covariance)
-    return (vector * np.sqrt(np.maximum(value, 0))) @ vector.T
+    root: np.ndarray = (vector * np.sqrt(np.maximum(value, 0))) @ vector.T
+    return root
 
 
-def noise(roots: tuple[np.ndarray, np.ndarray], spikes: int, rng: np.random.Generator) -> np.ndarray:
-    """Noise (spike, channel, time) in uV, independent between spikes."""
+def noise(roots: Roots, spikes: int, rng: np.random.Generator) -> Float[np.ndarray, "{spikes} channel time"]:
+    """Draw noise in uV, independent between spikes."""
     space, time = roots
-    return space @ rng.standard_normal((spikes, len(space), len(time))) @ time
+    uV: np.ndarray = space @ rng.standard_normal((spikes, len(space), len(time))) @ time
+    return uV

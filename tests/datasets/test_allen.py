@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spiketype.datasets import allen
-from spiketype.datasets.allen import columns as allen_tables
-from spiketype.datasets.allen import database as allen_database
-from spiketype.datasets.allen import table as allen_lines
+from spiketype.datasets.allen import columns
+from spiketype.datasets.allen.database import sampling_rates
 from spiketype.datasets.allen.features import FEATURES, FEATURES_27, FEATURES_41
+from spiketype.datasets.allen.table import SHIPPED
 from spiketype.edge import UserError
 from tests import shared_data
 from tests.datasets import allen_synthetic
@@ -42,16 +42,16 @@ def test_no_cell_of_either_species_is_in_another_unit_and_any_that_is_is_named()
         x = table.x[table.species == species]
         usual = np.nanmedian(x, axis=0)
         for row in x:
-            allen_tables.check_units(table.source, row[None], usual, FEATURES_41)
+            columns.check_units(table.source, row[None], usual, FEATURES_41)
         for k, name in enumerate(FEATURES_41):
             for factor in (1e3, 1e-3):
                 with pytest.raises(UserError, match=f"column {name}: median"):
-                    allen_tables.check_units(table.source, factor * x[:, k : k + 1], usual[k : k + 1], [name])
+                    columns.check_units(table.source, factor * x[:, k : k + 1], usual[k : k + 1], [name])
 
 
 def test_the_rule_of_lines_and_dendrites_gives_the_published_subclasses():
     folder = shared_data.path("allen")
-    named, ruled = allen.load(folder), allen.load(folder, lines=allen_lines.SHIPPED)
+    named, ruled = allen.load(folder), allen.load(folder, lines=SHIPPED)
     np.testing.assert_array_equal(named.specimen_id, ruled.specimen_id)
     np.testing.assert_array_equal(named.subclass, ruled.subclass)
 
@@ -87,14 +87,14 @@ def test_lines_layers_and_recording_eras():
     assert fast == [404, 88, 115, 86, 3]  # of 700, 199, 231, 173, 121
     assert (table.rate_kHz[table.species == 1] == 200).sum() == 11
     with np.load(shared_data.path("allen", "single_spike.npz")) as spikes:  # made from the recordings themselves
-        np.testing.assert_array_equal(allen_database.sampling_rates(table.source, spikes["sid"]), spikes["fs"] / 1000)
+        np.testing.assert_array_equal(sampling_rates(table.source, spikes["sid"]), spikes["fs"] / 1000)
 
 
 def test_columns_may_be_missing_extra_and_in_any_order(tmp_path):
     table = frame()
     path = tmp_path / "cells.csv"
     table[list(table.columns[::-1])].drop(columns=["tau", "ri"]).assign(note="x").to_csv(path, index=False)
-    x, ids, missing = allen_tables.read_features(path, FEATURES_41)
+    x, ids, missing = columns.read_features(path, FEATURES_41)
     assert set(missing) == {"tau", "ri"}
     assert ids[0] == "100_7"
     assert np.isnan(x[:, FEATURES_41.index("tau")]).all()
@@ -104,11 +104,11 @@ def test_columns_may_be_missing_extra_and_in_any_order(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda t: t.assign(sag="much"), "row 2, column sag: 'much' is no number"),
+        (lambda t: t.assign(sag="much"), "row 2, column sag: 'much' is not a finite number"),
         (lambda t: t.assign(file_name="1_2"), "cell 1_2 occurs twice in column file_name"),
         (lambda t: t.rename(columns={n: f"my_{n}" for n in FEATURES_41}), "has no cell with one of the features"),
         (lambda t: t.iloc[:0], "has no cell"),
-        (lambda t: t.assign(sag=np.inf), "is no number"),
+        (lambda t: t.assign(sag=np.inf), "is not a finite number"),
         (lambda t: t.assign(file_name=np.nan), "row 2: column file_name, which names the cells, is empty"),
         (lambda t: t.rename(columns={"sag": "ri"}), "has the column ri twice"),
     ],
@@ -117,16 +117,16 @@ def test_wrong_tables_are_named(tmp_path, change, said):
     path = tmp_path / "cells.csv"
     change(frame()).to_csv(path, index=False)
     with pytest.raises(UserError, match=said) as error:
-        allen_tables.read_features(path, FEATURES_41)
+        columns.read_features(path, FEATURES_41)
     assert str(path) in str(error.value)
 
 
 def test_units_off_by_a_thousand_are_named(tmp_path):
     x, usual = frame()[list(FEATURES_41)].to_numpy(copy=True), np.ones(41)
-    allen_tables.check_units(tmp_path, x, usual, FEATURES_41)
+    columns.check_units(tmp_path, x, usual, FEATURES_41)
     x[:, 3] *= 1000
     with pytest.raises(UserError, match=r"column peak_i: median .* where 1 is usual"):
-        allen_tables.check_units(tmp_path, x, usual, FEATURES_41)
+        columns.check_units(tmp_path, x, usual, FEATURES_41)
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_a_table_of_lines_of_ones_own(database):
         ("line,dendrite\na,spiny\n", "has no column class"),
         ("line,dendrite,Class\na,spiny,x\n", r"has no column class; it has 'Class': rename it\?"),
         ("line,dendrite,class\na,smooth,x\n", "row 2: dendrite is 'smooth', not aspiny or spiny"),
-        ("line,dendrite,class\na,spiny,x\na,spiny,y\n", "row 3: a with spiny dendrites is there already"),
+        ("line,dendrite,class\na,spiny,x\na,spiny,y\n", "row 3: a with spiny dendrites occurs twice"),
         ("line,dendrite,class\na,spiny,\n", "gives no line a class"),
     ],
 )
@@ -192,7 +192,7 @@ def test_wrong_tables_of_lines_are_named(database, text, said):
         ("ephys_features.csv", lambda t: t.assign(tau=t.tau / 1e3), r"csv, column tau: median 0\.01.* where 17\.4 is"),
         ("ephys_features.csv", lambda t: t.assign(width=1).assign(latency="soon"), "row 2, column latency: 'soon'"),
         ("ephys_features.csv", lambda t: pd.concat([t, t[:1]]), "specimen 700000 is in rows 2 and 12: keep one"),
-        ("ephys_features.csv", lambda t: t.assign(specimen_id="x"), "row 2: 'x' is no specimen"),
+        ("ephys_features.csv", lambda t: t.assign(specimen_id="x"), "row 2: 'x' is not a specimen"),
         ("ephys_features.csv", lambda t: t[8:8], r"no cell is left\n  9: not in ephys_features\.csv"),
         (allen.DETAILS, lambda t: pd.concat([t, t[:1]]), "specimen 700000 is in rows 2 and 12: keep one"),
         (allen.DETAILS, lambda t: t.drop(columns="donor__id"), "has no column donor__id"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spiketype.datasets import allen
-from spiketype.datasets.allen import download as allen_download
+from spiketype.datasets.allen import download
 from spiketype.datasets.allen.__main__ import download_command, noise_command
 from spiketype.datasets.allen.features import FEATURES_14, FEATURES_27
 from spiketype.edge import UserError
@@ -88,7 +88,7 @@ def test_a_downloaded_folder_gives_27_features_and_with_recordings_41(database, 
 def test_what_is_interrupted_is_not_taken_for_whole_and_the_rest_is_kept(database, tmp_path, monkeypatch):
     from allensdk.api.api import Api
 
-    allen_download.tables(tmp_path / "cells")
+    download.tables(tmp_path / "cells")
     real, count = Api.retrieve_file_over_http, []
 
     def stops(self, url, path, **how):
@@ -101,17 +101,17 @@ def test_what_is_interrupted_is_not_taken_for_whole_and_the_rest_is_kept(databas
     ids = [int(each) for each in allen.load(tmp_path / "cells", features=27).specimen_id]
     monkeypatch.setattr(Api, "retrieve_file_over_http", stops)
     with pytest.raises(KeyboardInterrupt):
-        allen_download.recordings(tmp_path / "cells", ids)
+        download.recordings(tmp_path / "cells", ids)
     assert len(list((tmp_path / "cells").rglob("*.nwb"))) == 2
     assert not list((tmp_path / "cells").rglob("*.partial"))
-    assert allen_download.recordings(tmp_path / "cells", ids) == (len(ids), [])
+    assert download.recordings(tmp_path / "cells", ids) == (len(ids), [])
     assert len(count) == len(ids) + 1  # the two were not fetched again
 
 
 def test_a_recording_that_the_database_lacks_is_named_and_stops_nothing(database, tmp_path):
     ids = [int(each) for each in allen_synthetic.details()["specimen__id"]]
     database.broken.add("file")
-    found, left_out = allen_download.recordings(tmp_path / "cells", ids[:2])
+    found, left_out = download.recordings(tmp_path / "cells", ids[:2])
     assert found == 0
     assert [specimen for specimen, _ in left_out] == [str(each) for each in ids[:2]]
 
@@ -121,13 +121,13 @@ def test_no_network_and_a_failing_database_are_named(tmp_path, database, monkeyp
 
     database.broken.add("EphysFeature")
     with pytest.raises(UserError, match=r"the database gave no table for .*ephys_features\.csv.*500"):
-        allen_download.tables(tmp_path / "cells")
+        download.tables(tmp_path / "cells")
     assert not (tmp_path / "cells" / "ephys_features.csv").exists()
     monkeypatch.setattr(Api, "default_api_url", "http://127.0.0.1:9")
     with pytest.raises(
         UserError, match=r"no network for .*ephys_features\.csv.*connect and repeat the command"
     ) as error:
-        allen_download.tables(tmp_path / "cells")
+        download.tables(tmp_path / "cells")
     assert "take cell_types_specimen_details.csv and ephys_features.csv from elsewhere" in str(error.value)
 
 
@@ -136,16 +136,16 @@ def test_a_missing_allensdk_is_named(tmp_path, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "allensdk", None)
     with pytest.raises(UserError, match=r"needs allensdk .*: uv sync --extra allen; or, with pip"):
-        allen_download.tables(tmp_path)
+        download.tables(tmp_path)
 
 
 def test_a_damaged_cache_is_named(tmp_path, database):
-    allen_download.tables(tmp_path)
+    download.tables(tmp_path)
     (tmp_path / "cells.json").write_text('[{"specimen__id": 1,')
     with pytest.raises(UserError, match=r"cells\.json is damaged .* remove it and repeat"):
         allen.load(tmp_path, features=27)
     with pytest.raises(UserError, match=r"cells\.json is damaged .* remove it and repeat"):
-        allen_download.tables(tmp_path)
+        download.tables(tmp_path)
     (tmp_path / "manifest.json").write_text("{}")
     with pytest.raises(UserError, match=r"manifest\.json is not usable .* remove it and repeat"):
-        allen_download.tables(tmp_path)
+        download.tables(tmp_path)

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spiketype.datasets.allen import columns as allen_tables
-from spiketype.datasets.allen import noise as allen_noise
+from spiketype.datasets.allen import noise
 from spiketype.datasets.allen.__main__ import noise_command
+from spiketype.datasets.allen.columns import read_features
 from spiketype.datasets.allen.features import FEATURES_14
 from spiketype.edge import UserError
 from tests.datasets import allen_nwb
@@ -40,7 +40,7 @@ def recording(tmp_path_factory):
 def test_the_first_noise_sweep_with_more_than_ten_spikes_is_read_as_allensdk_reads_it(recording):
     from allensdk.core.nwb_data_set import NwbDataSet
 
-    sweep = allen_noise.noise_sweep(recording)
+    sweep = noise.noise_sweep(recording)
     theirs = NwbDataSet(str(recording)).get_sweep(12)
     end = theirs["index_range"][1] + 1
     assert sweep.number == 12
@@ -52,7 +52,7 @@ def test_the_first_noise_sweep_with_more_than_ten_spikes_is_read_as_allensdk_rea
 @pytest.mark.parametrize(("scale", "conversion"), [(1.0, 1.0), (1.0, 0.001), (1e12, 1e-12), (0.5, 2.0)])
 def test_units_are_told_by_size_and_a_false_conversion_is_not_applied(tmp_path, recording, scale, conversion):
     allen_nwb.write(tmp_path / "a.nwb", SWEEPS, conversion=conversion, scale=scale)
-    sweep, right = (allen_noise.noise_sweep(path) for path in (tmp_path / "a.nwb", recording))
+    sweep, right = (noise.noise_sweep(path) for path in (tmp_path / "a.nwb", recording))
     if scale == 0.5:  # plausible as it is
         assert np.median(sweep.voltage_mV) == pytest.approx(np.median(right.voltage_mV) / 2)
     else:
@@ -63,11 +63,11 @@ def test_units_are_told_by_size_and_a_false_conversion_is_not_applied(tmp_path, 
 def test_samples_in_no_sensible_unit_are_named(tmp_path):
     allen_nwb.write(tmp_path / "a.nwb", SWEEPS, scale=1e3)
     with pytest.raises(UserError, match=r"a\.nwb, sweep 12, response: 70 where 0\.02 to 0\.15 V is usual"):
-        allen_noise.noise_sweep(tmp_path / "a.nwb")
+        noise.noise_sweep(tmp_path / "a.nwb")
 
 
 def test_features_are_those_of_the_spikes_put_in(recording):
-    found = allen_noise.features(allen_noise.noise_sweep(recording))
+    found = noise.features(noise.noise_sweep(recording))
     assert tuple(found) == FEATURES_14
     assert found["peak_v"] == pytest.approx(30, abs=1)  # 100 mV above -70
     assert found["trough_v"] == pytest.approx(-80, abs=1)
@@ -95,7 +95,7 @@ def test_a_batch_names_what_it_leaves_out_and_continues(tmp_path, recording, cap
     assert "500002/ephys.nwb: not readable as a recording of the database (OSError" in said
     assert "mine.nwb: neither a folder specimen_NUMBER nor a name that begins with the specimen" in said
     before = out.read_text()
-    x, ids, missing = allen_tables.read_features(out, FEATURES_14)
+    x, ids, missing = read_features(out, FEATURES_14)
     assert (ids, missing) == (["500001"], ())
     assert np.isfinite(x).all()
     assert list(pd.read_csv(out).columns[:3]) == ["specimen_id", "sweep", "rate_kHz"]
@@ -141,6 +141,6 @@ def test_any_damage_is_survived(tmp_path_factory, recording, flips, kept):
         content[place] = value
     folder = tmp_path_factory.mktemp("damaged")
     (folder / "500001.nwb").write_bytes(content[: int(kept * len(content))] if len(flips) % 2 else content)
-    left_out = allen_noise.of_folder(folder, folder / "noise_features.csv")
+    left_out = noise.of_folder(folder, folder / "noise_features.csv")
     assert len(left_out) == (0 if (folder / "noise_features.csv").exists() else 1)
     assert all(why for _, why in left_out)

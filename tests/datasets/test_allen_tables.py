@@ -2,6 +2,7 @@
 
 import csv
 import io
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spiketype.datasets.allen import columns as allen_tables
-from spiketype.datasets.allen import table as allen_lines
+from spiketype.datasets.allen.columns import read_features, specimens
 from spiketype.datasets.allen.features import FEATURES_27, FEATURES_41
+from spiketype.datasets.allen.table import read_lines
 from spiketype.edge import UserError
 
 NUMBERS = st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False))
@@ -48,9 +49,9 @@ def test_shuffled_missing_and_extra_columns_give_the_right_numbers(tmp_path_fact
     empty = {name for name in FEATURES_27 if name not in kept or all(v is None for v in values[name])}
     if len(empty) == len(FEATURES_27):
         with pytest.raises(UserError, match=r"cells\.csv has no cell"):
-            allen_tables.read_features(path, FEATURES_27)
+            read_features(path, FEATURES_27)
         return
-    x, ids, missing = allen_tables.read_features(path, FEATURES_27)
+    x, ids, missing = read_features(path, FEATURES_27)
     assert ids == [str(100 + k) for k in range(cells)]
     assert set(missing) == empty
     for name in kept:
@@ -63,7 +64,7 @@ def test_shuffled_missing_and_extra_columns_give_the_right_numbers(tmp_path_fact
 )
 def test_any_text_gives_a_table_or_a_message(tmp_path_factory, rows, column):
     path = save(tmp_path_factory, [["ri", column, "note"], *rows])
-    found, message = attempt(allen_tables.read_features, path, FEATURES_41)
+    found, message = attempt(read_features, path, FEATURES_41)
     if found:
         x, ids, _ = found
         assert len(x) == len(ids) == len(set(ids))
@@ -71,13 +72,13 @@ def test_any_text_gives_a_table_or_a_message(tmp_path_factory, rows, column):
     else:
         assert str(path) in message
     with pytest.raises(UserError, match=r"cells\.csv"):
-        allen_lines.read_lines(path)
+        read_lines(path)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.one_of(st.integers(-5, 10**20).map(str), st.text("0123456789_. x", max_size=5)), max_size=4))
 def test_specimens_are_numbers_or_a_message(names):
-    found, message = attempt(allen_tables.specimens, "cells.csv", pd.Series(names, dtype=object))
+    found, message = attempt(specimens, Path("cells.csv"), pd.Series(names, dtype=object))
     if found is None:
         assert "cells.csv" in message
     else:
@@ -90,6 +91,6 @@ def test_any_bytes_give_a_message(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("bytes") / "cells.csv"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"cells\.csv"):
-        allen_tables.read_features(path, FEATURES_41)
+        read_features(path, FEATURES_41)
     with pytest.raises(UserError, match=r"cells\.csv"):
-        allen_lines.read_lines(path)
+        read_lines(path)

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spiketype.datasets.raphe import extract as raphe_extract
-from spiketype.datasets.raphe import levels as raphe_levels
+from spiketype.datasets.raphe import levels
 from spiketype.datasets.raphe.extract import SpikeOptions, extract
 from spiketype.datasets.raphe.recordings import from_array
 from spiketype.edge import UserError
@@ -60,8 +59,8 @@ def test_drift_is_subtracted_and_reported(current):
 def test_nothing_depends_on_where_a_piece_ends(current, monkeypatch):
     whole = extract(as_recording(current))
     for samples in (40_000, 52_345):
-        monkeypatch.setattr(raphe_extract, "PIECE_SAMPLES", samples)
-        monkeypatch.setattr(raphe_levels, "PIECE_SAMPLES", samples)
+        monkeypatch.setattr("spiketype.datasets.raphe.extract.PIECE_SAMPLES", samples)
+        monkeypatch.setattr(levels, "PIECE_SAMPLES", samples)
         pieces = extract(as_recording(current))
         np.testing.assert_array_equal(pieces.time_s, whole.time_s)
         np.testing.assert_allclose(pieces.spike_pA, whole.spike_pA, atol=1e-4)
@@ -84,7 +83,7 @@ def test_threshold_by_noise_finds_small_spikes(current):
     small = as_recording(0.3 * current)
     with pytest.raises(UserError, match=r"no spike: nothing crosses -50.0 pA in 10.0 s .*give --mads"):
         extract(small)
-    assert len(extract(small, SpikeOptions(mads=8)).spike_pA) == 19
+    assert len(extract(small, SpikeOptions(mads=8.0)).spike_pA) == 19
 
 
 def test_refractory_time():
@@ -103,10 +102,10 @@ def test_sweeps_are_not_joined(current):
 @pytest.mark.parametrize(
     ("values", "rate_Hz", "reason"),
     [
-        (np.full(80_000, np.nan, np.float32), 40_000.0, "only NaN"),
+        (np.full(80_000, np.nan, np.float32), 40_000.0, "all samples are NaN"),
         (np.zeros(80_000, np.float32), 40_000.0, "no spike"),
         (1e9 * np.sin(np.arange(80_000, dtype=np.float32)), 40_000.0, "the unit is mistaken"),
-        (np.zeros(80_000, np.float32), 1_000.0, "too slow"),
+        (np.zeros(80_000, np.float32), 1_000.0, "1000 Hz is too low a sampling rate"),
         (np.zeros(1, np.float32), 40_000.0, "no spike"),
     ],
 )
@@ -123,7 +122,7 @@ def test_a_unit_that_is_probably_wrong_is_pointed_out():
 
 def test_a_zero_noise_gives_no_threshold():
     with pytest.raises(UserError, match="noise is zero"):
-        extract(as_recording(np.zeros(80_000, np.float32)), SpikeOptions(mads=5))
+        extract(as_recording(np.zeros(80_000, np.float32)), SpikeOptions(mads=5.0))
 
 
 def test_half_an_hour_needs_no_more_memory_than_a_piece(current):

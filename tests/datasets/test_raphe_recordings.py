@@ -24,7 +24,7 @@ def test_wrong_channels_and_units_are_named():
     two, volts = shared_data.path("abf", "File_axon_6.abf"), shared_data.path("abf", "17o05028_ic_steps.abf")
     with pytest.raises(UserError, match=r"has no channel 'x': it has 0 \(_Ipatch, mV\), 1 \(IN 1, nA\)"):
         open_recording(two, channel="x")
-    with pytest.raises(UserError, match="in mV, which is no current"):
+    with pytest.raises(UserError, match="in mV, which is no unit of current"):
         open_recording(two, channel="0")
     with pytest.raises(UserError, match="no channel is a current"):
         open_recording(volts)
@@ -37,7 +37,7 @@ def test_arrays(tmp_path):
     values = np.arange(20_000, dtype=np.float64).reshape(-1, 2)
     np.save(tmp_path / "a.npy", values)
     np.savez(tmp_path / "b.npz", current=values[:, 1], rate_Hz=20_000.0, units="nA")
-    a = open_recording(tmp_path / "a.npy", channel="1", rate_Hz=40_000)
+    a = open_recording(tmp_path / "a.npy", channel="1", rate_Hz=40_000.0)
     b = open_recording(tmp_path / "b.npz")
     np.testing.assert_array_equal(a.read(5, 9), values[5:9, 1])
     np.testing.assert_allclose(b.read(5, 9), 1000 * values[5:9, 1])
@@ -63,7 +63,7 @@ def test_random_bytes_are_opened_or_refused(tmp_path, suffix, head, body):
     path = tmp_path / f"random{suffix}"
     path.write_bytes(head + body)
     with pytest.raises(UserError, match="random"):
-        open_recording(path, rate_Hz=40_000)
+        open_recording(path, rate_Hz=40_000.0)
 
 
 @FAST
@@ -77,7 +77,7 @@ def test_random_shapes_are_opened_or_refused(tmp_path, values):
     path = tmp_path / "shape.npy"
     np.save(path, values)
     try:
-        found = open_recording(path, rate_Hz=40_000)
+        found = open_recording(path, rate_Hz=40_000.0)
     except UserError as error:
         if "shape" not in str(error):
             raise

@@ -85,7 +85,7 @@ def test_what_is_found_below_a_folder(tmp_path):
     (tmp_path / "notes.txt").write_text("")
     found, left_out = find([tmp_path, tmp_path / "none", tmp_path / "notes.txt", tmp_path])
     assert [p.name for p in found] == ["A131024#091.npy", "A131024#089"]
-    assert [why.split()[0] for _, why in left_out] == ["does", "unknown"]
+    assert [why.split()[0] for _, why in left_out] == ["does", "unrecognised"]
 
 
 def test_labels(tmp_path):

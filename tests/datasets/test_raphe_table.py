@@ -1,16 +1,21 @@
+"""The store and the table of raphe cells, and the command that makes them."""
+
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 
 from spiketype.datasets import raphe, splits, store
-from spiketype.datasets.raphe import sources as raphe_sources
-from spiketype.datasets.raphe import table as raphe_store
+from spiketype.datasets.raphe import sources
 from spiketype.datasets.raphe.__main__ import command_line
 from spiketype.datasets.raphe.extract import SpikeOptions
+from spiketype.datasets.raphe.table import write
+from spiketype.edge import UserError
 from tests.datasets.raphe_synthetic import recording
 
 
 def labels_none():
-    return raphe_sources.read_labels(None)
+    return sources.read_labels(None)
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +35,14 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def table(folder, tmp_path_factory):
-    cells, left_out = raphe_sources.extract([folder], SpikeOptions(), raphe_sources.ReadOptions(), labels_none())
+def cells(folder):
+    return sources.extract([folder], SpikeOptions(), sources.ReadOptions(), labels_none())
+
+
+@pytest.fixture(scope="module")
+def table(cells, tmp_path_factory):
     out = tmp_path_factory.mktemp("store") / "raphe.zarr"
-    return raphe.load(raphe_store.write(out, cells, {"made": "by a test"}, left_out))
+    return raphe.load(write(out, cells[0], {"made": "by a test"}, cells[1]))
 
 
 def test_the_table(table):
@@ -49,6 +58,28 @@ def test_the_table(table):
     assert table.noise_pA.shape[1] == 160
     assert set(table.noise_cell) == {0, 1, 2, 3}
     assert len(table.spike_pA) == len(table.udi_ms) == len(table.snr) == len(table.isi_ms)
+
+
+def test_cells_in_memory_give_the_table_of_their_store_bit_by_bit(cells, table, tmp_path):
+    silent = [replace(c, label=-1, spikes=replace(c.spikes, noise_pA=c.spikes.noise_pA[:0])) for c in cells[0]]
+    for given, stored in ((cells, table), ((silent, []), None)):
+        stored = stored or raphe.load(write(tmp_path / "silent.zarr", given[0], {}, given[1]))
+        found = raphe.of_cells(*given, source=tmp_path)
+        assert found.store == tmp_path
+        for field in fields(found):
+            ours, theirs = getattr(found, field.name), getattr(stored, field.name)
+            if isinstance(ours, np.ndarray):
+                assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
+                assert ours.tobytes() == theirs.tobytes()
+            elif field.name != "store":
+                assert ours == theirs
+
+
+def test_cells_with_values_that_are_not_finite_are_refused(cells, tmp_path):
+    first = cells[0][0]
+    bad = replace(first, spikes=replace(first.spikes, snr=np.full_like(first.spikes.snr, np.nan)))
+    with pytest.raises(UserError, match=r"rig: snr: sample 0 is not finite; leave its recording out"):
+        raphe.of_cells([bad], (), tmp_path / "rig")
 
 
 def test_what_was_left_out_is_listed(table):
@@ -72,10 +103,10 @@ def test_a_cell_given_twice_is_left_out(folder, tmp_path):
     again.parent.mkdir()
     again.write_bytes((folder / "NSER" / "131024" / "c2.npz").read_bytes())
     paths = [folder / "NSER" / "131024" / "c2.npz", again]
-    cells, left_out = raphe_sources.extract(paths, SpikeOptions(), raphe_sources.ReadOptions(), labels_none())
+    cells, left_out = sources.extract(paths, SpikeOptions(), sources.ReadOptions(), labels_none())
     assert len(cells) == 1
     assert left_out[0][0] == str(again)
-    assert "is here already" in left_out[0][1]
+    assert "is already there" in left_out[0][1]
 
 
 def test_the_command(folder, tmp_path, capsys):
@@ -95,5 +126,5 @@ def test_nothing_to_write(tmp_path, capsys):
     (tmp_path / "a.abf").write_bytes(b"")
     with pytest.raises(SystemExit):
         command_line(["extract", str(tmp_path / "a.abf"), "--out", str(tmp_path / "s")])
-    assert "none of the recordings gave a spike" in capsys.readouterr().err
+    assert "no spike was found in any of the recordings" in capsys.readouterr().err
     assert not (tmp_path / "s").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spiketype.datasets import store
@@ -27,7 +27,7 @@ def template(path: Path, **other) -> Path:
         "cell_name": store.Coordinate(("cell_model",), np.array(["a", "bé"]), "1", "cell model"),
         "contact_um": store.Coordinate(("channel", "axis"), np.arange(9, dtype=np.float32).reshape(3, 3), "um", "at"),
     }
-    settings = {
+    whole = {
         "kind": "toy",
         "sizes": {"sample": BLOCK * BLOCKS, "channel": 3, "cell_model": 2, "axis": 3},
         "block": BLOCK,
@@ -35,7 +35,7 @@ def template(path: Path, **other) -> Path:
         "coordinates": coordinates,
         "attributes": {"config": json.dumps({"seed": 3}), "created_with": json.dumps({"numpy": "x"}), "seed": 3},
     }
-    store.create(path, **(settings | other))
+    store.create(path, **(whole | other))
     return path
 
 
@@ -61,6 +61,7 @@ def chunk(path: Path, name: str, number: int) -> Path:
     return sorted(found, key=lambda p: int(p.relative_to(path / name / "c").parts[0]))[number]
 
 
+@settings(deadline=None)
 @given(st.permutations(range(BLOCKS)))
 def test_blocks_may_be_written_in_any_order(tmp_path_factory, order):
     path = fill(template(tmp_path_factory.mktemp("any") / "s"), order)
@@ -70,6 +71,7 @@ def test_blocks_may_be_written_in_any_order(tmp_path_factory, order):
     np.testing.assert_array_equal(store.read(path, "rank"), [7, 8])
 
 
+@settings(deadline=None)
 @given(st.tuples(st.integers(0, 24), st.integers(0, 24)).map(sorted))
 def test_any_part_may_be_read(tmp_path_factory, ends):
     path = tmp_path_factory.getbasetemp() / "part"
@@ -183,6 +185,7 @@ def test_a_truncated_chunk_is_named(whole, name, keep):
     assert len(store.read(whole, name, 0, 12)) == 12
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_changed_byte_is_never_taken_for_data(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "changed"
@@ -224,7 +227,6 @@ from pathlib import Path
 import zarr.storage._local as local
 sys.path.insert(0, sys.argv[1])
 import test_store
-from datasets import store
 path, calls, real = Path(sys.argv[2]), [], os.replace
 def replace(*names):  # the ninth chunk is written, and not yet in its place
     calls.append(names)
@@ -250,7 +252,7 @@ def test_a_writer_that_is_killed_is_continued_to_the_same_bytes(tmp_path, whole)
     (tmp_path / ".killed.0a1b2c3d.partial").mkdir()  # a template that was never finished
     store.clean(path)
     assert not list(tmp_path.rglob("*.partial"))
-    fill(path, np.flatnonzero(~finished))
+    fill(path, np.flatnonzero(~finished).tolist())
     names = {p.relative_to(whole) for p in whole.rglob("*") if p.is_file()}
     assert names == {p.relative_to(path) for p in path.rglob("*") if p.is_file()}
     assert all((whole / n).read_bytes() == (path / n).read_bytes() for n in names)

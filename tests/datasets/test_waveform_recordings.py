@@ -8,11 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spiketype.datasets import waveforms
-from spiketype.datasets.waveforms import hc3 as waveform_hc3
-from spiketype.datasets.waveforms import histograms as spike_times
-from spiketype.datasets.waveforms import stream as waveform_stream
+from spiketype.datasets.waveforms import hc3, histograms
+from spiketype.datasets.waveforms.stream import parameters, write
 from spiketype.edge import UserError
-from spiketype.simulator.shank import files as shank_files
+from spiketype.simulator.shank import files
 
 CELLS = [(2, "p", 3, 0), (3, "i", 0, 2), (4, "n", 0, 0), (5, "p", 1, 1)]  # unit, type, excites, inhibits
 
@@ -34,7 +33,7 @@ def fields(rows=24):
 
 
 def stream(folder, name="ec014.42", rows=24, seed=0):
-    waveform_stream.write(folder / f"{name}.dat", spikes(rows, seed), fields(rows))
+    write(folder / f"{name}.dat", spikes(rows, seed), fields(rows))
     return folder / f"{name}.dat"
 
 
@@ -43,13 +42,13 @@ def session(folder, name="ec014.42", cells=True):
     shank, cluster = np.repeat([1, 2], 12), np.tile([c[0] for c in CELLS], 6)
     cluster[-1] = 1
     base = folder / name / name
-    shank_files.write_session(base, spikes(), shank, cluster, np.arange(24) * 100, 20.0)
+    files.write_session(base, spikes(), shank, cluster, np.arange(24) * 100, 20.0)
     if cells:
         rows = [
             [str(v) for v in (k, name, "ec014", 1 + k // 4, unit, "CA1", out, down, 0, 0, 0, 0, 1.0, 1.0, kind)]
             for k, (unit, kind, out, down) in enumerate(CELLS * 2)
         ]
-        shank_files.write_cells(folder / waveform_hc3.CELLS, rows)
+        files.write_cells(folder / hc3.CELLS, rows)
     return base.with_name(f"{name}.xml")
 
 
@@ -82,7 +81,7 @@ def test_memory_is_that_of_the_file(tmp_path):
     text = tmp_path / "long.parameters.txt"
     text.write_text("_".join("_".join(["1234567"] * 5 + ["3", "p", "CA1", "0", "1", "5.5"]) for _ in range(20_000)))
     tracemalloc.start()
-    waveform_stream.parameters(text)
+    parameters(text)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 30 * text.stat().st_size
@@ -92,15 +91,15 @@ def test_memory_is_that_of_the_file(tmp_path):
     ("file", "content", "said"),
     [
         (".dat", b"1 2 3 4\n" * 100, "is text, not a stream of int16"),
-        (".dat", spikes().tobytes()[:-3], "no whole number of spikes of 512 bytes"),
+        (".dat", spikes().tobytes()[:-3], "not a whole number of spikes of 512 bytes"),
         (".dat", b"", "has 0 bytes"),
         (".dat", spikes()[:5].tobytes(), "parameters of 24 spikes, .* has 5 spikes"),
         (".dat", bytes(512 * 24), "row 0 .* is constant"),
         (".parameters.txt", None, "does not exist: the parameters"),
-        (".parameters.txt", b"1_2_3", "has 3 fields, no whole number"),
+        (".parameters.txt", b"1_2_3", "has 3 fields, not a whole number"),
         (".parameters.txt", b"", "has 0 fields"),
-        (".parameters.txt", b"_".join([b"abc"] * 11), "spike 0, field 5: 'abc' is no whole number"),
-        (".parameters.txt", b"_".join([b"1", b"\xc3\xa9"] * 11), "no ASCII"),
+        (".parameters.txt", b"_".join([b"abc"] * 11), "spike 0, field 5: 'abc' is not a whole number"),
+        (".parameters.txt", b"_".join([b"1", b"\xc3\xa9"] * 11), "not ASCII"),
     ],
 )
 def test_damaged_streams_are_named(tmp_path, file, content, said):
@@ -176,8 +175,8 @@ def test_any_bytes_give_a_table_or_a_message(tmp_path_factory, data, text):
 def test_the_autocorrelogram_counts_pairs(times):
     time_ms = np.sort(np.array(times, float))
     lags = (time_ms[None] - time_ms[:, None])[np.triu_indices(len(times), 1)]
-    expected = np.histogram(lags[lags < spike_times.LAG_MS], spike_times.LAG_BINS, (0, spike_times.LAG_MS))[0]
-    np.testing.assert_array_equal(spike_times.autocorrelogram(time_ms), expected)
-    isi, acg = spike_times.histograms(time_ms, np.zeros(len(times)), np.array([0.0, 1.0]))
+    expected = np.histogram(lags[lags < histograms.LAG_MS], histograms.LAG_BINS, (0, histograms.LAG_MS))[0]
+    np.testing.assert_array_equal(histograms.autocorrelogram(time_ms), expected)
+    isi, acg = histograms.histograms(time_ms, np.zeros(len(times)), np.array([0.0, 1.0]))
     assert isi.shape == acg.shape == (2, 50)
     assert acg[1].sum() == 0

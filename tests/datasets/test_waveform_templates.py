@@ -73,8 +73,8 @@ def test_an_analyzer(tmp_path, make):
     ("file", "said"),
     [
         ("extensions/templates/average.npy", "has no templates: compute them"),
-        ("sorting/numpysorting_info.json", "is no complete SortingAnalyzer"),
-        ("settings.json", "is no complete SortingAnalyzer"),
+        ("sorting/numpysorting_info.json", "is not a complete SortingAnalyzer"),
+        ("settings.json", "is not a complete SortingAnalyzer"),
     ],
 )
 def test_an_analyzer_without_a_file_is_named(tmp_path, file, said):

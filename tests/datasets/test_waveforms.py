@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from spiketype.datasets import waveforms
-from spiketype.datasets.waveforms import npz as waveform_npz
+from spiketype.datasets.waveforms import npz
 from spiketype.datasets.waveforms.inputs import inputs, resample
 from spiketype.datasets.waveforms.table import build
 from spiketype.edge import UserError
@@ -35,11 +35,11 @@ def save(path, **columns):
 
 
 def test_shared_files():
-    a1 = waveforms.load(shared_data.path("waveforms", "a1_lakunina2020.npz"), rate_kHz=30)
+    a1 = waveforms.load(shared_data.path("waveforms", "a1_lakunina2020.npz"), rate_kHz=30.0)
     assert a1.class_names == ("EXC", "PV", "SOM")
     assert list(np.bincount(a1.label[a1.label >= 0])) == [48, 121, 116]
     assert (a1.waveform.shape, a1.isi.shape, a1.level) == ((973, 1, 40), (973, 50), "unit")
-    jia = waveforms.load(shared_data.path("waveforms", "jia2019_neuropixels2818.npz"), "area", 30)
+    jia = waveforms.load(shared_data.path("waveforms", "jia2019_neuropixels2818.npz"), "area", 30.0)
     assert (len(jia.session_names), len(jia.unit_names), len(jia.class_names)) == (24, 2818, 8)
     with pytest.raises(UserError, match="does not say its sampling rate"):
         waveforms.load(shared_data.path("waveforms", "wavemap_pmd625.npz"))
@@ -50,7 +50,7 @@ def test_an_npz_and_a_zarr_group_are_read_back(tmp_path):
     table = waveforms.load(save(tmp_path / "a.npz", **columns, isi=np.arange(30).reshape(6, 5)))
     assert (table.level, table.unit_names) == ("spike", ("1/1", "1/2", "2/1"))
     assert list(table.label) == [0, 0, 1, 1, 1, -1]
-    waveform_npz.write(tmp_path / "b.npz", table)
+    npz.write(tmp_path / "b.npz", table)
     group = zarr.create_group(tmp_path / "c.zarr", attributes={"rate_kHz": 20.0})
     for name, values in np.load(tmp_path / "b.npz").items():
         if name not in ("rate_kHz", "units"):
@@ -71,12 +71,12 @@ def test_an_npz_and_a_zarr_group_are_read_back(tmp_path):
         ({"waveform": np.where(np.arange(6)[:, None, None] == 3, np.nan, spikes())}, r"row 3 .* is not finite"),
         ({"waveform": spikes()[[0, 1, 2, 3, 4, 1]]}, r"rows 1 and 5 .* have the very same waveform"),
         ({"waveform": np.array(["a", "b"])}, "holds <U1, not numbers"),
-        ({"waveform": spikes()[..., :2]}, "2 time samples: 3 are the least"),
+        ({"waveform": spikes()[..., :2]}, "2 time samples: at least 3 are needed"),
         ({"waveform": np.zeros((0, 2, 32))}, "none empty"),
         ({"animal": [1, 2]}, "animal has 2 rows, the waveforms have 6"),
         ({"isi": np.ones((5, 4))}, "isi has 5 rows, the waveforms have 6"),
         ({"rate_kHz": [20.0, 20, 20, 30, 30, 30]}, r"2 sampling rates are mixed \(20, 30 kHz\)"),
-        ({"rate_kHz": 0.0}, "0.0 kHz is no sampling rate"),
+        ({"rate_kHz": 0.0}, "0.0 kHz is not a sampling rate"),
         ({"isi": np.full((6, 4), -1)}, "isi of row 0 has a count that is negative"),
         ({"unit": [1, 1, 2, 2, 3, 3], "label": list("aabcdd")}, r"unit 2 have several labels \(b, c\)"),
     ],
@@ -139,7 +139,7 @@ def test_the_trough_of_the_largest_channel_is_where_it_is_asked_for():
 def test_resampling_keeps_a_slow_wave():
     time_ms = np.arange(64) / 20
     wave = np.sin(2 * np.pi * 0.7 * time_ms)[None, None]
-    found = resample(wave, 20, 30)
+    found = resample(wave, 20.0, 30.0)
     expected = np.sin(2 * np.pi * 0.7 * np.arange(found.shape[2]) / 30)
     np.testing.assert_allclose(found[0, 0, 15:-15], expected[15:-15], atol=5e-3)
 

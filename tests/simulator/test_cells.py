@@ -84,7 +84,7 @@ def test_two_models_of_one_name_are_both_named(tmp_path: Path) -> None:
 
 def test_the_parent_imports_neither_neuron_nor_lfpy_nor_mearec() -> None:
     program = (
-        "import sys; from simulator import cells, mechanisms, membrane\n"
+        "import sys; from spiketype.simulator.neuron import cells, mechanisms, membrane\n"
         "m = cells.catalogue(); membrane.cache_path(m[0], membrane.Protocol()); mechanisms.channels(m)\n"
         "print({n.split('.')[0] for n in sys.modules} & {'neuron', 'LFPy', 'MEArec', 'lfpykit', 'jax'})"
     )

@@ -15,8 +15,8 @@ from synthetic_source import synthetic_source
 
 from spiketype.datasets import store
 from spiketype.edge import UserError
-from spiketype.simulator.eap import blocks
-from spiketype.simulator.eap import generate as eap
+from spiketype.simulator.eap import blocks, generate
+from spiketype.simulator.eap.__main__ import command_line
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.neuron import cells, membrane
 
@@ -27,11 +27,13 @@ PLACED = ("cell", "spike", "candidate", "position_um", "rotation")
 # The real command line, but for the currents: those of made-up neurons, of as many segments as the name is long.
 PROGRAM = """
 import sys
-from simulator import eap, membrane
+from spiketype.simulator.eap import generate
+from spiketype.simulator.eap.__main__ import command_line
+from spiketype.simulator.neuron import membrane
 from synthetic_source import synthetic_source
 membrane.simulate = lambda models: {m.name: synthetic_source(20 + len(m.name), name=m.name) for m in models}
-eap.versions = dict  # the git commit may change while the tests run
-eap.command_line()
+generate.versions = dict  # the git commit may change while the tests run
+command_line()
 """
 
 
@@ -43,7 +45,7 @@ def made_up(models):
 def _made_up_currents(request, monkeypatch):
     if "slow" not in request.keywords:
         monkeypatch.setattr(membrane, "simulate", made_up)
-        monkeypatch.setattr(eap, "versions", dict)  # the git commit may change while the tests run
+        monkeypatch.setattr(generate, "versions", dict)  # the git commit may change while the tests run
 
 
 def folder_of(path: Path, names: list[str]) -> Path:
@@ -148,10 +150,10 @@ def test_workers_and_interruptions_change_no_byte(tmp_path, models):
 
 def test_a_sample_depends_on_neither_the_other_cells_nor_the_number_of_samples(tmp_path, small, monkeypatch):
     alone = folder_of(tmp_path / "alone", NAMES[2:3])
-    few = eap.generate(small(), tmp_path / "few", 0)
-    one = eap.generate(small(per_cell=48, cell_models=(str(alone),)), tmp_path / "one", 0)
+    few = generate.generate(small(), tmp_path / "few", 0)
+    one = generate.generate(small(per_cell=48, cell_models=(str(alone),)), tmp_path / "one", 0)
     monkeypatch.setattr(store, "BLOCK_BYTES", 60_000)
-    blocks_of_few = eap.generate(small(per_cell=48, cell_models=(str(alone),)), tmp_path / "blocks", 0)
+    blocks_of_few = generate.generate(small(per_cell=48, cell_models=(str(alone),)), tmp_path / "blocks", 0)
     assert len(store.done(blocks_of_few)) > 2 * len(store.done(one))
     names = [n for n in (*PLACED, *FEATURES, "eap_uV") if n != "cell"]
     third, whole, pieces = read(few, names, 2), read(one, names), read(blocks_of_few, names)
@@ -163,13 +165,13 @@ def test_a_sample_depends_on_neither_the_other_cells_nor_the_number_of_samples(t
 
 def test_accepted_samples_reach_the_threshold(tmp_path, small):
     config = small(threshold_uV=30.0, waveform_kHz=32.0)
-    eap_uV = store.read(eap.generate(config, tmp_path / "s", 0), "eap_uV")
+    eap_uV = store.read(generate.generate(config, tmp_path / "s", 0), "eap_uV")
     assert (np.ptp(eap_uV, axis=2).max(axis=1) >= 30).all()
 
 
 def test_noise_changes_features_and_not_placements(tmp_path, small):
-    quiet = eap.generate(small(waveform_kHz=32.0), tmp_path / "quiet", 0)
-    noisy = eap.generate(small(waveform_kHz=32.0, noise_uV=2.0), tmp_path / "noisy", 0)
+    quiet = generate.generate(small(waveform_kHz=32.0), tmp_path / "quiet", 0)
+    noisy = generate.generate(small(waveform_kHz=32.0, noise_uV=2.0), tmp_path / "noisy", 0)
     for name in PLACED:
         np.testing.assert_array_equal(store.read(quiet, name), store.read(noisy, name), name)
     noise = store.read(noisy, "eap_uV") - store.read(quiet, "eap_uV")
@@ -181,7 +183,7 @@ def test_noise_changes_features_and_not_placements(tmp_path, small):
 
 @pytest.mark.parametrize(("rate", "samples"), [(0.0, 0), (8.0, 56), (32.0, 224)])
 def test_waveform_rates(tmp_path, small, rate, samples):
-    path = eap.generate(small(waveform_kHz=rate), tmp_path / "s", 0)
+    path = generate.generate(small(waveform_kHz=rate), tmp_path / "s", 0)
     with store.open_dataset(path) as data:
         assert ("eap_uV" in data) == (samples > 0)
         if samples:
@@ -190,7 +192,7 @@ def test_waveform_rates(tmp_path, small, rate, samples):
 
 
 def test_half_precision_waveforms(tmp_path, small):
-    half, single = (eap.generate(small(dtype=dtype), tmp_path / dtype, 0) for dtype in ("float16", "float32"))
+    half, single = (generate.generate(small(dtype=dtype), tmp_path / dtype, 0) for dtype in ("float16", "float32"))
     got, expected = (store.read(path, "eap_uV") for path in (half, single))
     assert got.dtype == np.float16
     np.testing.assert_array_equal(got, expected.astype(np.float16))
@@ -199,24 +201,24 @@ def test_half_precision_waveforms(tmp_path, small):
 
 @pytest.mark.parametrize(("probe", "channels"), [("tetrode", 4), ("neuropixels1", 384)])
 def test_probes_without_a_grid_have_features_and_waveforms(tmp_path, small, probe, channels):
-    path = eap.generate(small(probe=probe, per_cell=4, threshold_uV=2.0), tmp_path / "s", 0)
+    path = generate.generate(small(probe=probe, per_cell=4, threshold_uV=2.0), tmp_path / "s", 0)
     assert store.read(path, "amplitude_uV").shape == (24, channels)
     assert store.read(path, "eap_uV").shape == (24, channels, 56)
     assert store.attributes(path, "eap")["probe_grid"] == []
 
 
 def test_a_finished_store_is_left_alone(tmp_path, small, monkeypatch):
-    path = eap.generate(small(), tmp_path / "s", 0)
+    path = generate.generate(small(), tmp_path / "s", 0)
     monkeypatch.setattr(membrane, "simulate", None)  # not even the currents are wanted
     before = {p: (path / p).stat().st_mtime_ns for p in files(path)}
-    assert eap.generate(small(), path, 0) == path
+    assert generate.generate(small(), path, 0) == path
     assert before == {p: (path / p).stat().st_mtime_ns for p in files(path)}
 
 
 def test_other_settings_are_refused(tmp_path, small):
-    path = eap.generate(small(), tmp_path / "s", 0)
+    path = generate.generate(small(), tmp_path / "s", 0)
     with pytest.raises(UserError, match=r"noise_uV is 0\.0 there, 2\.0 here; seed is 0 there, 1 here.*--out") as caught:
-        eap.generate(small(seed=1, noise_uV=2.0), path, 0)
+        generate.generate(small(seed=1, noise_uV=2.0), path, 0)
     assert "rotation" not in str(caught.value)
 
 
@@ -225,7 +227,7 @@ def test_other_currents_are_refused(tmp_path, small, monkeypatch):
     other = {name: synthetic_source(30, name=name, provenance={"amplitude_nA": 1}) for name in NAMES}
     monkeypatch.setattr(membrane, "simulate", lambda models: other)
     with pytest.raises(UserError, match=f"other currents of {NAMES[0]}"):
-        eap.generate(small(), path, 0)
+        generate.generate(small(), path, 0)
 
 
 def test_a_probe_file_that_changed_is_refused(tmp_path, small):
@@ -236,9 +238,9 @@ def test_a_probe_file_that_changed_is_refused(tmp_path, small):
         made = probeinterface.generate_linear_probe(num_elec=4, ypitch=pitch)
         probeinterface.write_probeinterface(file, made)
         if pitch == 20:
-            path = eap.generate(small(probe=str(file), per_cell=4), tmp_path / "s", 0)
+            path = generate.generate(small(probe=str(file), per_cell=4), tmp_path / "s", 0)
     with pytest.raises(UserError, match=r"probe .*probe.json has other contacts there"):
-        eap.generate(small(probe=str(file), per_cell=4), path, 0)
+        generate.generate(small(probe=str(file), per_cell=4), path, 0)
 
 
 def interrupted(path: Path, config: EapConfig, monkeypatch, error: BaseException) -> Path:
@@ -254,7 +256,7 @@ def interrupted(path: Path, config: EapConfig, monkeypatch, error: BaseException
     with monkeypatch.context() as patch:
         patch.setattr(store, "write_block", failing)
         with pytest.raises(type(error)):
-            eap.generate(config, path, 0)
+            generate.generate(config, path, 0)
     assert blocks_done(path) == 2
     return path
 
@@ -262,7 +264,7 @@ def interrupted(path: Path, config: EapConfig, monkeypatch, error: BaseException
 def test_after_a_full_disk_the_next_start_continues(tmp_path, small, monkeypatch):
     full = OSError(errno.ENOSPC, "No space left on device", "somewhere")
     path = interrupted(tmp_path / "s", small(), monkeypatch, full)
-    assert_same_bytes(eap.generate(small(), path, 0), eap.generate(small(), tmp_path / "whole", 0))
+    assert_same_bytes(generate.generate(small(), path, 0), generate.generate(small(), tmp_path / "whole", 0))
 
 
 def test_a_full_disk_is_one_line(tmp_path, models, monkeypatch, capsys):
@@ -271,7 +273,7 @@ def test_a_full_disk_is_one_line(tmp_path, models, monkeypatch, capsys):
 
     monkeypatch.setattr(store, "write_block", full)
     with pytest.raises(SystemExit) as caught:
-        eap.command_line(["--out", str(tmp_path / "s"), "--cell-models", str(models), "--workers", "0"])
+        command_line(["--out", str(tmp_path / "s"), "--cell-models", str(models), "--workers", "0"])
     assert caught.value.code == 1
     assert "No space left on device" in capsys.readouterr().err
 
@@ -279,7 +281,7 @@ def test_a_full_disk_is_one_line(tmp_path, models, monkeypatch, capsys):
 def test_nothing_reaches_the_threshold(tmp_path, small, monkeypatch):
     monkeypatch.setattr(blocks, "GIVE_UP", 64)
     with pytest.raises(UserError, match=r"none of 64 placements reaches 1e\+06 uV at a contact of mea4x4: lower"):
-        eap.generate(small(threshold_uV=1e6), tmp_path / "s", 0)
+        generate.generate(small(threshold_uV=1e6), tmp_path / "s", 0)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +302,7 @@ def test_nothing_reaches_the_threshold(tmp_path, small, monkeypatch):
 )
 def test_mistakes_are_answered_with_the_remedy(tmp_path, capsys, arguments, expected):
     with pytest.raises(SystemExit) as caught:
-        eap.command_line(["--out", str(tmp_path / "s"), *arguments])
+        command_line(["--out", str(tmp_path / "s"), *arguments])
     assert caught.value.code == 2
     assert expected in " ".join(capsys.readouterr().err.replace("│", " ").split())
     assert not (tmp_path / "s").exists()
@@ -308,7 +310,7 @@ def test_mistakes_are_answered_with_the_remedy(tmp_path, capsys, arguments, expe
 
 def test_help_spells_every_flag_in_lower_case(capsys):
     with pytest.raises(SystemExit) as caught:
-        eap.command_line(["--help"])
+        command_line(["--help"])
     assert caught.value.code == 0
     flags = {word for word in capsys.readouterr().out.split() if word.startswith("--")}
     assert {"--noise-uv", "--threshold-uv", "--waveform-khz", "--error-uv", "--sigma-s-per-m", "--x-um"} <= flags
@@ -318,7 +320,7 @@ def test_help_spells_every_flag_in_lower_case(capsys):
 def test_not_a_store(tmp_path, small):
     (tmp_path / "s").mkdir()
     with pytest.raises(UserError, match="is not a Zarr 3 store"):
-        eap.generate(small(), tmp_path / "s", 0)
+        generate.generate(small(), tmp_path / "s", 0)
 
 
 @pytest.mark.slow

@@ -104,7 +104,7 @@ def test_a_waveform_that_is_not_a_number_shows():
     assert np.isnan(extract(jnp.full((1, 224), jnp.nan), DT_MS).amplitude_uV).all()
 
 
-@pytest.mark.parametrize("rate_kHz", [8, 10, 20, 24.414, 30, 32, 40, 64])
+@pytest.mark.parametrize("rate_kHz", [8.0, 10.0, 20.0, 24.414, 30.0, 32.0, 40.0, 64.0])
 def test_resampling_keeps_constants_and_slow_waves(rate_kHz):
     matrix = resample(224, DT_MS, rate_kHz)
     assert matrix.dtype == np.float32
@@ -119,15 +119,15 @@ def test_resampling_keeps_constants_and_slow_waves(rate_kHz):
 
 def test_resampling_removes_what_would_be_aliased():
     t = np.arange(224) * DT_MS
-    new = np.sin(2 * np.pi * 7.0 * t) @ resample(224, DT_MS, 8)  # 7 kHz would appear as 1 kHz
+    new = np.sin(2 * np.pi * 7.0 * t) @ resample(224, DT_MS, 8.0)  # 7 kHz would appear as 1 kHz
     assert np.abs(new[10:-10]).max() < 0.01
 
 
 def test_the_same_rate_is_the_identity():
-    np.testing.assert_allclose(resample(224, DT_MS, 32), np.eye(224), atol=1e-3)
+    np.testing.assert_allclose(resample(224, DT_MS, 32.0), np.eye(224), atol=1e-3)
 
 
-@pytest.mark.parametrize("rate_kHz", [0, -8, float("nan"), float("inf"), 0.1])
+@pytest.mark.parametrize("rate_kHz", [0.0, -8.0, float("nan"), float("inf"), 0.1])
 def test_impossible_rates_are_refused(rate_kHz):
     with pytest.raises(UserError, match=f"sampling rate {rate_kHz} kHz"):
         resample(224, DT_MS, rate_kHz)

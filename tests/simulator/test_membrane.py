@@ -11,16 +11,10 @@ import numpy as np
 import pytest
 
 from spiketype.edge import UserError
-from spiketype.simulator.neuron import child as neuron_child
-from spiketype.simulator.neuron import membrane
+from spiketype.simulator.neuron import child, membrane
 from spiketype.simulator.neuron.cells import CellModel, catalogue
-from spiketype.simulator.neuron.membrane import (
-    Protocol,
-    cache_path,
-    simulate,
-    start_nA,
-)
-from spiketype.simulator.neuron.protocol import Verdict, judge
+from spiketype.simulator.neuron.membrane import cache_path, simulate, start_nA
+from spiketype.simulator.neuron.protocol import Protocol, Verdict, judge
 
 SMALL = ("L5_NGC_bNAC219_1", "L5_SBC_bNAC219_1")
 ROOT = Path(__file__).parents[2]
@@ -78,16 +72,16 @@ def test_the_latest_intervals_decide_not_the_burst_at_the_beginning() -> None:
 
 def test_the_peak_is_the_spikes_own_not_that_of_the_next() -> None:
     trace_mV = np.array([-70.0, -40, -20, 10, 5, -40, -60, 0, 30, -50])
-    assert neuron_child.peak_index(trace_mV, 2, 7, -30.0) == 3
-    assert neuron_child.peak_index(trace_mV, 7, 7, -30.0) == 8
-    assert neuron_child.peak_index(np.array([-40.0, -20, -10, 0, 10]), 1, 2, -30.0) == 3
+    assert child.peak_index(trace_mV, 2, 7, -30.0) == 3
+    assert child.peak_index(trace_mV, 7, 7, -30.0) == 8
+    assert child.peak_index(np.array([-40.0, -20, -10, 0, 10]), 1, 2, -30.0) == 3
 
 
 def test_without_monopole_sums_to_zero_when_the_sum_is_constant() -> None:
     current_nA = np.random.default_rng(0).normal(size=(3, 7, 20))
     current_nA[:, 0] += 0.23 - current_nA.sum(1)
     np.testing.assert_allclose(current_nA.sum(1), 0.23)
-    rest = neuron_child.without_monopole(current_nA)
+    rest = child.without_monopole(current_nA)
     np.testing.assert_allclose(rest.sum(1), 0, atol=1e-12)
     assert not rest[:, :, 0].any()
 
@@ -95,7 +89,7 @@ def test_without_monopole_sums_to_zero_when_the_sum_is_constant() -> None:
 def test_the_template_loads_nothing_and_knows_its_synapses() -> None:
     for model in catalogue():
         text = (model.folder / "template.hoc").read_text()
-        name, changed = neuron_child.without_synapses(text)
+        name, changed = child.without_synapses(text)
         assert f"begintemplate {name}\n" in text
         assert "load_file" not in changed
         assert re.match(r"begintemplate (synapses_\w+)\nendtemplate \1\n", changed)
@@ -115,7 +109,7 @@ def test_the_search_begins_where_the_published_one_ends() -> None:
 def test_the_cache_key_holds_all_that_goes_in(copy: CellModel, monkeypatch: pytest.MonkeyPatch) -> None:
     path = cache_path(copy, Protocol())
     assert path == cache_path(default(copy.name), Protocol())  # contents, not places
-    assert cache_path(copy, Protocol(celsius=35)) != path
+    assert cache_path(copy, Protocol(celsius=35.0)) != path
     seen = {path}
     morphology = next((copy.folder / "morphology").iterdir())
     pieces = [copy.folder / name for name in ("template.hoc", "biophysics.hoc", "mechanisms/Ih.mod")]
@@ -204,14 +198,14 @@ PROBE = """
 import json, sys
 import numpy as np
 from pathlib import Path
-from simulator import neuron_child
-from simulator.protocol import Protocol, judge
+from spiketype.simulator.neuron import child
+from spiketype.simulator.neuron.protocol import Protocol, judge
 folder, library, amplitude_nA = sys.argv[1], sys.argv[2], float(sys.argv[3])
 protocol = Protocol()
-cell = neuron_child.load(Path(folder), library, protocol)
-early = neuron_child.inject(cell, amplitude_nA, protocol)
-neuron_child.judge = lambda spikes, now, _: judge(spikes, now, protocol) if now >= protocol.end_ms else None
-whole = neuron_child.inject(cell, amplitude_nA, protocol)
+cell = child.load(Path(folder), library, protocol)
+early = child.inject(cell, amplitude_nA, protocol)
+child.judge = lambda spikes, now, _: judge(spikes, now, protocol) if now >= protocol.end_ms else None
+whole = child.inject(cell, amplitude_nA, protocol)
 print(json.dumps({
     "counts": [early.count, whole.count],
     "verdicts": [early.verdict.value, whole.verdict.value],

@@ -85,7 +85,7 @@ def test_physrot_turns_other_cells_freely():
 
 
 def test_positions_fill_the_box_and_spikes_the_train():
-    box = Box((20, 30), (-5, 5), (0, 1))
+    box = Box((20.0, 30.0), (-5.0, 5.0), (0.0, 1.0))
     drawn = placements("norot", box=box, n_spikes=7)
     for values, (low, high) in zip(drawn.position_um.T, (box.x_um, box.y_um, box.z_um), strict=True):
         assert p_uniform(values, low, high) > P_LEAST

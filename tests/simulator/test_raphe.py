@@ -1,3 +1,7 @@
+import importlib
+import os
+import sys
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 
@@ -5,28 +9,27 @@ import numpy as np
 import pytest
 
 from spiketype.datasets import raphe, splits
-from spiketype.datasets.raphe import sources as raphe_sources
-from spiketype.datasets.raphe import table as raphe_store
+from spiketype.datasets.raphe import sources
 from spiketype.datasets.raphe.extract import SpikeOptions
-from spiketype.edge import UserError
-from spiketype.simulator.raphe import cells as raphe_cells
-from spiketype.simulator.raphe import generate as simulated
-from spiketype.simulator.raphe import trace as raphe_trace
+from spiketype.edge import UserError, cores
+from spiketype.simulator import raphe as simulated
+from spiketype.simulator.raphe import generate, trace
+from spiketype.simulator.raphe.cells import draw, histogram
 
 
 def few(config, days=("A140313", "A160125"), most=8):
-    return [replace(c, spikes=min(c.spikes, most)) for c in simulated.cells(config) if c.day in days]
+    return [replace(c, spikes=min(c.spikes, most)) for c in generate.cells(config) if c.day in days]
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     """All 153 cells with a few spikes each."""
     out = tmp_path_factory.mktemp("raphe") / "s.zarr"
-    return raphe.load(simulated.generate(simulated.RapheConfig(most_spikes=4), out, workers=0))
+    return raphe.load(generate.generate(generate.RapheConfig(most_spikes=4), out, workers=0))
 
 
 def test_the_published_cells_days_and_spikes():
-    cells = simulated.cells(simulated.RapheConfig())
+    cells = generate.cells(generate.RapheConfig())
     for serotonergic, n_cell, n_spike, n_day, least in ((True, 108, 29_773, 16, 35), (False, 45, 13_554, 13, 15)):
         mine = [c for c in cells if c.serotonergic == serotonergic]
         assert (len(mine), sum(c.spikes for c in mine)) == (n_cell, n_spike)
@@ -34,17 +37,17 @@ def test_the_published_cells_days_and_spikes():
         assert (min(c.spikes for c in mine), max(c.spikes for c in mine)) == (least, 700)
     assert len({c.name for c in cells}) == 153
     assert len({c.day for c in cells}) == 23
-    twice = simulated.cells(simulated.RapheConfig(copies=2))
+    twice = generate.cells(generate.RapheConfig(copies=2))
     assert twice[:153] == cells
     assert len({c.name for c in twice}) == 306
     assert len({c.day for c in twice}) == 46
 
 
 def test_intervals_follow_the_published_histograms():
-    cells = simulated.cells(simulated.RapheConfig(copies=20))
+    cells = generate.cells(generate.RapheConfig(copies=20))
     for serotonergic, median in ((True, 1.275), (False, 0.525)):
         drawn = np.array([c.udi_ms for c in cells if c.serotonergic == serotonergic])
-        edge, count = raphe_cells.histogram(serotonergic)
+        edge, count = histogram(serotonergic)
         assert count.sum() == 150
         assert np.median(drawn) == pytest.approx(median, abs=0.05)
         share = np.array([((drawn >= e) & (drawn < e + 0.05)).mean() for e in edge])
@@ -57,7 +60,7 @@ def test_intervals_follow_the_published_histograms():
 
 
 def test_without_contrast_only_the_interval_tells():
-    cells = simulated.cells(simulated.RapheConfig(copies=20, contrast=0.0))
+    cells = generate.cells(generate.RapheConfig(copies=20, contrast=0.0))
     for name in ("upstroke_ms", "rise", "trough_pA", "hump_pA", "rate_Hz", "isi_cv", "noise_rms_pA", "cutoff_kHz"):
         a, b = (np.log([getattr(c, name) for c in cells if c.serotonergic == s]) for s in (True, False))
         error = np.sqrt(a.var() / len(a) + b.var() / len(b))
@@ -65,35 +68,68 @@ def test_without_contrast_only_the_interval_tells():
 
 
 def test_contrast_changes_neither_interval_nor_noise():
-    one, none = (raphe_cells.draw(0, "A131024#089", "A131024", True, 9, 0.5, c) for c in (1.0, 0.0))
+    one, none = (draw(0, "A131024#089", "A131024", True, 9, 0.5, c) for c in (1.0, 0.0))
     assert one.decay_ms > none.decay_ms
     same = {k: getattr(none, k) for k in ("upstroke_ms", "recovery_ms", "rise", "decay_ms", "shoulder")}
     assert replace(one, **same) == none
 
 
 def test_a_spike_depends_on_seed_cell_and_number_alone():
-    cell = few(simulated.RapheConfig())[0]
-    short, long = (raphe_trace.trace(0, cell, n) for n in (5, 9))
-    end = int(raphe_trace.spike_times_s(0, cell, 5)[-1] * raphe_trace.RATE_HZ) + 200
+    cell = few(generate.RapheConfig())[0]
+    short, long = (trace.trace(0, cell, n) for n in (5, 9))
+    end = int(trace.spike_times_s(0, cell, 5)[-1] * trace.RATE_HZ) + 200
     np.testing.assert_allclose(short[:end], long[:end], atol=1e-4)
-    assert not np.allclose(short[:end], raphe_trace.trace(1, cell, 5)[:end], atol=1.0)
+    assert not np.allclose(short[:end], trace.trace(1, cell, 5)[:end], atol=1.0)
 
 
 @pytest.mark.slow
 def test_workers_change_nothing():
-    config = simulated.RapheConfig()
+    config = generate.RapheConfig()
     cells = few(config)[:3]
-    here = [simulated.simulate(config, c) for c in cells]
-    there = sorted(simulated._each(partial(simulated.simulate, config), cells, 2), key=lambda c: c.name)
+    here = [generate.simulate(config, c) for c in cells]
+    there = sorted(generate._each(partial(generate.simulate, config), cells, 2), key=lambda c: c.name)
     for a, b in zip(sorted(here, key=lambda c: c.name), there, strict=True):
         np.testing.assert_array_equal(a.spikes.spike_pA, b.spikes.spike_pA)
+
+
+class Here:
+    """A pool that works in this process, and keeps of how many processes it was asked to be."""
+
+    count = 0
+
+    def __init__(self, count, *others):
+        Here.count = count
+
+    def submit(self, work, cell):
+        future = Future()
+        future.set_result(work(cell))
+        return future
+
+    def shutdown(self, **options):
+        pass
+
+
+def test_a_system_that_does_not_tell_affinity_uses_all_cores(monkeypatch):
+    """As on macOS, where os has no sched_getaffinity."""
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    monkeypatch.setattr(simulated, "generate", generate)  # both put back afterwards
+    monkeypatch.delitem(sys.modules, generate.__name__)
+    fresh = importlib.import_module(generate.__name__)
+    monkeypatch.setattr(fresh, "ProcessPoolExecutor", Here)
+    cells = few(generate.RapheConfig())[:1]
+    (made,) = fresh._each(partial(fresh.simulate, fresh.RapheConfig()), cells, None)
+    assert len(made.spikes.spike_pA) == 8
+    assert Here.count == cores() == 3
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert cores() == 1
 
 
 def test_the_table_is_what_was_simulated(table):
     assert len(table.cell_names) == 153
     assert np.all(np.bincount(table.cell) == 4)
     assert np.bincount(table.cell_label).tolist() == [45, 108]
-    true = {c.name: c for c in simulated.cells(simulated.RapheConfig())}
+    true = {c.name: c for c in generate.cells(generate.RapheConfig())}
     assert [true[n].udi_ms for n in table.cell_names] == pytest.approx(table.true_udi_ms)
     assert [true[n].atypical for n in table.cell_names] == (table.atypical == 1).tolist()
     split = splits.make("leave-one-out", table.label, table.day, table.day_names, 5, 0, by="day")
@@ -121,23 +157,23 @@ def test_the_statistics_are_the_published_ones(table):
 
 
 def test_rate_and_regularity():
-    cells = simulated.cells(simulated.RapheConfig(copies=10))
+    cells = generate.cells(generate.RapheConfig(copies=10))
     rate, cv = (np.array([getattr(c, n) for c in cells]) for n in ("rate_Hz", "isi_cv"))
     assert np.median(rate) == pytest.approx(2, abs=0.1)
     assert (cv < 0.5).mean() == pytest.approx(0.97, abs=0.02)
     assert np.corrcoef(np.log(rate), np.log(cv))[0, 1] == pytest.approx(-0.33, abs=0.08)
-    interval = np.diff(raphe_trace.spike_times_s(0, cells[0], 3000))
+    interval = np.diff(trace.spike_times_s(0, cells[0], 3000))
     assert interval.std() / interval.mean() == pytest.approx(cells[0].isi_cv, rel=0.1)
 
 
 def test_the_confound_marks_the_noise_of_a_day_and_only_that():
-    config = simulated.RapheConfig(confound=True)
+    config = generate.RapheConfig(confound=True)
     cells = few(config)
-    marks = {day: raphe_trace.signature(0, day) for day in ("A140313", "A140725", "A160125", "F160411")}
+    marks = {day: trace.signature(0, day) for day in ("A140313", "A140725", "A160125", "F160411")}
     assert marks["A140313"].tones[-1] == marks["A140725"].tones[-1] != marks["A160125"].tones[-1]
     assert marks["A160125"].tones[-1] == marks["F160411"].tones[-1]
     assert marks["A160125"].cutoff_kHz != marks["F160411"].cutoff_kHz
-    plain, marked = (simulated.simulate(c, cells[0]).spikes for c in (simulated.RapheConfig(), config))
+    plain, marked = (generate.simulate(c, cells[0]).spikes for c in (generate.RapheConfig(), config))
     np.testing.assert_allclose(plain.time_s, marked.time_s, atol=5e-5)
     np.testing.assert_allclose(plain.spike_pA.mean(axis=0), marked.spike_pA.mean(axis=0), atol=9)
     frequency = np.fft.rfftfreq(160, 1 / 40_000)
@@ -147,12 +183,12 @@ def test_the_confound_marks_the_noise_of_a_day_and_only_that():
 
 
 def test_recordings_go_through_the_reader(tmp_path):
-    config = simulated.RapheConfig()
+    config = generate.RapheConfig()
     cells = few(config)[:2]
-    direct = [simulated.simulate(config, c, tmp_path) for c in cells]
-    simulated._write_labels(tmp_path / "labels.csv", cells)
-    labels = raphe_sources.read_labels(tmp_path / "labels.csv")
-    read, left_out = raphe.extract([tmp_path], SpikeOptions(most=8), raphe.ReadOptions(), labels)
+    direct = [generate.simulate(config, c, tmp_path) for c in cells]
+    generate._write_labels(tmp_path / "labels.csv", cells)
+    labels = sources.read_labels(tmp_path / "labels.csv")
+    read, left_out = sources.extract([tmp_path], SpikeOptions(most=8), sources.ReadOptions(), labels)
     assert left_out == []
     for a, b in zip(sorted(direct, key=lambda c: c.name), read, strict=True):
         assert (a.name, a.day, a.label) == (b.name, b.day, b.label)
@@ -162,7 +198,7 @@ def test_recordings_go_through_the_reader(tmp_path):
 
 def test_mistakes(tmp_path):
     with pytest.raises(UserError, match="--copies"):
-        simulated.RapheConfig(copies=0)
+        generate.RapheConfig(copies=0)
     with pytest.raises(UserError, match="exists already"):
-        simulated.generate(simulated.RapheConfig(), tmp_path)
-    assert raphe_store.CLASSES[1] == "serotonergic"
+        generate.generate(generate.RapheConfig(), tmp_path)
+    assert raphe.CLASSES[1] == "serotonergic"

@@ -6,17 +6,17 @@ import pytest
 from spiketype.datasets import waveforms
 from spiketype.edge import UserError
 from spiketype.simulator.eap.probes import probe
-from spiketype.simulator.shank import generate as shank
-from spiketype.simulator.shank import units as shank_units
+from spiketype.simulator.shank import units
+from spiketype.simulator.shank.generate import ShankConfig, generate
 
-SMALL = shank.ShankConfig(animals=2, units=12, spikes=30)
+SMALL = ShankConfig(animals=2, units=12, spikes=30)
 
 
 def test_noise_has_the_covariance_it_is_made_with():
-    of = shank_units.animal(0, "a")
+    of = units.animal(0, "a")
     contact_um = probe("linear8").contact_um
-    space, time = shank_units.noise_factors(of, contact_um)
-    drawn = shank_units.noise((space, time), 4000, np.random.default_rng(0))
+    space, time = units.noise_factors(of, contact_um)
+    drawn = units.noise((space, time), 4000, np.random.default_rng(0))
     assert drawn.std() == pytest.approx(of.noise_uV, rel=0.03)
     found = np.corrcoef(drawn[:, :, 5], rowvar=False)
     apart = np.linalg.norm(contact_um[:, None] - contact_um[None], axis=2)
@@ -28,7 +28,7 @@ def test_noise_has_the_covariance_it_is_made_with():
 
 def test_firing():
     for excitatory, rate_Hz in ((True, 2.0), (False, 8.0)):
-        each = [shank_units.times_ms(excitatory, 200, np.random.default_rng(k)) for k in range(60)]
+        each = [units.times_ms(excitatory, 200, np.random.default_rng(k)) for k in range(60)]
         assert min(np.diff(t).min() for t in each) >= 2
         median = np.median([1000 * len(t) / t[-1] for t in each])
         assert rate_Hz / 1.6 < median < rate_Hz * 1.6
@@ -37,12 +37,12 @@ def test_firing():
 @pytest.mark.parametrize("wrong", [{"animals": 0}, {"spikes": 1}, {"units": 991}, {"seed": -1}])
 def test_options_out_of_range_are_named(wrong):
     with pytest.raises(UserError, match=f"--{next(iter(wrong))} is"):
-        shank.ShankConfig(**wrong)
+        ShankConfig(**wrong)
 
 
 @pytest.mark.slow
 def test_both_forms_are_read_back_alike(tmp_path, capsys):
-    out = shank.generate(SMALL, tmp_path / "made")
+    out = generate(SMALL, tmp_path / "made")
     stream, hc3 = (waveforms.load(out / form) for form in ("stream", "hc3"))
     assert stream.waveform.shape == (720, 8, 32)
     assert (len(stream.unit_names), stream.animal_names) == (24, ("sim00001", "sim00002"))
@@ -52,9 +52,9 @@ def test_both_forms_are_read_back_alike(tmp_path, capsys):
         return {(w.tobytes(), table.class_names[k]) for w, k in zip(table.waveform, table.label, strict=True)}
 
     assert rows(stream) == rows(hc3)
-    assert np.all(stream.waveform.mean(axis=0).argmin(axis=1) >= shank_units.TROUGH - 2)
-    again = shank.generate(SMALL, tmp_path / "again")
+    assert np.all(stream.waveform.mean(axis=0).argmin(axis=1) >= units.TROUGH - 2)
+    again = generate(SMALL, tmp_path / "again")
     for path in sorted(p.relative_to(out) for p in out.rglob("*") if p.is_file()):
         assert (out / path).read_bytes() == (again / path).read_bytes(), path
     with pytest.raises(UserError, match="exists already"):
-        shank.generate(SMALL, out)
+        generate(SMALL, out)

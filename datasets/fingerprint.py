@@ -1,0 +1,56 @@
+"""What identifies the samples of a table: their content, whatever folder or configuration they come from."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Shaped
+
+from spiketype.datasets.store import OnDisk
+
+LENGTH = 16  # of the digest: 64 bits, far beyond the number of tables that anybody compares
+BLOCK_BYTES = 64_000_000  # read and copied at once
+
+
+def fingerprint(*arrays: Shaped[np.ndarray, "..."] | OnDisk) -> str:
+    """Return the first 16 characters of a SHA-256 of shapes, dtypes and values of arrays, in their order.
+
+    Memory layout and byte order do not count, nor do the bits of a NaN; text is compared word by word, whatever the
+    width of its dtype. Everything else does: another dtype, shape, order of the arrays or of their rows, or the sign of
+    a zero gives another fingerprint. Arrays on disk are read a piece at a time.
+
+    Raises:
+        TypeError: an array holds neither numbers nor text.
+        UserError: a sample of an array on disk cannot be read.
+    """
+    digest = hashlib.sha256()
+    for array in arrays:
+        dtype = "text" if array.dtype.kind in "UT" else array.dtype.newbyteorder("<").str
+        digest.update(json.dumps([dtype, array.shape]).encode() + b"\n")
+        for piece in _pieces(array):
+            digest.update(_content(piece))
+    return digest.hexdigest()[:LENGTH]
+
+
+def _pieces(array: np.ndarray | OnDisk) -> Iterator[np.ndarray]:
+    """Yield the rows of an array, some at a time."""
+    values = np.atleast_1d(array) if isinstance(array, np.ndarray) else array
+    row_bytes = max(1, math.prod(values.shape[1:]) * values.dtype.itemsize)
+    rows = max(1, BLOCK_BYTES // row_bytes)
+    for first in range(0, values.shape[0], rows):
+        yield values[first : first + rows]
+
+
+def _content(values: np.ndarray) -> bytes:
+    """Return the values in C order: numbers little-endian with one kind of NaN, text as a JSON list a line."""
+    match values.dtype.kind:
+        case "U" | "T":
+            return "".join(json.dumps(word) + "\n" for word in values.ravel().tolist()).encode()
+        case "b" | "i" | "u" | "f":
+            values = values.astype(values.dtype.newbyteorder("<"))
+            if values.dtype.kind == "f":
+                values[np.isnan(values)] = np.nan
+            return values.tobytes()
+    raise TypeError(f"arrays of {values.dtype} have no fingerprint: give numbers or text")
