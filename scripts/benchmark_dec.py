@@ -9,22 +9,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 from benchmark_train import product_rate
 
 from spiketype.train import loop
-from spiketype.train.tasks.cluster import task as cluster
-from spiketype.train.tasks.cluster.task import PLAIN, ClusterConfig
+from spiketype.train.tasks.cluster.config import PLAIN, ClusterConfig
+from spiketype.train.tasks.cluster.task import prepare
 
 PEER_HIDDEN, BATCH = (500, 500, 2000), 256
 UNITS = 1797
 
 
 def benchmark(rounds: int = 3, epochs: int = 10, restarts: int = 20) -> None:
-    """Plain DEC on the digits: an epoch of clustering with the published network, ours and clustpy's; and restarts.
+    """Time an epoch of plain DEC on the digits with the published network, ours and clustpy's; and restarts.
 
     Each is measured in a process of its own, in turn, without compilation: threads of two libraries would wait for each
     other. An epoch is as many batches of 256 as the 1797 units fill, and ours has a new target in each. The floor is
@@ -56,25 +55,25 @@ def _apart(which: str, epochs: int) -> float:
 
 
 def _products(hidden: tuple[int, ...]) -> float:
-    """FLOP of the encoder's matrix products in an epoch: steps forward and backward, and a new target's forward."""
+    """Return the FLOP of the encoder's products in an epoch: steps forward and backward, a new target's forward."""
     widths = (64, *hidden, 10)
     return sum(a * b for a, b in pairwise(widths)) * (6 * BATCH * -(-UNITS // BATCH) + 2 * UNITS)
 
 
 def ours(members: int, hidden: tuple[int, ...]) -> Callable[[int], None]:
-    """The loop's own calls on the clustering phase of the task; an epoch is a call, with a refresh and its steps."""
+    """Return what runs epochs of the clustering phase: the loop's own calls, one an epoch with its new target."""
     steps = -(-UNITS // BATCH)
-    plain: Any = replace(ClusterConfig(), **PLAIN)
+    plain = replace(ClusterConfig(), **PLAIN)
     config = replace(plain, data=Path("digits"), clusters=10, hidden=hidden, seeds=members, batch=BATCH, interval=steps)
-    experiment = cluster.prepare(replace(config, tolerance=0.0))
-    phase, mesh = experiment.more[-1], loop.member_mesh(members, BATCH)
+    experiment = prepare(replace(config, tolerance=0.0))
+    phase, mesh = experiment.phases[-1], loop.member_mesh(members, BATCH)
     step, state, number = loop.make_step(phase.problem, mesh), loop.start(phase.problem, experiment.keys, mesh), 1
-    shared, own = jax.device_put(phase.data(1))
+    common, member = jax.device_put(phase.data(1))
 
     def run(epochs: int) -> None:
         nonlocal state, number
         for _ in range(epochs):
-            state, _ = step(state, shared, own, experiment.keys, np.uint32(number))
+            state, _ = step(state, common, member, experiment.keys, np.uint32(number))
             number += steps
         jax.block_until_ready(state)
 
@@ -82,7 +81,7 @@ def ours(members: int, hidden: tuple[int, ...]) -> Callable[[int], None]:
 
 
 def clustpy() -> Callable[[int], None]:
-    """The same epochs by clustpy's DEC from an autoencoder that is not trained; its own settings otherwise."""
+    """Return what runs the same epochs by clustpy's DEC, its autoencoder not trained, its own settings otherwise."""
     from clustpy.deep import DEC
     from clustpy.deep.neural_networks import FeedforwardAutoencoder
     from sklearn.datasets import load_digits

@@ -10,12 +10,8 @@ import numpy as np
 from benchmark_train import product_rate, stepper
 
 from spiketype.datasets.allen.table import CLASSES
-from spiketype.train.tasks.subclass.task import (
-    Own,
-    SubclassConfig,
-    make_problem,
-    network,
-)
+from spiketype.train.tasks.subclass.config import SubclassConfig
+from spiketype.train.tasks.subclass.task import MemberData, make_problem, network
 
 SEEDS, FEATURES = 32, 41
 
@@ -58,9 +54,9 @@ def _run(members: int, cells: int) -> Callable[[int], None]:
     config = SubclassConfig(squash=True)
     problem = make_problem(config, network(config), FEATURES)
     x = np.tile(rng.normal(size=(cells, FEATURES)).astype(np.float32), (members, 1, 1))
-    own = Own(jnp.asarray(x), jnp.ones((members, cells)))
-    shared = jnp.asarray(rng.integers(0, len(CLASSES), cells))
-    run = stepper(problem, members, cells, shared, own)
+    member = MemberData(jnp.asarray(x), jnp.ones((members, cells)))
+    common = jnp.asarray(rng.integers(0, len(CLASSES), cells))
+    run = stepper(problem, members, cells, common, member)
     run(3)  # compiles
     return run
 

@@ -12,24 +12,25 @@ import numpy as np
 import zarr
 
 from spiketype.datasets import batches, raphe, store
-from spiketype.datasets.raphe import noisy as raphe_noisy
+from spiketype.datasets.raphe import noisy
 from spiketype.datasets.raphe.spikes import POINTS
-from spiketype.train.tasks.raphe.task import RapheTaskConfig, find_store
+from spiketype.train.tasks.raphe.config import RapheTaskConfig
+from spiketype.train.tasks.raphe.data import find_store
 
 
 def on_the_fly(table: raphe.RapheTable, batch: int = 4096, steps: int = 16, repeats: int = 20) -> list[float]:
-    """Noisy spikes a second, drawn in a scan of training steps whose batches are all written to memory."""
+    """Return noisy spikes a second, drawn in a scan of training steps whose batches are all written to memory."""
     train = np.arange(len(table.cell))
     plan = jax.tree.map(jnp.asarray, batches.plan(train, table.label, True))
-    part = jax.tree.map(jnp.asarray, raphe_noisy.masks(table, train))
-    base, window = jnp.asarray(raphe_noisy.smooth(table.spike_pA)), jnp.asarray(table.noise_pA)
+    part = jax.tree.map(jnp.asarray, noisy.masks(table, train))
+    base, window = jnp.asarray(noisy.smooth(table.spike_pA)), jnp.asarray(table.noise_pA)
 
     @jax.jit
     def run(key: jax.Array) -> jax.Array:
         def step(carry: None, number: jax.Array) -> tuple[None, jax.Array]:
             index_key, noise_key = jax.random.split(jax.random.fold_in(key, number))
             index = batches.draw(plan, index_key, batch)
-            return None, raphe_noisy.noisy(noise_key, base, index, window, part)
+            return None, noisy.noisy(noise_key, base, index, window, part)
 
         return jax.lax.scan(step, None, jnp.arange(steps, dtype=jnp.uint32))[1]
 
@@ -42,13 +43,13 @@ def on_the_fly(table: raphe.RapheTable, batch: int = 4096, steps: int = 16, repe
     return sorted(rates)
 
 
-def plain_write(folder: Path, noisy: Path) -> float:
-    """Seconds to write the spikes of a noisy store again with Zarr alone, same chunks and compressor, in blocks."""
-    source = zarr.open_group(noisy, mode="r")["spike_pA"]
+def plain_write(folder: Path, written: Path) -> float:
+    """Return the seconds that Zarr alone takes to write the spikes again, in blocks, same chunks and compressor."""
+    source = zarr.open_group(written, mode="r")["spike_pA"]
     assert isinstance(source, zarr.Array)
     spent, target = 0.0, None
-    for first in range(0, source.shape[0], raphe_noisy.BLOCK):
-        values = np.asarray(source[first : first + raphe_noisy.BLOCK])
+    for first in range(0, source.shape[0], noisy.BLOCK):
+        values = np.asarray(source[first : first + noisy.BLOCK])
         start = time.perf_counter()
         if target is None:
             target = zarr.create_array(
@@ -58,13 +59,13 @@ def plain_write(folder: Path, noisy: Path) -> float:
                 dtype=source.dtype,
                 compressors=store.COMPRESSORS,
             )
-        target[first : first + raphe_noisy.BLOCK] = values
+        target[first : first + noisy.BLOCK] = values
         spent += time.perf_counter() - start
     return spent
 
 
 def benchmark(rounds: int = 3, samples: int = 12_700_600) -> None:
-    """Noisy spikes of the default simulated store, made where it is missing.
+    """Print the rates of noisy spikes of the default simulated store, which is made where it is missing.
 
     Args:
         rounds: Times that the store is written; the median counts.
@@ -74,12 +75,12 @@ def benchmark(rounds: int = 3, samples: int = 12_700_600) -> None:
     rates = on_the_fly(table)
     print(f"on the fly: {statistics.median(rates) / 1e6:.2f} million spikes/s, wanted 1.5", flush=True)
     half, size_MB = samples * 6_025_300 // 12_700_600, samples * POINTS * 4 / 1e6
-    config = raphe_noisy.NoisyConfig(serotonergic=samples - half, other=half)
+    config = noisy.NoisyConfig(serotonergic=samples - half, other=half)
     shares = []
     for number in range(rounds):
         with tempfile.TemporaryDirectory() as name:
             start = time.perf_counter()
-            raphe_noisy.generate(table, config, Path(name) / "noisy.zarr")
+            noisy.generate(table, config, Path(name) / "noisy.zarr")
             ours = time.perf_counter() - start
             plain = plain_write(Path(name), Path(name) / "noisy.zarr")
         shares.append(plain / ours)

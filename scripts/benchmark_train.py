@@ -14,7 +14,8 @@ import numpy as np
 from spiketype.datasets import batches
 from spiketype.models.cnn import CNN
 from spiketype.train import loop
-from spiketype.train.tasks.eap.task import EapTaskConfig, make_problem
+from spiketype.train.tasks.eap.config import EapTaskConfig
+from spiketype.train.tasks.eap.task import make_problem
 
 SAMPLES, CLASSES, BATCH = 11_700, 13, 1000
 

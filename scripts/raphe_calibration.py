@@ -4,26 +4,27 @@ from pathlib import Path
 
 import numpy as np
 import tyro
+from jaxtyping import Float
 
 from spiketype.datasets import raphe
-from spiketype.simulator.raphe import cells as raphe_cells
+from spiketype.simulator.raphe import cells
 
 
-def spread(values: np.ndarray) -> str:
-    """Median and 5th to 95th percentile."""
+def spread(values: Float[np.ndarray, " value"]) -> str:
+    """Return median and 5th to 95th percentile in words."""
     low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
     return f"{middle:.3g} ({low:.3g} to {high:.3g})"
 
 
-def noise_of(table: raphe.RapheTable, lag: int) -> np.ndarray:
-    """Autocorrelation of the windows of each cell at a lag, less each window's mean."""
+def noise_of(table: raphe.RapheTable, lag: int) -> Float[np.ndarray, " cell"]:
+    """Return the autocorrelation of the windows of each cell at a lag, less each window's mean."""
     noise = table.noise_pA - table.noise_pA.mean(axis=1, keepdims=True)
     parts = [noise[table.noise_cell == c] for c in np.unique(table.noise_cell)]
     return np.array([(p[:, lag:] * p[:, :-lag]).sum() / (p**2).sum() for p in parts])
 
 
-def power_90_kHz(table: raphe.RapheTable) -> np.ndarray:
-    """Frequency below which 90 % of the noise power of each cell lies."""
+def power_90_kHz(table: raphe.RapheTable) -> Float[np.ndarray, " cell"]:
+    """Return the frequency below which 90 % of the noise power of each cell lies."""
     found = []
     for c in np.unique(table.noise_cell):
         noise = table.noise_pA[table.noise_cell == c]
@@ -34,7 +35,11 @@ def power_90_kHz(table: raphe.RapheTable) -> np.ndarray:
 
 
 def main(data: tyro.conf.Positional[Path]) -> None:
-    """Print a Markdown table."""
+    """Print a Markdown table of a simulated store beside the published statistics.
+
+    Args:
+        data: The store.
+    """
     table = raphe.load(data)
     serotonergic = table.cell_label == 1
     mean = np.stack([table.spike_pA[table.cell == c].mean(axis=0) for c in range(len(table.cell_names))])
@@ -44,8 +49,8 @@ def main(data: tyro.conf.Positional[Path]) -> None:
         ("days", "23", f"{len(table.day_names)}"),
     ]
     for name, mine, kind in (("serotonergic", serotonergic, True), ("other", ~serotonergic, False)):
-        edge, count = raphe_cells.histogram(kind)
-        each = np.repeat(edge + raphe_cells.UDI_BIN_MS / 2, count)
+        edge, count = cells.histogram(kind)
+        each = np.repeat(edge + cells.UDI_BIN_MS / 2, count)
         rows += [(f"UDI, {name}, ms", spread(each), f"{spread(table.cell_udi_ms[mine])}")]
     atypical = (table.atypical == 1).sum() / serotonergic.sum()
     rows += [

@@ -11,11 +11,11 @@ from typing import Any
 
 import tyro
 
-from spiketype.edge import guard
+from spiketype.edge import Json, guard
 from spiketype.train.judging.report import number, text_table
 from spiketype.train.run import once
-from spiketype.train.tasks.subclass.report import subclass_table
-from spiketype.train.tasks.subclass.task import PAPER, SPARSE, SubclassConfig
+from spiketype.train.tasks.subclass.config import PAPER, SPARSE, SubclassConfig
+from spiketype.train.tasks.subclass.judge import subclass_table
 
 # Accuracy and macro F1 of Table 2.
 PUBLISHED = {"random forest": (82.4, 72.6), "SVC": (83.7, 74.9), "boosted trees": (85.0, 76.8), "LSPIN": (91.6, 87.7)}
@@ -46,7 +46,7 @@ def main(out: Path = Path("runs/allen"), config: SubclassConfig = DEFAULT, only:
         print(f"\n{name}\n{subclass_table(summary)}")
 
 
-def _rows(results: dict[str, dict[str, Any]]) -> list[list[str]]:
+def _rows(results: dict[str, Json]) -> list[list[str]]:
     rows = [
         [f"published {name}", "277", f"{accuracy:.1f}", f"{f1:.1f}", "-", "-"]
         for name, (accuracy, f1) in PUBLISHED.items()
@@ -54,7 +54,7 @@ def _rows(results: dict[str, dict[str, Any]]) -> list[list[str]]:
     for split, summary in results.items():
         for name, row in summary["rows"].items():
             shown = [number(row[f"{key}_percent"]) for key in ("accuracy", "macro_f1")]
-            shown += [number(row[key], 3) for key in ("nll", "ece")]
+            shown += [number(row[key], 3) for key in ("nll", "top_calibration_error")]
             rows.append([f"{name}, {split}", str(summary["cells"]), *shown])
     return rows
 

@@ -5,36 +5,34 @@ Settings were chosen on the digits, whose labels were looked at for it; the reco
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tyro
 import xarray as xr
 from sklearn.metrics import adjusted_rand_score
 
-from spiketype.edge import guard
+from spiketype.edge import Json, guard
 from spiketype.train import runs
 from spiketype.train.judging.report import number, text_table
-from spiketype.train.run import execute
-from spiketype.train.tasks import get
-from spiketype.train.tasks.cluster.task import PLAIN, ClusterConfig
+from spiketype.train.run import once
+from spiketype.train.tasks.cluster.config import PLAIN, ClusterConfig
+from spiketype.train.tasks.cluster.judge import CONSENSUS
 
 MEASURES = ("accuracy_percent", "nmi", "ari")
 
 
 def experiments(data: Path) -> dict[str, ClusterConfig]:
-    """What is run, by name."""
+    """Return what is run, by name."""
     digits = ClusterConfig(data=Path("digits"), clusters=10, seeds=10)
     units = ClusterConfig(augment="time", rate_kHz=30.0)
-    plain: dict[str, Any] = PLAIN
     a1 = replace(units, data=data / "a1_lakunina2020.npz", label="label", clusters=3)
     return {
         "digits": replace(digits, augment="image"),
-        "digits, DEC's loss, no augmentation": replace(digits, **(plain | {"contrast": 1.0}), steps=700),
-        "digits, plain DEC": replace(digits, **plain),
+        "digits, DEC's loss, no augmentation": replace(digits, **(PLAIN | {"contrast": 1.0}), steps=700),
+        "digits, plain DEC": replace(digits, **PLAIN),
         "A1": a1,
         "A1, intervals too": replace(a1, histograms=True),
-        "A1, plain DEC": replace(a1, **plain),
+        "A1, plain DEC": replace(a1, **PLAIN),
         "WaveMAP": replace(units, data=data / "wavemap_pmd625.npz", label="wavemap_cluster"),
     }
 
@@ -52,16 +50,13 @@ def main(data: Path, out: Path = Path("runs/dec"), only: tuple[str, ...] = ()) -
         if only and name not in only:
             continue
         folder = out / "".join(c if c.isalnum() else "-" for c in name)
-        if not (folder / runs.SUMMARY).exists():
-            print(f"{folder}: {name}", flush=True)
-            execute(get("cluster"), config, folder)
-        rows += _rows(name, runs.read_json(folder / runs.SUMMARY, f"{folder} is damaged"))
+        rows += _rows(name, once(config, folder))
         if name == "WaveMAP":
-            print(f"WaveMAP: {_published(folder, 'DEC, consensus of seeds')}")
+            print(f"WaveMAP: {_published(folder)}")
     print(text_table(["data", "method", "ACC (%)", "NMI", "ARI", "agreement of seeds"], rows))
 
 
-def _rows(name: str, summary: dict[str, Any]) -> list[list[str]]:
+def _rows(name: str, summary: Json) -> list[list[str]]:
     rows = []
     for method, row in summary["labelled"]["rows"].items():
         agree = summary["stability"].get(method)
@@ -71,13 +66,14 @@ def _rows(name: str, summary: dict[str, Any]) -> list[list[str]]:
     return [*rows, [name, "DEC less autoencoder + k-means", gain, "-", "-", "-"]]
 
 
-def _published(folder: Path, method: str) -> str:
-    """Agreement with the published eight clusters, which are no ground truth."""
-    found = xr.open_zarr(folder / "predictions.zarr", consolidated=False)
-    known = found["label"].to_numpy() >= 0
-    each = found[f"clusters_{found.attrs['methods'].index(method)}"].to_numpy()
-    values = [adjusted_rand_score(found["label"].to_numpy()[known], one[known]) for one in each]
-    return f"{method} agrees with the published clusters to an ARI of {np.mean(values):.2f}"
+def _published(folder: Path) -> str:
+    """Say how well the consensus agrees with the published eight clusters, which are no ground truth."""
+    found = xr.open_zarr(folder / runs.PREDICTIONS, consolidated=False)
+    label = np.array(found["data_label"].to_numpy().tolist())
+    cluster = np.asarray(found["probability"].isel(model=0).mean("repeat").argmax("class"))
+    known = label != ""
+    value = adjusted_rand_score(label[known], cluster[known])
+    return f"{CONSENSUS} agrees with the published clusters to an ARI of {value:.2f}"
 
 
 if __name__ == "__main__":

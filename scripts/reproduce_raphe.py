@@ -8,16 +8,15 @@ not results on the same data.
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import tyro
 
-from spiketype.edge import guard
+from spiketype.edge import Json, guard
 from spiketype.train.judging.intervals import wilson
 from spiketype.train.judging.report import number, text_table
 from spiketype.train.run import once
-from spiketype.train.tasks.raphe.report import cell_table
-from spiketype.train.tasks.raphe.task import RapheTaskConfig
+from spiketype.train.tasks.raphe.config import RapheTaskConfig
+from spiketype.train.tasks.raphe.summary import CALIBRATED, ERROR, cell_table
 
 # Name: (serotonergic right, serotonergic, others right, others), and what the paper says of it.
 PUBLISHED = {
@@ -52,12 +51,12 @@ def main(out: Path = Path("runs/raphe"), stores: int = 3, config: RapheTaskConfi
         print(f"\n{name}\n{cell_table(summary)}")
 
 
-def _over_stores(each: list[dict[str, Any]]) -> str:
+def _over_stores(each: list[Json]) -> str:
     def spread(values: list[float], digits: int) -> str:
         mean, least, most = sum(values) / len(values), min(values), max(values)
         return f"{mean:.{digits}f} ({least:.{digits}f} to {most:.{digits}f})"
 
-    digits = {"accuracy_percent": 1, "atypical_sensitivity_percent": 1, "ece": 3}
+    digits = {"accuracy_percent": 1, "atypical_sensitivity_percent": 1, ERROR: 3}
     rows = [
         [row, *(spread([summary["rows"][row][name]["value"] for summary in each], d) for name, d in digits.items())]
         for row in each[0]["rows"]
@@ -67,16 +66,16 @@ def _over_stores(each: list[dict[str, Any]]) -> str:
     return text_table(["per cell", "accuracy (%)", "atypical sensitivity (%)", "calibration error"], rows)
 
 
-def _rows(results: dict[str, dict[str, Any]]) -> list[list[str]]:
+def _rows(results: dict[str, Json]) -> list[list[str]]:
     rows = []
     for name, ((yes_right, yes, no_right, no), said) in PUBLISHED.items():
         pairs = [(yes_right + no_right, yes + no), (yes_right, yes), (no_right, no)]
         pairs += [(yes_right, yes_right + no - no_right), (no_right, no_right + yes - yes_right)]
         shares = [wilson(*pair) for pair in pairs]
-        each = [number({k: 100 * float(v) for k, v in share._asdict().items()}) for share in shares]
+        each = [number(share.to_json(100.0)) for share in shares]
         rows.append([f"{name} ({yes + no})", said, *each, "-", "-"])
     for split, summary in results.items():
-        for name in ("consensus and shape, calibrated", "UDI alone"):
+        for name in (CALIBRATED, "UDI alone"):
             row = summary["rows"][name]
             label = f"ours, {split}, {name} ({row['cells']})"
             rows.append([label, "", *(number(row[f"{rate}_percent"]) for rate in RATES), number(row["auc"], 3)])

@@ -13,20 +13,15 @@ import tyro
 from spiketype.datasets import allen
 from spiketype.edge import guard
 from spiketype.models import dann
-from spiketype.train.judging import metrics as allen_metrics
+from spiketype.train.judging import metrics
+from spiketype.train.judging.calls import held_out, scatter
 from spiketype.train.judging.report import text_table
 from spiketype.train.judging.scale import Scale
 from spiketype.train.run import once
-from spiketype.train.tasks.species import judge as species_judge
-from spiketype.train.tasks.species import task as species
-from spiketype.train.tasks.species.cells import (
-    FOLDS,
-    HUMAN,
-    MOUSE,
-    parts,
-    usable,
-)
-from spiketype.train.tasks.species.offered import AlignedSvc
+from spiketype.train.tasks.species.cells import HUMAN, MOUSE, Cells, parts, usable
+from spiketype.train.tasks.species.config import FOLDS, SpeciesConfig
+from spiketype.train.tasks.species.judge import species_table
+from spiketype.train.tasks.species.model import AlignedSvc
 
 PUBLISHED = [["published, human", "95.0"], ["published, mouse", "97.5"]]
 
@@ -44,13 +39,16 @@ def main(out: Path, data: Path | None = None, weights: Path | None = None, repea
     rows = PUBLISHED + (published(table, dict(np.load(weights))) if weights else [])
     print(text_table(["Ophir et al. 2024", "accuracy (%)"], rows))
     for labels in FOLDS:
-        summary = once(species.SpeciesConfig(labels=labels, data=data), out / labels)
-        print("\n" + species_judge.species_table(summary))
+        summary = once(SpeciesConfig(labels=labels, data=data), out / labels)
+        print("\n" + species_table(summary))
     print("\n" + again(usable(table, "impute"), repeats))
 
 
 def published(table: allen.AllenTable, weights: dict[str, np.ndarray]) -> list[list[str]]:
-    """What the published weights give under other standardisations: the last 20 % of the rows of each table."""
+    """Return rows of what the published weights give under other standardisations of the tested cells.
+
+    Tested are the last 20 % of the rows of each table.
+    """
     variables, net = dann.from_published(weights), dann.PUBLISHED()
     cells = {}
     for species_number in (HUMAN, MOUSE):
@@ -60,9 +58,9 @@ def published(table: allen.AllenTable, weights: dict[str, np.ndarray]) -> list[l
         cells[species_number] = [part[whole[part]] for part in (rows[:first], rows[first:])]
     (before, human), (_, mouse) = cells[HUMAN], cells[MOUSE]
 
-    def accuracy(fitted: np.ndarray, tested: np.ndarray) -> str:
-        said = net.apply(variables, Scale.of(table.x[fitted]).apply(table.x[tested]))[0]
-        return f"{100 * allen_metrics.accuracy(table.spiny[tested], np.asarray(said)):.1f}"
+    def accuracy(fitted: np.ndarray, called: np.ndarray) -> str:
+        logits = net.apply(variables, Scale.of(table.x[fitted]).apply(table.x[called]))[0]
+        return f"{100 * metrics.accuracy(table.spiny[called], np.asarray(logits)):.1f}"
 
     return [
         [f"its weights, {len(human)} human cells, scale of the tested cells", accuracy(human, human)],
@@ -73,21 +71,23 @@ def published(table: allen.AllenTable, weights: dict[str, np.ndarray]) -> list[l
 
 
 def again(table: allen.AllenTable, repeats: int) -> str:
-    """The model offered, over divisions of the donors by seeds 100, 101, ...; of human cells always donors apart."""
+    """Return the model offered over divisions of the donors by seeds 100, 101, ...; of human cells always by donors."""
     rows = []
     for labels, folds in {**FOLDS, "mouse-to-human": 10}.items():
         found = []
         for seed in range(100, 100 + repeats):
-            said = np.zeros((len(table.x), 2))
-            for part in parts(table, labels, folds, 1, seed):
+            divided, each = parts(table, labels, folds, 1, seed), []
+            for part in divided:
                 model = AlignedSvc.fit(table, part, labels, seed)
-                said[part.test] = model.probability(table.x[part.test], table.species[part.test])
-            y, kept = table.spiny, said.sum(axis=1) > 0
-            found.append([measure(y[kept], said[kept]) for measure in allen_metrics.MEASURES.values()])
+                each.append(model.probability(Cells.of(table, part.test)))
+            called = [part.fold for part in divided]
+            kept = held_out(called)
+            y, probability = table.spiny[kept], scatter(called, 1, len(table.x), each)[0, kept]
+            found.append([measure(y, probability) for measure in metrics.MEASURES.values()])
         mean, sd = np.mean(found, axis=0), np.std(found, axis=0, ddof=1)
-        each = (f"{m:.3g} ± {round(s, 5):.2g}" for m, s in zip(mean, sd, strict=True))
-        rows.append([f"{labels}, {folds} folds of donors", *each])
-    return text_table([f"aligned SVC, mean ± sd over {repeats} divisions", *allen_metrics.MEASURES], rows)
+        texts = (f"{m:.3g} ± {round(s, 5):.2g}" for m, s in zip(mean, sd, strict=True))
+        rows.append([f"{labels}, {folds} folds of donors", *texts])
+    return text_table([f"aligned SVC, mean ± sd over {repeats} divisions", *metrics.MEASURES], rows)
 
 
 if __name__ == "__main__":

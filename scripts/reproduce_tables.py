@@ -7,20 +7,19 @@ Each run is a run folder under --out; those that are finished are not repeated, 
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import tyro
 
 from spiketype.datasets import store
-from spiketype.edge import guard
-from spiketype.train import runs
+from spiketype.edge import Json, guard
 from spiketype.train.judging.figures import save
 from spiketype.train.judging.report import number, text_table
-from spiketype.train.run import execute
-from spiketype.train.tasks import get
-from spiketype.train.tasks.eap.footprints import array_figure, feature_figure
-from spiketype.train.tasks.eap.task import PAPER, EapTaskConfig, find_store
+from spiketype.train.run import once
+from spiketype.train.tasks.eap.config import PAPER, EapTaskConfig
+from spiketype.train.tasks.eap.figures import array_figure, feature_figure
+from spiketype.train.tasks.eap.task import find_store
 
 ROTATIONS = ("norot", "zrot", "xrot", "3drot")
 # Percent, mean over cells: Table II (binary) and Table III (m-type).
@@ -38,18 +37,18 @@ def main(out: Path = Path("runs/tables"), preset: Literal["default", "paper"] = 
         preset: paper is the published protocol to the letter, random splits only; about ten times as long.
         seeds: Trainings of each run.
     """
-    results: dict[tuple[str, str, str], dict[str, Any]] = {}
+    results: dict[tuple[str, str, str], Json] = {}
     for rotation in ROTATIONS:
         for (task, split), steps in PLAN.items():
             config = EapTaskConfig(task=task, rotation=rotation, split=split, steps=steps, seeds=seeds)
             if preset == "paper" and split == "random":
                 config = replace(config, **PAPER)
             if preset == "default" or (split == "random" and task != "location"):
-                results[rotation, task, split] = _run(config, out / f"{rotation}-{task}-{split}")
+                results[rotation, task, split] = once(config, out / f"{rotation}-{task}-{split}")
     waveform = EapTaskConfig(
         task="mtype", rotation="3drot", features="waveform", split="random", steps=800, seeds=seeds
     )
-    results["3drot", "waveform", "random"] = _run(waveform, out / "3drot-mtype-waveform")
+    results["3drot", "waveform", "random"] = once(waveform, out / "3drot-mtype-waveform")
     _figures(out)
     print(_accuracies(results))
     if preset == "default":
@@ -57,15 +56,7 @@ def main(out: Path = Path("runs/tables"), preset: Literal["default", "paper"] = 
     print(f"{out}: run folders with their figures (4: */figures/confusion.png), fig1c.png, fig2.png, fig3.png")
 
 
-def _run(config: EapTaskConfig, folder: Path) -> dict[str, Any]:
-    if (folder / runs.SUMMARY).exists():
-        runs.check_same(folder, config)
-        return runs.read_json(folder / runs.SUMMARY, f"{folder} is damaged")
-    print(f"{folder}: {config.task}, {config.rotation}, split {config.split}")
-    return execute(get(config.task), config, folder)
-
-
-def _accuracies(results: dict[tuple[str, str, str], dict[str, Any]]) -> str:
+def _accuracies(results: dict[tuple[str, str, str], Json]) -> str:
     rows = []
     for task, split in (("binary", "random"), ("binary", "group"), ("mtype", "random"), ("waveform", "random")):
         for rotation, published in zip(ROTATIONS, PUBLISHED.get(task, (None,) * 4), strict=True):
@@ -90,7 +81,7 @@ def _accuracies(results: dict[tuple[str, str, str], dict[str, Any]]) -> str:
     return text_table([*header, "logistic regression", "majority"], rows)
 
 
-def _locations(results: dict[tuple[str, str, str], dict[str, Any]]) -> str:
+def _locations(results: dict[tuple[str, str, str], Json]) -> str:
     rows = []
     for split, name in (("random", "random (optimistic)"), ("group", "new cell models")):
         for rotation in ROTATIONS:

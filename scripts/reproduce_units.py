@@ -7,20 +7,16 @@ Runs that are finished are not repeated; all of them take about 40 minutes on on
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import tyro
 
-from spiketype.edge import guard
+from spiketype.edge import Json, guard
 from spiketype.models.unit_nets import Kind
 from spiketype.simulator.shank.generate import ShankConfig, generate
-from spiketype.train import runs
+from spiketype.train import run
 from spiketype.train.judging.report import number, text_table
-from spiketype.train.run import execute
-from spiketype.train.tasks import get
-from spiketype.train.tasks.unit.judge import AVERAGE, NETWORK, TUNED
-from spiketype.train.tasks.unit.summary import BALANCED
-from spiketype.train.tasks.unit.task import UnitConfig
+from spiketype.train.tasks.unit.config import UnitConfig
+from spiketype.train.tasks.unit.judge import AVERAGE, BALANCED, NETWORK, TUNED
 
 HEADER = (
     "data",
@@ -60,14 +56,14 @@ def main(a1: Path | None = None, out: Path = Path("runs/units"), seed: int = 0) 
     if a1 is not None:
         plan["A1 dense waveforms"] = replace(tagged, repeats=5, histograms=False)
         plan |= {f"A1 {kind}": replace(tagged, network=kind) for kind in KINDS[1:]}
-    results = {name: _run(config, out / name.replace(" ", "-").lower()) for name, config in plan.items()}
+    results = {name: run.once(config, out / name.replace(" ", "-").lower()) for name, config in plan.items()}
     print(text_table(HEADER, [_row(name, plan[name], result) for name, result in results.items()]))
     for name, result in results.items():
         each = ", ".join(f"{v:.1f}" for v in result["each_repeat"][AVERAGE])
         print(f"{name}: average in each division {each}; over the best baseline {_gain(result)}")
 
 
-def _row(name: str, config: UnitConfig, result: dict[str, Any]) -> list[str]:
+def _row(name: str, config: UnitConfig, result: Json) -> list[str]:
     rows, held_out = result["rows"], f"{result['split']}{' (optimistic)' if result['optimistic'] else ''}"
     baseline = result["over_best_baseline"][AVERAGE]["baseline"]
     data = "A1, EXC/PV/SOM" if name.startswith("A1") else "stand-in, pyramidal/interneuron"
@@ -81,17 +77,9 @@ def _row(name: str, config: UnitConfig, result: dict[str, Any]) -> list[str]:
     return [*lines, number(rows[AVERAGE][BALANCED]), best, "-" if single is None else number(single)]
 
 
-def _gain(result: dict[str, Any]) -> str:
+def _gain(result: Json) -> str:
     gains = result["over_best_baseline"]
     return ", ".join(f"{name}: {number(gains[name]['percent'])} ({gains[name]['baseline']})" for name in gains)
-
-
-def _run(config: UnitConfig, folder: Path) -> dict[str, Any]:
-    if (folder / runs.SUMMARY).exists():
-        runs.check_same(folder, config)
-        return runs.read_json(folder / runs.SUMMARY, f"{folder} is damaged")
-    print(f"{folder}: {config.network}, split {config.split or 'by what there is'}")
-    return execute(get(config.task), config, folder)
 
 
 if __name__ == "__main__":

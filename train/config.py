@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 
 import tyro
 
-from spiketype.edge import UserError
+from spiketype.edge import Dataclass, Json, UserError
+from spiketype.train.task import TaskConfig
 
-Config = TypeVar("Config")
+Config = TypeVar("Config")  # a TaskConfig
 
 
 def parse(kind: type[Config], arguments: Sequence[str], preset: Mapping[str, Any], prog: str, also: str) -> Config:
-    """A configuration from the flags given, else the preset, else the defaults; `also` ends the help's first words."""
+    """Return a configuration from the flags given, else the preset, else the defaults; `also` ends the help's text."""
     return tyro.cli(
         kind,
         prog=prog,
@@ -26,13 +27,72 @@ def parse(kind: type[Config], arguments: Sequence[str], preset: Mapping[str, Any
     )
 
 
-def to_json(config: Any) -> dict[str, Any]:
-    """The configuration as JSON; paths are text, and absolute, so that a run is continued from any folder."""
-    return json.loads(json.dumps(dataclasses.asdict(config), default=lambda path: str(path.absolute())))
+def flag(name: str) -> str:
+    """Return the flag of a field."""
+    return f"--{name.replace('_', '-').lower()}"
 
 
-def from_json(kind: type[Config], values: Mapping[str, Any], where: Path) -> Config:
-    """The configuration that `to_json` wrote.
+def check_least(config: Dataclass, **least: float | int) -> None:
+    """Refuse fields below a least value.
+
+    Raises:
+        UserError: names the flag and the value.
+    """
+    for name, bound in least.items():
+        if not getattr(config, name) >= bound:
+            raise UserError(f"{flag(name)} is {getattr(config, name)}: it must be at least {bound}")
+
+
+def check_positive(config: Dataclass, *names: str) -> None:
+    """Refuse fields that are not above zero.
+
+    Raises:
+        UserError: names the flag and the value.
+    """
+    for name in names:
+        if not getattr(config, name) > 0:
+            raise UserError(f"{flag(name)} is {getattr(config, name)}: it must be positive")
+
+
+def check_share(config: Dataclass, **least: float | int) -> None:
+    """Refuse fields that are below a least value, or not below 1.
+
+    Raises:
+        UserError: names the flag and the value.
+    """
+    for name, bound in least.items():
+        if not bound <= getattr(config, name) < 1:
+            raise UserError(f"{flag(name)} is {getattr(config, name)}: it must be at least {bound:g} and below 1")
+
+
+def check_seeds(seed: int, seeds: int) -> None:
+    """Refuse seeds that JAX cannot have.
+
+    Raises:
+        UserError: they do not lie below 2**32, or there is none.
+    """
+    if seed < 0 or seeds < 1 or seed + seeds > 2**32:
+        raise UserError(f"--seed is {seed} and --seeds {seeds}: give at least one, from 0 on and below 2**32")
+
+
+def check_among(flag: str, given: Sequence[str], valid: Sequence[str]) -> None:
+    """Refuse a name that is unknown.
+
+    Raises:
+        UserError: names the flag, the name, and those that are valid.
+    """
+    if unknown := [name for name in given if name not in valid]:
+        raise UserError(f"{flag}: {unknown[0]!r} is unknown, choose of {', '.join(valid)}")
+
+
+def to_json(config: TaskConfig) -> Json:
+    """Return the configuration as JSON; paths are text, and absolute, so that a run is continued from any folder."""
+    values: Json = json.loads(json.dumps(dataclasses.asdict(config), default=lambda path: str(path.absolute())))  # type: ignore[call-overload]
+    return values
+
+
+def from_json(kind: type[Config], values: Json, where: Path) -> Config:
+    """Return the configuration that `to_json` wrote.
 
     Raises:
         UserError: fields that are missing or unknown (the file is of another version of this program), or wrong.
@@ -46,7 +106,7 @@ def from_json(kind: type[Config], values: Mapping[str, Any], where: Path) -> Con
         raise UserError(f"{where} has a value of the wrong type ({error})") from error
 
 
-def _typed(kind: Any, value: Any) -> Any:
+def _typed(kind: object, value: Any) -> Any:
     if value is not None and "Path" in str(kind):
         return Path(value)
     return tuple(value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Judge a trained run on another store: ``python -m train.evaluate RUN --data STORE``."""
+"""Judge a trained run on other data with labels: ``python -m train.evaluate RUN --data PATH``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,25 +7,25 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional, arg
 
-from spiketype.edge import guard
+from spiketype.edge import check_platform, guard
 from spiketype.train import runs
 
 
-def main(run: Annotated[Path, Positional, arg(metavar="RUN")], data: Annotated[Path, arg(metavar="STORE")]) -> None:
-    """Judge a trained network on another store with labels, on cell models it was not trained on where there are any.
+def main(run: Annotated[Path, Positional, arg(metavar="RUN")], data: Annotated[Path, arg(metavar="PATH")]) -> None:
+    """Judge a trained run on other data with labels: on groups (cell models, donors, animals) that are new to it.
 
     Args:
         run: The run folder.
-        data: A store with the features that the run was trained on.
+        data: Labelled data of the kind that the run was trained on: an EAP or raphe store, an Allen table or folder,
+            waveforms of units.
     """
-    task, config = runs.open_config(run)
-    variables, about = runs.load_model(run)
+    check_platform()
+    task, config, model = runs.load_model(run)
+    judgement = task.evaluate(config, model, data)
     folder = run / f"evaluation-{data.stem}"
-    summary = task.evaluate(config, about, variables, data, folder)
-    folder.mkdir(exist_ok=True)
-    runs.write_json(folder / runs.SUMMARY, summary)
-    print(task.table(summary))
-    print(f"{folder}: numbers in summary.json, pictures beside it")
+    runs.write_judgement(folder, judgement, judgement.summary)
+    print(task.table(judgement.summary))
+    print(f"{folder}: numbers in summary.json, predictions in predictions.zarr, pictures in figures/")
 
 
 def command_line(arguments: Sequence[str] | None = None, prog: str = "python -m train.evaluate") -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,9 +19,8 @@ import numpy as np
 import optax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from spiketype.edge import UserError
+from spiketype.edge import PyTree, UserError
 
-PyTree = Any
 Metrics = dict[str, jax.Array]
 REMEDY = "lower --learning-rate, or look at the data; a checkpoint, if there is one, is from before"
 
@@ -33,13 +32,14 @@ class Problem:
     Attributes:
         init: key -> (params, state). State is what a loss updates without gradients: collections as flax.linen has
             them, {"batch_stats": ...}, or {}. Both hold nothing but dicts, named tuples and arrays.
-        draw: (shared data, own data, key) -> the batch of a step: a pytree whose arrays all have a leading batch axis.
+        draw: (common data, member data, key) -> the batch of a step: a pytree whose arrays
+            all have a leading batch axis.
         loss: (params, state, batch, key) -> (loss, (state, metrics)), metrics being scalars.
         optimizer: any optax transformation.
         piece: on a CPU, gradients of a batch are added up over pieces of so many samples, if they divide it, because
             what stays in the cache is faster; the loss must be a mean over samples. None: the batch in one.
         interval: steps that one call makes, jitted whole; the number of steps is a multiple of it.
-        refresh: (params, state, shared, own) -> (params, state) before the steps of each call: what changes rarely,
+        refresh: (params, state, common, member) -> (params, state) before the steps of each call: what changes rarely,
             such as the targets of embedded clustering. None: nothing.
         finished: state -> whether the member is ready, bool: it then stays as it is, and when all are, training ends.
     """
@@ -67,12 +67,16 @@ class TrainState(NamedTuple):
         return {"params": self.params, **self.state}
 
 
+Stepped = tuple[TrainState, Metrics]
+Gradient = tuple[tuple[jax.Array, tuple[PyTree, Metrics]], PyTree]  # ((loss, (state, metrics)), gradient)
+
+
 class NonFiniteLoss(UserError):
     """A loss that is NaN or infinite, with the step and the member where it first was."""
 
 
 def member_mesh(members: int, batch: int, devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """A mesh (member, data) over as many of the devices as divide the members and the batch."""
+    """Return a mesh (member, data) over as many of the devices as divide the members and the batch."""
     devices = list(jax.devices() if devices is None else devices)
     by_member = math.gcd(members, len(devices))
     by_data = math.gcd(batch, len(devices) // by_member)
@@ -81,43 +85,44 @@ def member_mesh(members: int, batch: int, devices: Sequence[jax.Device] | None =
 
 
 def start(problem: Problem, keys: jax.Array, mesh: Mesh) -> TrainState:
-    """The state before the first step, for member keys (member,)."""
+    """Return the state before the first step, for member keys (member,)."""
 
     def one(key: jax.Array) -> TrainState:
         params, state = problem.init(key)
         return TrainState(params, state, problem.optimizer.init(params))
 
-    return jax.jit(jax.vmap(one), out_shardings=_by_member(mesh))(keys)
+    state: TrainState = jax.jit(jax.vmap(one), out_shardings=_by_member(mesh))(keys)
+    return state
 
 
-def make_step(problem: Problem, mesh: Mesh) -> Callable[..., tuple[TrainState, Metrics]]:
-    """The jitted step (state, shared, own, keys, number) -> (state, metrics); it reuses the memory of its state.
+def make_step(problem: Problem, mesh: Mesh) -> Callable[[TrainState, PyTree, PyTree, jax.Array, np.uint32], Stepped]:
+    """Return the jitted step (state, common, member, keys, number) -> (state, metrics); it reuses its state's memory.
 
-    `shared` is seen by every member, `own` and `keys` have a leading member axis. It makes the problem's interval of
+    `common` is seen by every member, `member` and `keys` have a leading member axis. It makes the problem's interval of
     steps, of which `number` is the first. Metrics are (step, member) and include ``loss``, and ``finished`` where the
     problem has it.
     """
     split_batch = NamedSharding(mesh, PartitionSpec("data"))
 
-    def one(state: TrainState, own: PyTree, key: jax.Array, shared: PyTree, number: jax.Array) -> Any:
+    def one(state: TrainState, member: PyTree, key: jax.Array, common: PyTree, number: jax.Array) -> Stepped:
         draw_key, loss_key = jax.random.split(jax.random.fold_in(key, number))
-        batch = problem.draw(shared, own, draw_key)
+        batch = problem.draw(common, member, draw_key)
         batch = jax.lax.with_sharding_constraint(batch, split_batch)
         (loss, (new, metrics)), gradient = _gradient(problem, state, batch, loss_key, split_batch)
         updates, opt_state = problem.optimizer.update(gradient, state.opt_state, state.params)
         return TrainState(optax.apply_updates(state.params, updates), new, opt_state), {"loss": loss, **metrics}
 
-    def several(state: TrainState, own: PyTree, key: jax.Array, shared: PyTree, number: jax.Array) -> Any:
+    def several(state: TrainState, member: PyTree, key: jax.Array, common: PyTree, number: jax.Array) -> Stepped:
         before = state
         if problem.refresh is not None:
-            params, new = problem.refresh(state.params, state.state, shared, own)
+            params, new = problem.refresh(state.params, state.state, common, member)
             state = TrainState(params, new, state.opt_state)
         numbers = number + jnp.arange(problem.interval, dtype=number.dtype)
         if problem.interval == 1:
-            state, metrics = one(state, own, key, shared, number)
+            state, metrics = one(state, member, key, common, number)
             metrics = jax.tree.map(lambda m: m[None], metrics)
         else:
-            state, metrics = jax.lax.scan(lambda s, n: one(s, own, key, shared, n), state, numbers)
+            state, metrics = jax.lax.scan(lambda s, n: one(s, member, key, common, n), state, numbers)
         if problem.finished is not None:
             ready = problem.finished(before.state)
             state = jax.tree.map(lambda old, now: jnp.where(ready, old, now), before, state)
@@ -128,22 +133,24 @@ def make_step(problem: Problem, mesh: Mesh) -> Callable[..., tuple[TrainState, M
     by_member, by_column = _by_member(mesh), NamedSharding(mesh, PartitionSpec(None, "member"))
 
     @partial(jax.jit, donate_argnums=0, out_shardings=(by_member, by_column))
-    def step(state: TrainState, shared: PyTree, own: PyTree, keys: jax.Array, number: jax.Array) -> Any:
-        return members(state, own, keys, shared, number)
+    def step(state: TrainState, common: PyTree, member: PyTree, keys: jax.Array, number: jax.Array) -> Stepped:
+        after: Stepped = members(state, member, keys, common, number)
+        return after
 
     return step
 
 
-def _gradient(problem: Problem, state: TrainState, batch: PyTree, key: jax.Array, split: NamedSharding) -> Any:
-    """((loss, (state, metrics)), gradient) of a batch, in one or, on a CPU, as the mean over pieces."""
+def _gradient(problem: Problem, state: TrainState, batch: PyTree, key: jax.Array, split: NamedSharding) -> Gradient:
+    """Return ((loss, (state, metrics)), gradient) of a batch, in one or, on a CPU, as the mean over pieces."""
     grad = jax.value_and_grad(problem.loss, has_aux=True)
     size = len(jax.tree.leaves(batch)[0])
     if problem.piece is None or size <= problem.piece or size % problem.piece or jax.default_backend() != "cpu":
-        return grad(state.params, state.state, batch, key)
+        whole: Gradient = grad(state.params, state.state, batch, key)
+        return whole
     count = size // problem.piece
     pieces = jax.tree.map(lambda a: a.reshape(count, problem.piece, *a.shape[1:]), batch)
 
-    def one(carry: Any, piece: Any) -> Any:
+    def one(carry: tuple[PyTree, PyTree], piece: tuple[PyTree, jax.Array]) -> tuple[tuple[PyTree, PyTree], PyTree]:
         total, kept = carry
         samples = jax.lax.with_sharding_constraint(piece[0], split)
         (loss, (kept, metrics)), gradient = grad(state.params, kept, samples, piece[1])
@@ -175,7 +182,7 @@ def fit(
     Args:
         problem: what is trained.
         keys: one key a member, (member,).
-        data: step number -> (shared, own). The same object again means the same data, which stay on the devices;
+        data: step number -> (common, member). The same object again means the same data, which stay on the devices;
             another one is the next batch.
         steps: the number of the last step, counted from 1.
         mesh: from `member_mesh`.
@@ -197,8 +204,8 @@ def fit(
     state, keys = jax.device_put((state, keys), _by_member(mesh))
     step, saved, pending = make_step(problem, mesh), time.monotonic(), []
     for number in range(first + 1, steps + 1, problem.interval):
-        shared, own = place(*data(number))
-        state, metrics = step(state, shared, own, keys, np.uint32(number))
+        common, member = place(*data(number))
+        state, metrics = step(state, common, member, keys, np.uint32(number))
         pending.append(metrics)
         last = number + problem.interval - 1
         if last % every >= problem.interval and last != steps:
@@ -222,7 +229,7 @@ def _by_member(mesh: Mesh) -> NamedSharding:
 
 
 class _Placed:
-    """Data on the mesh: shared on every device, own with its member; what stays the same is moved once."""
+    """Data on the mesh: common on every device, member data with their member; what stays the same is moved once."""
 
     def __init__(self, mesh: Mesh) -> None:
         self.shardings = (NamedSharding(mesh, PartitionSpec()), _by_member(mesh))
@@ -230,7 +237,7 @@ class _Placed:
         self.placed: list[PyTree] = [None, None]
 
     def __call__(self, *data: PyTree) -> list[PyTree]:
-        """(shared, own) where the step wants them."""
+        """Return (common, member) data where the step wants them."""
         for i, (value, sharding) in enumerate(zip(data, self.shardings, strict=True)):
             if value is not self.given[i]:
                 self.given[i], self.placed[i] = value, jax.device_put(value, sharding)
@@ -238,7 +245,7 @@ class _Placed:
 
 
 def _means(pending: list[Metrics], last: int, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Mean of each metric over the pending steps, (member,), after checking every loss."""
+    """Return the mean of each metric over the pending steps, (member,), after checking every loss."""
     values = {name: np.concatenate([np.asarray(m[name]) for m in pending]) for name in pending[0]}
     bad = np.argwhere(~np.isfinite(values["loss"]))
     if len(bad):
@@ -249,7 +256,7 @@ def _means(pending: list[Metrics], last: int, names: Sequence[str]) -> dict[str,
 
 
 def _check_params(params: PyTree, step: int, names: Sequence[str]) -> None:
-    """Refuse parameters that a finite loss with a gradient that is not has left: the next loss would be NaN."""
+    """Refuse parameters that are not finite: a finite loss can have a gradient that is not."""
     for path, array in jax.tree.leaves_with_path(params):
         bad = ~np.isfinite(array).reshape(len(names), -1).all(axis=1)
         if bad.any():

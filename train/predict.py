@@ -1,14 +1,15 @@
-"""Apply a trained run to new data: ``python -m train.predict RUN --data STORE``."""
+"""Apply a trained run to new data: ``python -m train.predict RUN --data PATH``."""
 
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
+import numpy as np
 import tyro
 from tyro.conf import Positional, arg
 
-from spiketype.edge import UserError, guard
+from spiketype.edge import UserError, check_platform, guard, whole_file
 from spiketype.train import runs
 
 SHOWN = 10
@@ -16,38 +17,43 @@ SHOWN = 10
 
 def main(
     run: Annotated[Path, Positional, arg(metavar="RUN")],
-    data: Annotated[Path, arg(metavar="STORE")],
+    data: Annotated[Path, arg(metavar="PATH")],
     out: Annotated[Path | None, arg(metavar="FILE")] = None,
 ) -> None:
-    """Apply a trained network to data that need no labels, and write a table with one row a sample.
+    """Apply a trained run to data that need no labels, and write a table with one row a sample, cell or unit.
 
     Args:
         run: The run folder.
-        data: Data with the features that the run was trained on, such as an EAP store.
+        data: Data of the kind that the run was trained on: an EAP store, raphe recordings or spikes, a table of Allen
+            features, waveforms of units.
         out: CSV file of the predictions; by default predictions-DATA.csv in the run folder.
     """
-    task, config = runs.open_config(run)
+    check_platform()
+    task, config, model = runs.load_model(run)
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
         raise UserError(f"--out {out}: give the name of a file in a folder that exists")
-    variables, about = runs.load_model(run)
-    columns = task.predict(config, about, variables, data)
+    columns = task.predict(config, model, data)
     out = out or run / f"predictions-{data.stem}.csv"
     rows = [[_text(value) for value in row] for row in zip(*columns.values(), strict=True)]
-    with open(out, "w", newline="") as file:
+    with whole_file(out) as partial, open(partial, "w", newline="") as file:
         csv.writer(file).writerows([list(columns), *rows])
     _show(columns, rows)
     print(f"{out}: {len(rows)} predictions")
 
 
-def _text(value: Any) -> str:
-    return f"{value:.4g}" if hasattr(value, "dtype") and value.dtype.kind == "f" else str(value)
+def _text(value: object) -> str:
+    """Return a number with four digits, nothing for one that is missing (NaN), or words as they are."""
+    if isinstance(value, float | np.floating):
+        return "" if np.isnan(value) else f"{value:.4g}"
+    return str(value)
 
 
-def _show(columns: Mapping[str, Any], rows: list[list[str]]) -> None:
-    names = [name for name in columns if not name.startswith("p_")]
-    print("  ".join(names))
+def _show(columns: Mapping[str, np.ndarray], rows: list[list[str]]) -> None:
+    """Print the first rows, but for the probabilities of the classes."""
+    shown = [k for k, name in enumerate(columns) if not name.startswith("p_")]
+    print("  ".join(list(columns)[k] for k in shown))
     for row in rows[:SHOWN]:
-        print("  ".join(row[: len(names)]))
+        print("  ".join(row[k] for k in shown))
     if len(rows) > SHOWN:
         print("...")
 

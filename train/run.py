@@ -4,9 +4,10 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import jax
@@ -14,15 +15,10 @@ import numpy as np
 from jax.sharding import Mesh
 from rich.progress import Progress
 
-from spiketype.edge import UserError, guard, progress
+from spiketype.edge import Json, UserError, check_platform, guard, progress, read_json
 from spiketype.train import config as options
 from spiketype.train import loop, runs
-from spiketype.train.task import (
-    Experiment,
-    Phase,
-    Task,
-    Variables,
-)
+from spiketype.train.task import Experiment, Phase, Task, TaskConfig, Variables
 from spiketype.train.tasks import MODULES, get
 
 PROG = "python -m train.run"
@@ -39,7 +35,12 @@ Train a network, judge it, and leave a run folder with numbers and pictures. Dat
 
 
 def main(arguments: Sequence[str], prog: str = PROG) -> None:
-    """The command line."""
+    """Run the command line.
+
+    Args:
+        arguments: of the command line.
+        prog: how the user calls it, for help and messages.
+    """
     arguments, given = _take(arguments, "task", "preset", "out", "resume")
     if given["resume"]:
         if arguments or given["task"] or given["preset"] or given["out"]:
@@ -56,6 +57,7 @@ def main(arguments: Sequence[str], prog: str = PROG) -> None:
         config = _configure(task, arguments, given, prog)
         folder = Path(given["out"] or time.strftime(f"runs/{given['task']}-%Y%m%d-%H%M%S"))
         runs.check_new(folder)
+    check_platform()
     try:
         summary = execute(task, config, folder)
     except KeyboardInterrupt:
@@ -83,18 +85,19 @@ def _take(arguments: Sequence[str], *names: str) -> tuple[list[str], dict[str, s
     return rest, given
 
 
-def _configure(task: Task, arguments: Sequence[str], given: dict[str, str | None], prog: str) -> Any:
-    presets = {"default": {}, **task.presets}
+def _configure(task: Task[Any, Any], arguments: Sequence[str], given: dict[str, str | None], prog: str) -> TaskConfig:
+    presets: dict[str, Mapping[str, Any]] = {"default": {}, **task.presets}
     chosen = given["preset"] or "default"
     if chosen not in presets:
         raise UserError(f"unknown preset {chosen!r}: choose one of {', '.join(presets)}")
     preset = {**presets[chosen], "task": given["task"]}
     also = f"Also --preset ({', '.join(presets)}) and --out RUN: see {prog} --help."
-    return options.parse(task.config, arguments, preset, f"{prog} --task {given['task']}", also)
+    config: TaskConfig = options.parse(task.config, arguments, preset, f"{prog} --task {given['task']}", also)
+    return config
 
 
-def execute(task: Task, config: Any, folder: Path) -> dict[str, Any]:
-    """Prepare, train from the last checkpoint on, judge; returns the summary that is in ``summary.json``.
+def execute(task: Task[Any, Any], config: TaskConfig, folder: Path) -> Json:
+    """Prepare, train from the last checkpoint on, judge; return the summary that is in ``summary.json``.
 
     The run folder is made when the data are there, so that a mistake in the options leaves none.
 
@@ -109,41 +112,39 @@ def execute(task: Task, config: Any, folder: Path) -> dict[str, Any]:
     else:
         runs.create(folder, config)
     with progress() as bar, _stopping() as stop:
-        variables = _train(experiment, config.steps, folder, bar, stop)
-        runs.save_model(folder, variables, experiment.about)
+        variables = _train(experiment, folder, bar, stop)
         bar.add_task("judging", total=None)
-        summary = experiment.judge(variables, runs.read_metrics(folder), folder)
-    summary["seconds"] = round(time.monotonic() - began, 1)
-    runs.write_json(folder / runs.SUMMARY, summary)
+        judgement = experiment.judge(variables, runs.read_metrics(folder))
+        summary = judgement.summary | {"seconds": round(time.monotonic() - began, 1)}
+        runs.write_judgement(folder, judgement, summary)
     return summary
 
 
-def once(config: Any, folder: Path) -> dict[str, Any]:
-    """The summary of a run, which is trained and judged only where the folder has none.
+def once(config: TaskConfig, folder: Path) -> Json:
+    """Return the summary of a run, which is trained and judged only where the folder has none.
 
     Raises:
         UserError: the folder has a run with other options; as `execute`.
     """
     if (folder / runs.SUMMARY).exists():
         runs.check_same(folder, config)
-        return runs.read_json(folder / runs.SUMMARY, f"{folder} is damaged")
+        return read_json(folder / runs.SUMMARY, f"{folder} is damaged")
     print(folder)
     return execute(get(config.task), config, folder)
 
 
-def _train(experiment: Experiment, steps: int, folder: Path, bar: Progress, stop: Callable[[], bool]) -> Variables:
-    """All phases, from the last checkpoint on; returns the variables that the last one leaves."""
-    first = Phase("training", experiment.problem, experiment.data, steps, lambda params, state: (params, state))
+def _train(experiment: Experiment, folder: Path, bar: Progress, stop: Callable[[], bool]) -> Variables:
+    """Train all phases, from the last checkpoint on; return the variables that the last one leaves."""
     mesh = loop.member_mesh(len(experiment.names), experiment.batch)
     fit = partial(loop.fit, keys=experiment.keys, mesh=mesh, names=experiment.names, stop=stop)
     fit = partial(fit, save=lambda step, state: runs.save_state(folder, step, state))
     reached, before, state = runs.reached(folder), 0, None
     log = runs.MetricsLog(folder, after=reached)
-    for phase in (first, *experiment.more):
+    for phase in experiment.phases:
         end = before + phase.steps
         if reached <= end:  # else the checkpoint is of a later phase
-            own = folder if reached > before else None
-            begin = max(reached, before), _begin(phase, experiment.keys, mesh, own, state)
+            inside = folder if reached > before else None
+            begin = max(reached, before), _begin(phase, experiment.keys, mesh, inside, state)
             report = _report(phase, begin[0], end, log, bar)
             state = fit(phase.problem, data=phase.data, steps=end, begin=begin, report=report)
         before = end
@@ -154,7 +155,7 @@ def _train(experiment: Experiment, steps: int, folder: Path, bar: Progress, stop
 def _report(
     phase: Phase, first: int, end: int, log: runs.MetricsLog, bar: Progress
 ) -> Callable[[int, dict[str, np.ndarray]], None]:
-    """What writes the metrics of a phase, which begins after step `first`, and shows them."""
+    """Return what writes the metrics of a phase, which begins after step `first`, and shows them."""
     before = end - phase.steps
     shown = bar.add_task(phase.name, total=phase.steps, completed=first - before)
 
@@ -169,7 +170,7 @@ def _report(
 def _begin(
     phase: Phase, keys: jax.Array, mesh: Mesh, checkpoint: Path | None, left: loop.TrainState | None
 ) -> loop.TrainState:
-    """The state that a phase begins with: a checkpoint of it, what the phase before has left, or a fresh one."""
+    """Return the state that a phase begins with: a checkpoint of it, what the phase before has left, or a fresh one."""
     fresh = loop.start(phase.problem, keys, mesh)
     if checkpoint is not None and (found := runs.load_state(checkpoint, fresh)) is not None:
         return found[1]
@@ -184,7 +185,7 @@ def _stopping() -> Iterator[Callable[[], bool]]:
     """Ctrl-C and SIGTERM ask to stop at the next look; a second Ctrl-C stops at once."""
     asked = False
 
-    def ask(number: int, frame: Any) -> None:
+    def ask(number: int, frame: FrameType | None) -> None:
         nonlocal asked
         if asked:
             raise KeyboardInterrupt

@@ -1,7 +1,6 @@
-"""A run folder: complete configuration, metrics, checkpoints, predictions, figures, summary. All files atomic."""
+"""A run folder: configuration, metrics, checkpoints, final model, predictions, figures, summary; all atomic."""
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,14 +10,16 @@ import flax.serialization
 import jax
 import numpy as np
 
-from spiketype.edge import UserError, versions
+from spiketype.edge import Json, PyTree, UserError, read_json, versions, whole_file, write_json
 from spiketype.train.config import from_json, to_json
-from spiketype.train.loop import PyTree, TrainState
-from spiketype.train.task import Task
+from spiketype.train.judging.figures import save
+from spiketype.train.loop import TrainState
+from spiketype.train.task import FinalModel, History, Judgement, Task, TaskConfig
 from spiketype.train.tasks import get
 
 CONFIG, METRICS, SUMMARY = "config.json", "metrics.jsonl", "summary.json"
-LAST, MODEL, ABOUT = "checkpoints/last.msgpack", "checkpoints/model.msgpack", "checkpoints/model.json"
+LAST, MODEL, MANIFEST = "checkpoints/last.msgpack", "checkpoints/model.msgpack", "checkpoints/model.json"
+PREDICTIONS, FIGURES = "predictions.zarr", "figures"
 
 
 def exists(folder: Path) -> bool:
@@ -38,7 +39,7 @@ def check_new(folder: Path) -> None:
         raise UserError(f"{folder} cannot be a run folder, a file is in the way: choose another --out")
 
 
-def create(folder: Path, config: Any) -> None:
+def create(folder: Path, config: TaskConfig) -> None:
     """Make a run folder and write its configuration, with versions and the command line.
 
     Raises:
@@ -46,12 +47,12 @@ def create(folder: Path, config: Any) -> None:
     """
     check_new(folder)
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-    (folder / "figures").mkdir(exist_ok=True)
+    (folder / FIGURES).mkdir(exist_ok=True)
     write_json(folder / CONFIG, {"config": to_json(config), "versions": versions(), "command": sys.orig_argv})
 
 
-def open_config(folder: Path) -> tuple[Task, Any]:
-    """The task and the configuration of a run.
+def open_config(folder: Path) -> tuple[Task[Any, Any], TaskConfig]:
+    """Return the task and the configuration of a run.
 
     Raises:
         UserError: no run folder, or of another version of this program.
@@ -63,7 +64,7 @@ def open_config(folder: Path) -> tuple[Task, Any]:
     return task, from_json(task.config, values, folder / CONFIG)
 
 
-def check_same(folder: Path, config: Any) -> None:
+def check_same(folder: Path, config: TaskConfig) -> None:
     """Refuse to continue a run with other options.
 
     Raises:
@@ -74,42 +75,13 @@ def check_same(folder: Path, config: Any) -> None:
         raise UserError(f"{folder} holds a run with other options ({', '.join(differing)}): choose another folder")
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write JSON whole or not at all."""
-    _write(path, json.dumps(value, indent=1, allow_nan=False).encode())
-
-
-def read_json(path: Path, otherwise: str) -> dict[str, Any]:
-    """Read a JSON object, or raise UserError saying `otherwise`."""
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{otherwise} ({path.name}: {getattr(error, 'strerror', None) or error})") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{otherwise} ({path.name} holds no JSON object)")
-    return value
-
-
-def _write(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with open(partial, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def save_state(folder: Path, step: int, state: TrainState) -> None:
     """Write the checkpoint to continue from: arrays on the host in msgpack, so that any kind of device opens it."""
-    tree = {"step": step, "state": flax.serialization.to_state_dict(jax.device_get(state))}
-    _write(folder / LAST, flax.serialization.msgpack_serialize(tree))
+    _write_msgpack(folder / LAST, {"step": step, "state": flax.serialization.to_state_dict(jax.device_get(state))})
 
 
 def load_state(folder: Path, like: TrainState) -> tuple[int, TrainState] | None:
-    """The checkpoint of a run in the structure of `like`, or None if the run has none yet.
+    """Return the checkpoint of a run in the structure of `like`, or None if the run has none yet.
 
     Raises:
         UserError: a damaged checkpoint.
@@ -128,7 +100,7 @@ def load_state(folder: Path, like: TrainState) -> tuple[int, TrainState] | None:
 
 
 def reached(folder: Path) -> int:
-    """The step of the checkpoint of a run, 0 if it has none yet.
+    """Return the step of the checkpoint of a run, 0 if it has none yet.
 
     Raises:
         UserError: a damaged checkpoint.
@@ -141,24 +113,41 @@ def reached(folder: Path) -> int:
         raise _damaged(folder / LAST, error) from error
 
 
-def save_model(folder: Path, variables: dict[str, PyTree], about: Mapping[str, Any]) -> None:
-    """Write what a trained network needs on other data: variables of all members, and JSON about them."""
-    tree = flax.serialization.to_state_dict(jax.device_get(variables))
-    _write(folder / MODEL, flax.serialization.msgpack_serialize(tree))
-    write_json(folder / ABOUT, about)
+def write_judgement(folder: Path, judgement: Judgement, summary: Json) -> None:
+    """Write all of a judgement into a folder, the summary last: where it is, the rest is complete.
+
+    Args:
+        folder: of the run, or of an evaluation inside it; made if it is not there.
+        judgement: what to write; its model, if it has one, is what `load_model` gives back.
+        summary: of the judgement, with what the caller adds to it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    judgement.calls.write(folder / PREDICTIONS, judgement.others, judgement.name)
+    for name, figure in judgement.figures.items():
+        save(figure, folder / FIGURES / f"{name}.png")
+    if judgement.model is not None:
+        _write_msgpack(folder / MODEL, jax.device_get(judgement.model.arrays()))
+        write_json(folder / MANIFEST, judgement.model.manifest())
+    write_json(folder / SUMMARY, summary)
 
 
-def load_model(folder: Path) -> tuple[dict[str, PyTree], dict[str, Any]]:
-    """What `save_model` wrote, as nested dicts of arrays.
+def load_model(folder: Path) -> tuple[Task[Any, Any], TaskConfig, FinalModel]:
+    """Return the task, the configuration and the final model of a run.
 
     Raises:
-        UserError: the run is not finished, or a file is damaged.
+        UserError: no run, not finished, or a damaged file.
     """
-    about = read_json(folder / ABOUT, f"{folder} has no trained network: finish it with --resume {folder}")
-    return _read_msgpack(folder / MODEL), about
+    task, config = open_config(folder)
+    manifest = read_json(folder / MANIFEST, f"{folder} has no model yet: finish the run with --resume {folder}")
+    return task, config, task.restore(config, _read_msgpack(folder / MODEL), manifest)
 
 
-def _read_msgpack(path: Path) -> Any:
+def _write_msgpack(path: Path, tree: PyTree) -> None:
+    with whole_file(path) as partial:
+        partial.write_bytes(flax.serialization.msgpack_serialize(flax.serialization.to_state_dict(tree)))
+
+
+def _read_msgpack(path: Path) -> PyTree:
     try:
         return flax.serialization.msgpack_restore(path.read_bytes())
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -176,7 +165,8 @@ class MetricsLog:
     def __init__(self, folder: Path, after: int) -> None:
         self.path = folder / METRICS
         kept = [row for row in read_metrics(folder) if row["step"] <= after]
-        _write(self.path, "".join(json.dumps(row) + "\n" for row in kept).encode())
+        with whole_file(self.path) as partial:
+            partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
 
     def write(self, step: int, metrics: Mapping[str, np.ndarray]) -> None:
         """Add a line."""
@@ -185,8 +175,8 @@ class MetricsLog:
             file.write(json.dumps(row) + "\n")
 
 
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl; a last line that was cut off by a kill is left out."""
+def read_metrics(folder: Path) -> History:
+    """Return the lines of metrics.jsonl; a last line that was cut off by a kill is left out."""
     if not (folder / METRICS).exists():
         return []
     rows = []

@@ -1,35 +1,117 @@
-"""What a task is: its options, the experiment it prepares, and what it does with other data."""
+"""What a task is: its options, the experiment it prepares, the judgement of it, and the model that users get."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+from matplotlib.figure import Figure
 
-from spiketype.train.loop import Problem, PyTree
+from spiketype.edge import Json, PyTree, UserError
+from spiketype.train.judging.calls import Calls
+from spiketype.train.loop import Problem
 
-History = list[dict[str, Any]]
-Variables = dict[str, PyTree]
+History = list[Json]  # lines of metrics.jsonl
+Variables = dict[str, PyTree]  # {"params": ..., and state}, every array with a leading member axis
+Data = Callable[[int], tuple[PyTree, PyTree]]  # step number -> (common data, member data)
+
+
+class Member(NamedTuple):
+    """One training.
+
+    Attributes:
+        seed: of its weights and batches.
+        fold: number of the division of the data, over all repeats.
+        variant: what else differs between members: a kernel width, a method.
+    """
+
+    seed: int
+    fold: int = 0
+    variant: int | str | None = None
+
+
+def member_keys(members: Sequence[Member], *, fold: bool = True, variant: bool = False) -> Key[Array, " member"]:
+    """Return a random key for each member, from its seed and, where asked for, its fold and its (whole) variant."""
+
+    def one(member: Member) -> jax.Array:
+        key = jax.random.key(np.uint32(member.seed))
+        key = jax.random.fold_in(key, np.uint32(member.fold)) if fold else key
+        return jax.random.fold_in(key, np.uint32(int(member.variant or 0))) if variant else key
+
+    return jnp.stack([one(member) for member in members])
+
+
+def keep(params: PyTree, state: PyTree) -> tuple[PyTree, PyTree]:
+    """Begin a phase with what the one before has left."""
+    return params, state
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A further use of the loop, on what the phase before it has left; its steps are numbered on.
+    """A use of the loop; its steps are numbered on from the phase before.
 
     Attributes:
         name: for the progress display.
         problem: what is trained; has its own optimizer.
-        data: step number -> (shared, own).
+        data: step number -> (common, member) data.
         steps: at most so many, a multiple of the problem's interval.
-        begin: (params, state) of the phase before, on the host -> those to begin with, structured as the problem's.
+        begin: (params, state) that the phase before has left, on the host -> those to begin with, structured as the
+            problem's; not called for the first phase, which begins fresh.
     """
 
     name: str
     problem: Problem
-    data: Callable[[int], tuple[PyTree, PyTree]]
+    data: Data
     steps: int
-    begin: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]
+    begin: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]] = keep
+
+
+@runtime_checkable
+class FinalModel(Protocol):
+    """What a run offers to its users: a network, an average of several models, or a scikit-learn estimator.
+
+    A class that is one has `fit` or another constructor of its own, a `probability` of whatever inputs it takes, and
+    is taken apart into arrays and JSON, never pickled; `Task.restore` puts it together again.
+    """
+
+    def arrays(self) -> PyTree:
+        """Return nested dicts of arrays."""
+
+    def manifest(self) -> Json:
+        """Return what else it is, and what it was trained on."""
+
+
+@runtime_checkable
+class Predictions(Protocol):
+    """What was predicted of test rows: `Calls` of classes, or positions."""
+
+    def write(self, path: Path, others: Mapping[str, Any], name: str) -> None:
+        """Write predictions.zarr, with those of other models beside it."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The result of a run; `run` alone writes it.
+
+    Attributes:
+        summary: JSON of all numbers.
+        calls: predictions of the model called `name`.
+        others: those of the models that it is compared with.
+        figures: name -> picture.
+        model: what is offered for new data; None for data that were only judged.
+        name: of the model.
+    """
+
+    summary: Json
+    calls: Predictions
+    figures: Mapping[str, Figure]
+    model: FinalModel | None = None
+    others: Mapping[str, Calls] = field(default_factory=dict)
+    name: str = "network"
 
 
 @dataclass(frozen=True)
@@ -37,43 +119,73 @@ class Experiment:
     """A task with its data: ready to be trained and judged.
 
     Attributes:
-        problem: what is trained.
+        phases: what is trained, one after the other.
         names: of the members, for messages.
         keys: (member,) random keys.
-        data: step number -> (shared, own) for the loop.
         batch: samples in a batch, which the devices share.
-        about: JSON that the trained model needs to be used on other data.
-        judge: (variables, history, run folder) -> summary; writes predictions and figures there. Variables are
-            `TrainState.variables`: {"params": ..., and state}, every array with a leading member axis.
-        more: phases after the first.
+        judge: (variables, history) -> judgement.
     """
 
-    problem: Problem
+    phases: tuple[Phase, ...]
     names: tuple[str, ...]
-    keys: jax.Array
-    data: Callable[[int], tuple[PyTree, PyTree]]
+    keys: Key[Array, " member"]
     batch: int
-    about: dict[str, Any]
-    judge: Callable[[Variables, History, Path], dict[str, Any]]
-    more: tuple[Phase, ...] = ()
+    judge: Callable[[Variables, History], Judgement]
+
+
+@runtime_checkable
+class TaskConfig(Protocol):
+    """What every task's options have: a frozen dataclass with these fields among others."""
+
+    @property
+    def task(self) -> str:
+        """The name of the task."""
+
+    @property
+    def seed(self) -> int:
+        """The first seed."""
+
+
+C = TypeVar("C")  # a TaskConfig
+M = TypeVar("M")  # a FinalModel
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(Generic[C, M]):
     """A task is a value.
 
     Attributes:
-        config: frozen dataclass of its options; has at least ``task``, ``seed``, ``seeds`` and ``steps``.
+        config: frozen dataclass of its options.
         presets: name -> fields that replace defaults.
         prepare: configuration -> experiment; finds the data or makes them.
-        evaluate: (configuration, about, variables, data, folder) -> summary on other data that have labels.
-        predict: (configuration, about, variables, data) -> columns of a table with one row a sample.
+        restore: (configuration, arrays, manifest) of a run -> its final model.
+        evaluate: (configuration, model, data) -> judgement on other data that have labels.
+        predict: (configuration, model, data) -> columns of a table with one row a sample.
         table: summary -> what the terminal shows.
     """
 
-    config: type
+    config: type[C]
     presets: Mapping[str, Mapping[str, Any]]
-    prepare: Callable[[Any], Experiment]
-    evaluate: Callable[[Any, dict[str, Any], Variables, Path, Path], dict[str, Any]]
-    predict: Callable[[Any, dict[str, Any], Variables, Path], dict[str, Any]]
-    table: Callable[[dict[str, Any]], str]
+    prepare: Callable[[C], Experiment]
+    restore: Callable[[C, PyTree, Json], M]
+    evaluate: Callable[[C, M, Path], Judgement]
+    predict: Callable[[C, M, Path], dict[str, np.ndarray]]
+    table: Callable[[Json], str]
+
+
+def refuse_training_data(manifest: Json, fingerprint: str, data: Path) -> None:
+    """Refuse to judge a run on the very samples that it was trained on, wherever they lie.
+
+    Args:
+        manifest: of the run, with the ``fingerprint`` of its data.
+        fingerprint: of the data given (`datasets.fingerprint`).
+        data: where they are, for the message.
+
+    Raises:
+        UserError: they are the same.
+    """
+    if manifest["fingerprint"] == fingerprint:
+        raise UserError(
+            f"{data} holds the samples that the run was trained on: the run's own summary.json judges them; give "
+            "others, or use train.predict"
+        )

@@ -9,22 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import xarray as xr
 from optimizers import adam
 
 from spiketype.edge import UserError, guard
-from spiketype.train import (
-    loop,
-    predict,
-    run,
-    runs,
-)
+from spiketype.train import evaluate, loop, predict, run, runs
 from spiketype.train.config import from_json, to_json
-from spiketype.train.tasks.cluster import data as cluster_data
-from spiketype.train.tasks.cluster import partitions
-from spiketype.train.tasks.cluster import task as cluster
+from spiketype.train.tasks.cluster import judge, partitions, problem
+from spiketype.train.tasks.cluster.config import ClusterConfig
+from spiketype.train.tasks.cluster.data import Units, read
+from spiketype.train.tasks.cluster.model import ClusterModel
+from spiketype.train.tasks.cluster.task import TASKS, prepare
 
 SMALL = ("--hidden", "16", "16", "--code", "3", "--batch", "32", "--seeds", "2", "--rate-khz", "30")
 SHORT = ("--steps", "100", "--cluster-steps", "60", "--interval", "10", "--neighbours", "5")
@@ -82,12 +81,20 @@ def test_planted_kinds_are_found_drawn_and_assigned(data: Path, tmp_path: Path) 
     with open(tmp_path / "clusters.csv") as file:
         found = list(csv.DictReader(file))
     label = np.repeat(np.arange(KINDS), 10)
-    said = np.array([int(row["cluster"]) for row in found])
-    assert all(len(set(said[:-1][label == k].tolist())) == 1 for k in range(KINDS))
-    assert len(set(said[:-1].tolist())) == KINDS
-    assert found[-1]["outlier"] == "outlier"
-    assert sum(row["outlier"] == "outlier" for row in found[:-1]) < 5
-    assert all(0.3 < float(row["confidence"]) <= 1 for row in found)
+    assert list(found[0]) == ["row", "call", "probability", "certain", "p_0", "p_1", "p_2", "outlier"]
+    called = np.array([int(row["call"]) for row in found])
+    assert all(len(set(called[:-1][label == k].tolist())) == 1 for k in range(KINDS))
+    assert len(set(called[:-1].tolist())) == KINDS
+    assert found[-1]["outlier"] == "yes"
+    assert sum(row["outlier"] == "yes" for row in found[:-1]) < 5
+    assert all(0.3 < float(row["probability"]) <= 1 for row in found)
+    stored = xr.open_zarr(out / runs.PREDICTIONS, consolidated=False)
+    assert stored["probability"].sizes == {"sample": 3 * 40, "model": 1, "repeat": 2, "class": KINDS}
+    assert stored["data_label"].to_numpy().tolist() == np.repeat(["a", "b", "c"], 40).tolist()
+    assert (stored["label"] == -1).all()
+    assert {"cluster_k_means", "cluster_pca_gmm", "cluster_autoencoder_k_means"} <= set(stored)
+    with pytest.raises(UserError, match="judged when it is trained"):
+        evaluate.main(out, new)
 
 
 @pytest.mark.slow
@@ -122,13 +129,14 @@ def test_killed_in_any_phase_and_resumed_is_never_stopped(data: Path, tmp_path: 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(run, "_stopping", _stop_at(look))
             with pytest.raises(KeyboardInterrupt):
-                run.execute(cluster.TASKS["cluster"], config, folder)
+                run.execute(TASKS["cluster"], config, folder)
         assert runs.reached(folder) == kill_at
-        again = run.execute(cluster.TASKS["cluster"], config, folder)
+        again = run.execute(TASKS["cluster"], config, folder)
         assert {**again, "seconds": 0} == {**whole, "seconds": 0}
         assert runs.read_metrics(folder) == runs.read_metrics(tmp_path / "whole")
-        ours, theirs = (runs.load_model(place)[0] for place in (folder, tmp_path / "whole"))
-        jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+        ours, theirs = (runs.load_model(place)[2] for place in (folder, tmp_path / "whole"))
+        assert ours.manifest() == theirs.manifest()
+        jax.tree.map(np.testing.assert_array_equal, ours.arrays(), theirs.arrays())
 
 
 def _stop_at(look: int) -> Any:
@@ -143,9 +151,9 @@ def _stop_at(look: int) -> Any:
 
 
 def test_a_member_that_has_finished_stays_as_it_is(data: Path) -> None:
-    config = cluster.ClusterConfig(data=data, clusters=3, rate_kHz=30.0, hidden=(8,), code=2, seeds=2, tolerance=1.1)
-    experiment = cluster.prepare(config)
-    phase = experiment.more[-1]
+    config = ClusterConfig(data=data, clusters=3, rate_kHz=30.0, hidden=(8,), code=2, seeds=2, tolerance=1.1)
+    experiment = prepare(config)
+    phase = experiment.phases[-1]
     mesh = loop.member_mesh(2, config.batch)
     begin = loop.start(phase.problem, experiment.keys, mesh)
     begin = begin._replace(state={**begin.state, "changed": begin.state["changed"] * 0})  # both are ready
@@ -165,11 +173,85 @@ def test_a_member_that_has_finished_stays_as_it_is(data: Path) -> None:
     assert len(steps) == 1
 
 
+@pytest.mark.slow
+def test_an_interrupted_judging_leaves_no_model_and_is_finished(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    options = ("--clusters", "3", "--steps", "10", "--cluster-steps", "10", "--hidden", "8", "--seeds", "1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judge, "others", _interrupt)
+        with pytest.raises(SystemExit):
+            train(data, out, *options)
+    assert not (out / runs.MODEL).exists()
+    with pytest.raises(SystemExit), guard():
+        predict.main(out, data)
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert told.startswith(f"error: {out} has no model yet: finish the run with --resume {out}")
+    run.main(["--resume", str(out)])
+    predict.main(out, data)
+    assert (out / "predictions-units.csv").exists()
+
+
+def _interrupt(*arguments: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_phases_are_named_and_only_clustering_is_rounded_up_to_intervals(data: Path) -> None:
+    config = ClusterConfig(
+        data=data, clusters=3, rate_kHz=30.0, hidden=(8, 4), code=2, steps=7, cluster_steps=50, pretrain="layers"
+    )
+    phases = prepare(config).phases
+    assert [(phase.name, phase.steps) for phase in phases] == [
+        ("pretraining, layer 1", 7),
+        ("pretraining, layer 2", 7),
+        ("pretraining, layer 3", 7),
+        ("pretraining", 7),
+        ("clustering", 60),
+    ]
+    assert all(phase.steps % phase.problem.interval == 0 for phase in phases)
+
+
+def model_of_permuted_centres(config: ClusterConfig, units: Units) -> ClusterModel:
+    """Two members with one network, untrained, and the same three centres in another order; two more are not alive."""
+    net = problem.network(config, units.form)
+    params = net.init(jax.random.key(0), units.x[:1])["params"]
+    both = jax.tree.map(lambda a: jnp.stack([a, a]), params)
+    code = problem.encode(net, both, units.x)[0]
+    label = partitions.kmeans(code, KINDS, 0)
+    centre = np.concatenate([partitions.means(code, label, KINDS), np.zeros((2, config.code))])
+    variables = {
+        "params": {"net": both, "centre": np.stack([centre, centre[[2, 0, 1, 3, 4]]]).astype(np.float32)},
+        "alive": np.tile(np.arange(5) < KINDS, (2, 1)),
+        "scale": np.ones(2, np.float32),
+    }
+    return ClusterModel.fit(config, net, variables, units)
+
+
+def test_all_seeds_name_clusters_alike_and_the_model_comes_back(data: Path) -> None:
+    config = ClusterConfig(data=data, rate_kHz=30.0, hidden=(8,), code=2, seeds=2)
+    units = read(config, data)
+    model = model_of_permuted_centres(config, units)
+    found = model.probability(units.x)
+    assert found.shape == (2, len(units.x), KINDS)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
+    sizes = np.bincount(found[0].argmax(axis=1), minlength=KINDS)
+    assert sizes.tolist() == sorted(sizes.tolist(), reverse=True)
+    again = ClusterModel.restore(config, model.arrays(), json.loads(json.dumps(model.manifest())))
+    np.testing.assert_array_equal(again.probability(units.x), found)
+    table = again.calls(units, again.see(units.x)).table(certain=0.9)
+    unsure = table["probability"] < 0.9
+    assert unsure.any()
+    np.testing.assert_array_equal(table["call"] == "no call", unsure)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         (("--clusters", "500"), r"--clusters 500 is more than the 120 units"),
         (("--clusters", "1"), r"--clusters 1: the least is 2"),
+        (("--clusters", "0"), r"--clusters 0: the least is 2"),
+        (("--certain", "1"), r"--certain is 1.0: it must be at least 0 and below 1"),
         (("--clusters", "3", "--sizes", "0.5", "0.5"), r"--sizes .* give a positive share for each of --clusters"),
         (("--tolerance", "-1"), r"--tolerance is -1.0"),
         (("--network", "conv", "--pretrain", "layers"), r"--pretrain layers is for --network dense"),
@@ -196,11 +278,25 @@ def test_units_that_cannot_be_clustered_are_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "one.npz", waveform=x[:1])
     with pytest.raises(UserError, match="one unit"):
         run.main(["--task", "cluster", "--data", str(tmp_path / "one.npz"), *SMALL, "--out", str(tmp_path / "r")])
+    np.savez(tmp_path / "few.npz", waveform=x)
+    with pytest.raises(UserError, match=r"5 units .* too few to choose a number: give --clusters"):
+        run.main(["--task", "cluster", "--data", str(tmp_path / "few.npz"), *SMALL, "--out", str(tmp_path / "r")])
+
+
+def test_new_data_of_another_form_are_named(data: Path, tmp_path: Path) -> None:
+    config = ClusterConfig(data=data, rate_kHz=30.0)
+    form = read(config, data).form
+    np.savez(tmp_path / "short.npz", waveform=np.load(data)["waveform"][:, :20])
+    with pytest.raises(UserError, match="1 channels x 20 times, the run was trained on 1 x 30"):
+        read(config, tmp_path / "short.npz", form)
+    with pytest.raises(UserError, match="digits has 64 numbers for each unit, the run was trained on 30"):
+        read(config, Path("digits"), form)
 
 
 def test_digits_are_found_again_from_the_configuration_of_a_run() -> None:
-    config = cluster.ClusterConfig(data=Path("digits"))
-    again = from_json(cluster.ClusterConfig, to_json(config), Path("config.json"))
-    units = cluster_data.read(again, again.data)
+    config = ClusterConfig(data=Path("digits"))
+    again = from_json(ClusterConfig, to_json(config), Path("config.json"))
+    assert again.data is not None
+    units = read(again, again.data)
     assert units.x.shape == (1797, 64)
     assert units.class_names == tuple("0123456789")

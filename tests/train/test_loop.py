@@ -26,7 +26,7 @@ BATCH, STEPS = 16, 12
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(64, 5, 5, 1)).astype(np.float32)
 LABEL = (IMAGES.mean(axis=(1, 2, 3)) > 0).astype(np.int32)
-SHARED = (IMAGES, LABEL)
+COMMON = (IMAGES, LABEL)
 
 
 class Normed(nn.Module):
@@ -39,9 +39,9 @@ class Normed(nn.Module):
         return nn.Dense(2)(nn.Dropout(0.2, deterministic=not train)(x))
 
 
-def draw(shared: Any, own: Any, key: jax.Array) -> Any:
-    index = own[jax.random.randint(key, (BATCH,), 0, len(own))]
-    return shared[0][index], shared[1][index]
+def draw(common: Any, member: Any, key: jax.Array) -> Any:
+    index = member[jax.random.randint(key, (BATCH,), 0, len(member))]
+    return common[0][index], common[1][index]
 
 
 def cnn_problem(optimizer: optax.GradientTransformation) -> Problem:
@@ -76,12 +76,12 @@ def train(problem: Problem, members: int, steps: int = STEPS, only: int | None =
     """Train on all devices; the state on the host and the losses (look, member)."""
     rows = [m for m in range(members) if only is None or m == only]
     keys = jnp.stack([jax.random.fold_in(jax.random.key(1), m) for m in rows])
-    own = jnp.stack([jnp.arange(32) + 8 * m for m in rows])
+    member = jnp.stack([jnp.arange(32) + 8 * m for m in rows])
     losses = []
     state = loop.fit(
         problem,
         keys,
-        options.pop("data", lambda step: (SHARED, own)),
+        options.pop("data", lambda step: (COMMON, member)),
         steps,
         loop.member_mesh(len(rows), BATCH),
         [f"member {m}" for m in rows],
@@ -206,17 +206,17 @@ def test_a_loss_that_is_not_finite_stops_and_is_named() -> None:
 
 def test_the_step_of_the_first_bad_loss_is_named() -> None:
     """Also where the metrics are looked at less often than steps are made."""
-    keys, shared = jax.random.split(jax.random.key(0), 2), jnp.zeros(BATCH)
+    keys, common = jax.random.split(jax.random.key(0), 2), jnp.zeros(BATCH)
     problem = Problem(
         lambda key: ({"w": jnp.ones(())}, {}),
-        lambda shared, own, key: shared,
+        lambda common, member, key: common,
         lambda params, state, batch, key: (params["w"] + batch.mean(), (state, {})),
         optax.identity(),
     )
     bad = jnp.full(BATCH, jnp.inf)
     with pytest.raises(loop.NonFiniteLoss, match=r"inf at step 7 \(a\)"):
         loop.fit(
-            problem, keys, lambda s: (bad if s >= 7 else shared, keys), 20, loop.member_mesh(2, BATCH), "ab", every=5
+            problem, keys, lambda s: (bad if s >= 7 else common, keys), 20, loop.member_mesh(2, BATCH), "ab", every=5
         )
 
 
@@ -224,7 +224,7 @@ def test_parameters_that_are_not_finite_are_not_saved() -> None:
     keys, saved = jax.random.split(jax.random.key(0), 2), []
     problem = Problem(
         lambda key: ({"w": jnp.zeros(())}, {}),
-        lambda shared, own, key: shared,
+        lambda common, member, key: common,
         lambda params, state, batch, key: (jnp.sqrt(params["w"] ** 2), (state, {})),  # 0, of slope 0 / 0
         optax.sgd(1.0),
     )
@@ -238,18 +238,18 @@ def test_batches_of_two_domains() -> None:
     """A batch is any pytree: labelled samples of one domain, others of the second (adversarial networks)."""
     base = normed_problem(adam(1e-2))
 
-    def two(shared: Any, own: Any, key: jax.Array) -> Any:
+    def two(common: Any, member: Any, key: jax.Array) -> Any:
         first, second = jax.random.split(key)
-        other = jax.random.randint(second, (2 * BATCH,), 0, len(shared["target"]))
-        return {"source": draw(shared["source"], own, first), "target": shared["target"][other]}
+        other = jax.random.randint(second, (2 * BATCH,), 0, len(common["target"]))
+        return {"source": draw(common["source"], member, first), "target": common["target"][other]}
 
     def loss(params: Any, state: Any, batch: Any, key: jax.Array) -> Any:
         value, (state, metrics) = base.loss(params, state, batch["source"], key)
         distance = (batch["source"][0].mean() - batch["target"].mean()) ** 2
         return value + distance, (state, {**metrics, "distance": distance})
 
-    own = jnp.stack([jnp.arange(32)] * 2)
-    data = ({"source": SHARED, "target": IMAGES + 1}, own)
+    member = jnp.stack([jnp.arange(32)] * 2)
+    data = ({"source": COMMON, "target": IMAGES + 1}, member)
     _, losses = train(Problem(base.init, two, loss, base.optimizer), 2, data=lambda step: data)
     assert losses[-1].mean() < losses[0].mean()
 
@@ -263,7 +263,7 @@ def test_a_second_phase_continues_with_other_data_and_loss() -> None:
         value = sum(jnp.sum(p**2) for p in jax.tree.leaves(params)) + 0 * batch.mean()
         return value, (state, {})
 
-    second = Problem(first.init, lambda shared, own, key: shared, loss, optax.sgd(0.05))
+    second = Problem(first.init, lambda common, member, key: common, loss, optax.sgd(0.05))
     begin = TrainState(state.params, state.state, jax.vmap(second.optimizer.init)(state.params))
     end, losses = train(second, 2, begin=(0, begin), data=lambda step: (IMAGES[step : step + BATCH], jnp.zeros((2, 1))))
     assert np.all(np.diff(losses, axis=0) < 0)

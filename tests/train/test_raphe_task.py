@@ -18,22 +18,20 @@ from typing import Any
 import numpy as np
 import optax
 import pytest
+import zarr
 from optimizers import adam
 
 from spiketype.datasets import raphe
 from spiketype.datasets.raphe import sources
-from spiketype.datasets.raphe import table as raphe_store
+from spiketype.datasets.raphe import table as raphe_table
 from spiketype.datasets.raphe.extract import SpikeOptions
-from spiketype.edge import guard
+from spiketype.edge import Json, guard
 from spiketype.simulator.raphe import generate as simulator
-from spiketype.train import (
-    evaluate,
-    predict,
-    run,
-    runs,
-)
-from spiketype.train.tasks.raphe import control as raphe_baselines
-from spiketype.train.tasks.raphe import task
+from spiketype.train import evaluate, predict, run, runs
+from spiketype.train.tasks.raphe import control, data
+from spiketype.train.tasks.raphe.config import RapheTaskConfig
+from spiketype.train.tasks.raphe.model import RapheModel
+from spiketype.train.tasks.raphe.task import prepare
 
 SMALL = ("--widths", "3", "5", "--steps", "30", "--batch", "32", "--folds", "2")
 
@@ -43,23 +41,34 @@ def lenient_adam(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optax, "adam", adam)
 
 
-def write(path: Path, seed: int, most: int, confound: bool = False, noise: bool = True) -> Path:
-    """A store of the first `most` cells of each class and day, with a dozen spikes each."""
+def simulated(
+    seed: int, most: int, confound: bool = False, noise: bool = True, days: int = 23
+) -> list[raphe_table.LabelledCell]:
+    """Return the first `most` cells of each class and of each of some days, with a dozen spikes each."""
     config = simulator.RapheConfig(seed=seed, confound=confound, most_spikes=12)
+    wanted = sorted({cell.day for cell in simulator.cells(config)})[:days]
     count: Counter[tuple[str, bool]] = Counter()
     cells = []
     for cell in simulator.cells(config):
         count[cell.day, cell.serotonergic] += 1
-        if count[cell.day, cell.serotonergic] <= most:
+        if count[cell.day, cell.serotonergic] <= most and cell.day in wanted:
             cells.append(simulator.simulate(config, cell))
     if not noise:
-        cells = [replace(c, spikes=replace(c.spikes, noise_pA=np.zeros((0, 160), np.float32))) for c in cells]
-    return raphe_store.write(path, cells, asdict(config) | {"most": most}, seed=seed)
+        return [replace(c, spikes=replace(c.spikes, noise_pA=np.zeros((0, 160), np.float32))) for c in cells]
+    return cells
+
+
+EXTRACTED: Json = {"spikes": asdict(SpikeOptions())}  # what every laboratory's store says that has default options
+
+
+def write(path: Path, cells: list[raphe_table.LabelledCell], config: Json = EXTRACTED) -> Path:
+    """Write a store as that of extracted recordings."""
+    return raphe_table.write(path, cells, config)
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("store") / "raphe.zarr", seed=3, most=2)
+    return write(tmp_path_factory.mktemp("store") / "raphe.zarr", simulated(seed=3, most=2))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +76,7 @@ def trained(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(optax, "adam", adam)
-        run.main(["--task", "raphe", "--store", str(store), "--out", str(folder), *SMALL])
+        run.main(["--task", "raphe", "--data", str(store), "--out", str(folder), *SMALL])
     return folder
 
 
@@ -98,13 +107,55 @@ def test_a_run_folder_is_complete(trained: Path) -> None:
             assert 0 <= row[f"{name}_percent"]["value"] <= 100
     assert summary["rows"]["consensus and shape, calibrated"]["accuracy_percent"]["value"] > 70
     assert set(summary["targets"]) == {
-        "accuracy_percent", "over_best_single_feature_percent", "atypical_percent", "ece"
+        "accuracy_percent", "over_best_single_feature_percent", "atypical_percent", "top_calibration_error"
     }  # fmt: skip
-    about = json.loads((trained / runs.ABOUT).read_text())
-    assert len(about["members"]) == 2 * 2
-    days = [set(member["trained_on_days"]) for member in about["members"]]
+    manifest = json.loads((trained / runs.MANIFEST).read_text())
+    assert manifest["spikes"] == asdict(SpikeOptions())
+    assert manifest["thresholds"]["certain"] == 0.8
+    assert len(manifest["members"]) == 2 * 2
+    days = [set(member["trained_on_days"]) for member in manifest["members"]]
     assert len(days[0] | days[2]) == 23
     assert days[0] != days[2]
+
+
+def test_predictions_are_those_of_the_summary(trained: Path) -> None:
+    group = zarr.open_group(trained / runs.PREDICTIONS, mode="r")
+    probability, summary = np.asarray(group["probability"]), summary_of(trained)
+    assert list(group["model_name"][:]) == list(summary["rows"])
+    np.testing.assert_allclose(probability.sum(axis=3), 1, atol=1e-6)
+    per_cell = summary["per_cell"]
+    assert list(group["row"][:]) == [cell["row"] for cell in per_cell]
+    np.testing.assert_allclose(probability[:, 0, 0, 1], [cell["p_serotonergic"] for cell in per_cell], atol=1e-6)
+    right = 100 * np.mean(probability.argmax(axis=3)[:, :, 0] == np.asarray(group["label"])[:, None], axis=0)
+    for number, row in enumerate(summary["rows"].values()):
+        assert right[number] == pytest.approx(row["accuracy_percent"]["value"])
+    for cell in per_cell:
+        assert cell["low_serotonergic"] <= cell["p_serotonergic"] <= cell["high_serotonergic"]
+
+
+def test_a_model_is_the_same_when_it_is_opened_again(store: Path, trained: Path) -> None:
+    table = data.labelled(store)
+    _, config, model = runs.load_model(trained)
+    assert isinstance(model, RapheModel)
+    again = RapheModel.restore(config, model.arrays(), model.manifest())
+    np.testing.assert_array_equal(again.probability(table), model.probability(table))
+    assert again.manifest() == model.manifest()
+    np.testing.assert_allclose(model.probability(table).sum(axis=1), 1, atol=1e-12)
+
+
+def test_judging_writes_nothing(
+    store: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = prepare(RapheTaskConfig(data=store, widths=(3, 5), steps=30, batch=32, folds=2))
+    _, _, model = runs.load_model(trained)
+    monkeypatch.chdir(tmp_path)
+    judgement = experiment.judge(model.variables, [])
+    assert not list(tmp_path.iterdir())
+    assert capsys.readouterr().out == ""
+    assert "training" not in judgement.figures
+    assert judgement.model is not None
+    assert judgement.model.manifest() == model.manifest()
+    assert judgement.summary | {"seconds": 0} == summary_of(trained) | {"seconds": 0}
 
 
 def test_resuming_gives_the_same_numbers(trained: Path, tmp_path: Path) -> None:
@@ -115,9 +166,21 @@ def test_resuming_gives_the_same_numbers(trained: Path, tmp_path: Path) -> None:
     assert summary_of(copy) | {"seconds": 0} == summary_of(trained) | {"seconds": 0}
 
 
+def test_a_simulated_store_has_its_place_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Path] = []
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(simulator, "generate", lambda wanted, path: made.append(path) or path)
+    assert data.find_store(RapheTaskConfig(store_seed=11)) == made[0]
+    assert made[0] == tmp_path / "spiketype" / "raphe" / "seed11-aa607f02ce9568b8.zarr"
+    made[0].mkdir()
+    assert data.find_store(RapheTaskConfig(store_seed=11)) == made[0]
+    assert data.find_store(RapheTaskConfig(store_seed=11, copies=2)) == made[1] != made[0]
+    assert len(made) == 2
+
+
 @pytest.mark.slow
 def test_the_process_is_interrupted_and_continues_to_the_same_numbers(store: Path, tmp_path: Path) -> None:
-    options = ["--task", "raphe", "--store", str(store), *SMALL, "--steps", "400", "--widths", "3"]
+    options = ["--task", "raphe", "--data", str(store), *SMALL, "--steps", "400", "--widths", "3"]
     command = [sys.executable, "-m", "train.run", *options, "--out", str(tmp_path / "run")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and len(runs.read_metrics(tmp_path / "run")) < 2:
@@ -140,7 +203,8 @@ def test_a_split_by_spike_is_called_optimistic(store: Path, tmp_path: Path, caps
 
 
 def test_paper_preset_is_the_published_protocol() -> None:
-    config = run._configure(run.get("raphe"), [], {"task": "raphe", "preset": "paper"})
+    config = run._configure(run.get("raphe"), [], {"task": "raphe", "preset": "paper"}, run.PROG)
+    assert isinstance(config, RapheTaskConfig)
     assert config.widths == tuple(range(20, 32))
     assert (config.batch, config.learning_rate, config.dropout, config.steps) == (64, 1e-3, 0.5, 25 * 474)
     assert (config.split, config.columns, config.outputs) == ("spike", "time-current", "sigmoids")
@@ -153,9 +217,9 @@ def test_the_noise_control_is_at_chance_on_noise_and_ranks_what_tells() -> None:
     rng = np.random.default_rng(0)
     label = np.stack([rng.permutation(np.repeat([0, 1], [12, 28])) for _ in range(300)])
     x, part = rng.normal(size=(40, 30)), np.arange(40) % 8
-    on_noise = raphe_baselines.paired_auc(x, label, part)
+    on_noise = control.paired_auc(x, label, part)
     assert abs(on_noise.mean() - 0.5) < 4 * on_noise.std() / np.sqrt(300)
-    told = raphe_baselines.paired_auc(x + 3 * label[0][:, None], label[:2], part)
+    told = control.paired_auc(x + 3 * label[0][:, None], label[:2], part)
     assert told[0] > 0.99 > 0.9 > told[1]
 
 
@@ -164,9 +228,9 @@ def test_noise_names_the_class_only_where_days_betray_it(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for confound in (False, True):
-        path = write(tmp_path / f"{confound}.zarr", seed=5, most=3, confound=confound)
+        path = write(tmp_path / f"{confound}.zarr", simulated(seed=5, most=3, confound=confound))
         table = raphe.load(path)
-        found = raphe_baselines.noise_control(table, np.arange(len(table.cell_names)), 0)
+        found = control.noise_control(table, np.arange(len(table.cell_names)), 0)
         assert found["suspicious"] == found["known_days"]["suspicious"] == confound
         assert (found["auc"] < found["chance"][1]) == (not confound)
         evaluate.main(trained, path)
@@ -195,18 +259,39 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_recording_gets_a_call(trained: Path, recordings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+COLUMNS = (
+    "row", "call", "probability", "certain", "p_non-serotonergic", "p_serotonergic", "day", "low_serotonergic",
+    "high_serotonergic", "spikes", "settled_after", "unusual", "published_vote", "distance_over_limit", "udi_ms",
+    "rate_Hz", "isi_cv", "noise_rms_pA",
+)  # fmt: skip
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with open(path) as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_recording_gets_a_call_and_no_store(
+    trained: Path, recordings: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("a call needs no store on the disk")
+
+    monkeypatch.setattr(raphe_table, "write", refuse)
     abf = sorted(recordings.glob("A*.abf"))[0]
     predict.main(trained, abf)
-    with open(trained / f"predictions-{abf.stem}.csv") as file:
-        (row,) = csv.DictReader(file)
-    assert row["cell"] == abf.stem
+    (row,) = rows_of(trained / f"predictions-{abf.stem}.csv")
+    assert tuple(row) == COLUMNS
+    assert row["row"] == abf.stem
     assert row["day"] == abf.stem.split("#")[0]
     assert row["call"] in ("serotonergic", "non-serotonergic", "no call")
-    assert float(row["low"]) <= float(row["probability"]) <= float(row["high"])
+    assert (row["certain"] == "yes") == (row["call"] != "no call") == (float(row["probability"]) >= 0.8)
+    assert float(row["low_serotonergic"]) <= float(row["p_serotonergic"]) <= float(row["high_serotonergic"])
+    assert float(row["probability"]) == max(float(row["p_serotonergic"]), float(row["p_non-serotonergic"]))
     assert int(row["spikes"]) >= 15
     assert 1 <= int(row["settled_after"]) <= int(row["spikes"])
     assert row["unusual"] in ("yes", "no")
+    assert float(row["rate_Hz"]) > 0
     assert abf.stem in capsys.readouterr().out
 
 
@@ -214,10 +299,13 @@ def test_a_folder_of_recordings_gets_calls_and_a_list_of_what_was_left_out(
     trained: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     predict.main(trained, recordings, tmp_path / "calls.csv")
-    with open(tmp_path / "calls.csv") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(tmp_path / "calls.csv")
     assert len(rows) == 3
     assert sorted(int(row["spikes"]) >= 15 for row in rows) == [False, True, True]
+    for row in rows:  # single spikes do not tell the rhythm of their cell
+        assert all((row[name] == "") == (int(row["spikes"]) < 15) for name in ("rate_Hz", "isi_cv"))
+        assert float(row["udi_ms"]) > 0
+        assert float(row["noise_rms_pA"]) > 0
     told = capsys.readouterr().err
     for name, why in (("text.abf", "not an ABF"), ("empty.abf", "empty"), ("short_trigger_9.csv", "150 rows")):
         assert re.search(rf"left out: \S*{name}: .*{why}", told)
@@ -225,8 +313,42 @@ def test_a_folder_of_recordings_gets_calls_and_a_list_of_what_was_left_out(
 
 def test_a_store_gets_calls(trained: Path, store: Path, tmp_path: Path) -> None:
     predict.main(trained, store, tmp_path / "calls.csv")
-    with open(tmp_path / "calls.csv") as file:
-        assert len(list(csv.DictReader(file))) == summary_of(trained)["cells"]
+    assert len(rows_of(tmp_path / "calls.csv")) == summary_of(trained)["cells"]
+
+
+# ---- other labelled stores
+
+
+def test_another_laboratory_with_the_same_options_is_judged(trained: Path, store: Path, tmp_path: Path) -> None:
+    theirs = write(tmp_path / "theirs.zarr", simulated(seed=4, most=1))
+    assert data.spike_options(theirs) == data.spike_options(store)  # the configuration does not tell them apart
+    evaluate.main(trained, theirs)
+    summary = summary_of(trained / "evaluation-theirs")
+    assert summary["split"] == "other store"
+    assert list(summary["rows"]) == ["consensus and shape, calibrated", "consensus, published mean"]
+    assert summary["rows"]["consensus and shape, calibrated"]["accuracy_percent"]["value"] > 70
+    figures = {path.name for path in (trained / "evaluation-theirs" / "figures").iterdir()}
+    assert figures == {f"{n}.png" for n in ("spikes", "confusion", "roc", "calibration", "settling")}
+
+
+def test_the_training_spikes_are_refused_wherever_they_lie(
+    trained: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "that the run was trained on" in fails(capsys, evaluate.main, trained, store)
+    again = write(tmp_path / "again.zarr", simulated(seed=3, most=2), EXTRACTED | {"read": {"day": "another"}})
+    assert "that the run was trained on" in fails(capsys, evaluate.main, trained, again)
+
+
+def test_one_day_is_judged_without_intervals_over_days(trained: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "day.zarr", simulated(seed=4, most=3, days=1))
+    evaluate.main(trained, path)
+    summary = summary_of(trained / "evaluation-day")
+    assert summary["days"] == 1
+    assert summary["noise_only"]["auc"] is None
+    row = summary["rows"]["consensus and shape, calibrated"]
+    assert row["auc"]["value"] is not None
+    assert row["auc"]["low"] is None
+    assert row["top_calibration_error"]["high"] is None
 
 
 # ---- mistakes
@@ -242,6 +364,10 @@ def test_a_store_gets_calls(trained: Path, store: Path, tmp_path: Path) -> None:
         (["--certain", "0.3"], "--certain is 0.3"),
         (["--snr", "5", "2"], "--snr is (5.0, 2.0)"),
         (["--split", "days"], "leave-one-day-out"),
+        (["--seeds", "0"], "--seeds 0: give at least one"),
+        (["--seed", str(2**32)], "below 2**32"),
+        (["--learning-rate", "0"], "--learning-rate is 0.0: it must be positive"),
+        (["--data", "nowhere"], "nowhere is not a Zarr 3 store"),
         (["--store", "nowhere"], "nowhere is not a Zarr 3 store"),
     ],
 )
@@ -258,30 +384,32 @@ def test_bad_data_are_told(
 ) -> None:
     assert "not an ABF" in fails(capsys, predict.main, trained, recordings / "text.abf")
     assert "does not exist" in fails(capsys, predict.main, trained, recordings / "none.abf")
-    assert "is what the run was trained on" in fails(capsys, evaluate.main, trained, store)
     cells, _ = sources.extract(
         [next(recordings.glob("A*.abf"))], SpikeOptions(), sources.ReadOptions(), sources.Labels({}, {})
     )
-    unknown = raphe_store.write(tmp_path / "unknown.zarr", cells, {"spikes": {}})
-    assert "no cell is labelled" in fails(capsys, run.main, ["--task", "raphe", "--store", str(unknown)])
+    unknown = write(tmp_path / "unknown.zarr", cells)
+    assert "no cell is labelled" in fails(capsys, run.main, ["--task", "raphe", "--data", str(unknown)])
     assert "no cell is labelled" in fails(capsys, evaluate.main, trained, unknown)
-    quiet = write(tmp_path / "quiet.zarr", seed=3, most=1, noise=False)
-    assert "give --augment none" in fails(capsys, run.main, ["--task", "raphe", "--store", str(quiet), *SMALL])
+    quiet = write(tmp_path / "quiet.zarr", simulated(seed=3, most=1, noise=False))
+    assert "give --augment none" in fails(capsys, run.main, ["--task", "raphe", "--data", str(quiet), *SMALL])
+    silent = write(tmp_path / "silent.zarr", simulated(seed=3, most=1), {})
+    assert "does not tell how its spikes were cut" in fails(
+        capsys, run.main, ["--task", "raphe", "--data", str(silent), *SMALL]
+    )
 
 
-def test_a_run_that_was_not_judged_says_so(trained: Path, store: Path, tmp_path: Path, capsys: Any) -> None:
+def test_a_run_that_was_not_judged_says_so(
+    trained: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     copy = tmp_path / "run"
     shutil.copytree(trained, copy)
-    about = json.loads((copy / runs.ABOUT).read_text())
-    with contextlib.suppress(KeyError):
-        del about["decision"]
-    runs.write_json(copy / runs.ABOUT, about)
-    assert "was not judged" in fails(capsys, predict.main, copy, store)
+    (copy / runs.MANIFEST).unlink()
+    assert f"finish the run with --resume {copy}" in fails(capsys, predict.main, copy, store)
 
 
 def test_help_documents_every_field(capsys: pytest.CaptureFixture[str]) -> None:
     with contextlib.suppress(SystemExit):
         run.main(["--task", "raphe", "--help"])
     flags = set(re.findall(r"--[\w-]+", capsys.readouterr().out))
-    for name in task.RapheTaskConfig.__dataclass_fields__:
+    for name in RapheTaskConfig.__dataclass_fields__:
         assert f"--{name.replace('_', '-')}" in flags

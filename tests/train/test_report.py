@@ -2,48 +2,43 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from spiketype.train.judging.figures import (
-    confusion_figure,
-    heading,
-    save,
-    training_figure,
-)
-from spiketype.train.judging.report import (
-    cell_table,
-    classification_figures,
-    location_figures,
-    location_table,
-    text_table,
-)
-from spiketype.train.tasks.eap.footprints import array_figure, feature_figure
-from spiketype.train.tasks.eap.predictions import Locations, Predictions
-from spiketype.train.tasks.eap.summary import location_summary, summary
+from spiketype.train.judging.calls import Calls
+from spiketype.train.judging.figures import calls_confusion, draw_map, plane, reliability_figure, save, training_figure
+from spiketype.train.judging.report import text_table
+from spiketype.train.tasks.eap import judge, metrics
+from spiketype.train.tasks.eap.figures import array_figure, feature_figure, heading
+from spiketype.train.tasks.eap.metrics import Resampling
+from spiketype.train.tasks.eap.positions import Positions, position_summary
 
 M_TYPES = ("BP", "BTC", "ChC", "DBC", "LBC", "MC", "NBC", "NGC", "SBC", "STPC", "TTPC1", "TTPC2", "UTPC")
 
 
-def predictions(binary: bool) -> Predictions:
+CELL_NAMES = tuple(f"L5_{name}" for name in M_TYPES)
+
+
+def calls(binary: bool) -> Calls:
     rng = np.random.default_rng(0)
-    cell = np.tile(np.repeat(np.arange(13), 40), 2)
+    cell = np.repeat(np.arange(13), 40).astype(np.int32)
     n, classes = 520, 2 if binary else 13
-    label = (cell >= 9).astype(int) if binary else cell
-    distance, amplitude = np.tile(rng.uniform(10, 60, n), 2), np.tile(rng.lognormal(4.5, 0.6, n) + 30, 2)
-    right = rng.random(2 * n) < 0.95 - 0.006 * distance
-    said = np.where(right, label, rng.integers(0, classes, 2 * n))
-    return Predictions(
-        probability=np.eye(classes, dtype=np.float32)[said],
+    label = (cell >= 9).astype(np.int32) if binary else cell
+    distance, amplitude = rng.uniform(10, 60, n), rng.lognormal(4.5, 0.6, n) + 30
+    right = rng.random((2, n)) < 0.95 - 0.006 * distance
+    called = np.where(right, label, rng.integers(0, classes, (2, n)))
+    return Calls(
+        probability=np.eye(classes)[called],
         label=label,
-        cell=cell,
-        seed=np.repeat([0, 1], n),
-        fold=np.zeros(2 * n, int),
-        index=np.tile(np.arange(n), 2),
-        distance_um=distance,
-        amplitude_uV=amplitude,
+        group=cell,
         class_names=("inhibitory", "excitatory") if binary else M_TYPES,
-        cell_names=tuple(f"L5_{name}" for name in M_TYPES),
+        row_names=tuple(map(str, range(n))),
+        measured={"distance_um": distance, "amplitude_uV": amplitude},
     )
+
+
+def summary(binary: bool, by_group: bool) -> dict:
+    return metrics.summary(calls(binary), CELL_NAMES, Resampling(by_group, 0, 200), "group", 1)
 
 
 def history() -> list[dict]:
@@ -73,25 +68,35 @@ def assert_drawn(path, least: int = 50) -> None:
     assert not list(path.parent.glob(".*"))
 
 
-@pytest.mark.parametrize(("binary", "split_by_group"), [(False, False), (True, True)])
-def test_classification_figures(tmp_path, binary, split_by_group):
-    judged = summary(predictions(binary), split_by_group)
+@pytest.mark.parametrize("binary", [False, True])
+def test_pictures_of_calls(tmp_path, binary):
     records = history() if binary else []
-    paths = classification_figures(judged, records, "3drot", tmp_path / "figures")
-    assert len(paths) == 3 + bool(records)
-    for path in paths:
-        assert_drawn(path)
+    drawn = judge._of_calls(calls(binary), {}, summary(binary, binary), "3drot", records)
+    assert len(drawn) == 4 + bool(records)
+    for name, figure in drawn.items():
+        assert_drawn(save(figure, tmp_path / f"{name}.png"))
 
 
-def test_location_figures(tmp_path):
+def test_pictures_of_positions(tmp_path):
     rng = np.random.default_rng(0)
     true = rng.uniform((10, -75, -75), (60, 75, 75), (200, 3))
-    zeros = np.zeros(200, int)
-    p = Locations(true + rng.normal(size=true.shape) * 4, true, zeros, zeros, zeros, np.arange(200), ("BP",))
-    judged = location_summary(p, False, true.mean(axis=0), resamples=50)
-    (path,) = location_figures(p, judged, [], "location, 3drot", tmp_path)
-    assert_drawn(path)
-    assert "percentile 90 3d" in location_table(judged)
+    predicted = true + rng.normal(size=(1, *true.shape)) * 4
+    p = Positions(predicted, true, np.zeros(200, int), ("BP",), tuple(map(str, range(200))))
+    baseline_um = np.tile(true.mean(axis=0), (200, 1))
+    result = position_summary(p, False, baseline_um, "random", 1, 0, resamples=50)
+    (figure,) = judge._of_positions(p, result, "location, 3drot", []).values()
+    assert_drawn(save(figure, tmp_path / "location.png"))
+    assert "percentile 90 3d" in judge.location_table(result)
+
+
+def test_pictures_that_all_tasks_share(tmp_path):
+    both = {"ours": calls(True), "theirs": calls(True).of(np.full((2, 520, 2), 0.5))}
+    assert_drawn(save(calls_confusion(both, "two models"), tmp_path / "c.png"))
+    assert_drawn(save(reliability_figure(both, "two models"), tmp_path / "r.png"))
+    z = np.random.default_rng(0).normal(size=(60, 5))
+    figure = Figure()
+    draw_map(figure.subplots(), plane(z, 0), np.arange(60) % 3 - 1, ("a", "b"), np.arange(60) % 7 == 0)
+    assert_drawn(save(figure, tmp_path / "m.png"))
 
 
 def test_footprints(tmp_path):
@@ -115,13 +120,12 @@ def test_training_figure_without_accuracy(tmp_path):
 
 
 def test_titles_warn_of_optimistic_splits():
-    p = predictions(True)
-    assert "optimistic" in heading("binary", summary(p, False))
-    assert "optimistic" not in heading("binary", summary(p, True))
+    assert "optimistic" in heading("binary", summary(True, False))
+    assert "optimistic" not in heading("binary", summary(True, True))
 
 
 def test_a_failed_save_leaves_the_old_picture(tmp_path, monkeypatch):
-    figure = confusion_figure(summary(predictions(True), False), "binary")
+    figure = calls_confusion({"network": calls(True)}, "binary")
     path = tmp_path / "confusion.png"
     path.write_bytes(b"old")
 
@@ -140,6 +144,6 @@ def test_tables():
     assert len({len(line) for line in table.splitlines()}) == 1
     with pytest.raises(ValueError, match="expected 2 columns, got 1"):
         text_table(["a", "b"], [["c"]])
-    lines = cell_table(summary(predictions(False), False)).splitlines()
+    lines = judge.cell_table(summary(False, False)).splitlines()
     assert len(lines) == 2 + 13 + 5 + 1
     assert len({len(line) for line in lines}) == 1

@@ -32,7 +32,7 @@ from spiketype.train import (
     run,
     runs,
 )
-from spiketype.train.tasks.eap.task import PAPER, EapTaskConfig
+from spiketype.train.tasks.eap.config import PAPER, EapTaskConfig
 
 SMALL = ("--network", "xs", "--batch", "32", "--steps", "60")
 
@@ -81,16 +81,18 @@ def test_a_run_folder_is_complete(trained: Path, store: Path) -> None:
     left = {path.name for path in trained.iterdir()}
     assert left == {"config.json", "metrics.jsonl", "checkpoints", "predictions.zarr", "figures", "summary.json"}
     figures = {path.name for path in (trained / "figures").iterdir()}
-    assert figures >= {"inputs.png", "confusion.png", "cells.png", "curves.png", "training.png"}
+    drawn = {"inputs", "confusion", "reliability", "cells", "curves", "training"}
+    assert figures == {f"{name}.png" for name in drawn}
     summary = json.loads((trained / runs.SUMMARY).read_text())
     assert (summary["seeds"], summary["cells"]) == (2, 8)
     assert summary["seconds"] > 0
     assert [row["step"] for row in runs.read_metrics(trained)] == [50, 60]
     config = json.loads((trained / runs.CONFIG).read_text())
-    assert config["config"]["store"] == str(store)
+    assert config["config"]["data"] == str(store)
     predictions = xr.open_zarr(trained / "predictions.zarr", consolidated=False)
-    np.testing.assert_allclose(predictions["probability"].sum("output"), 1, rtol=1e-5)
-    assert set(predictions["seed"].values) == {0, 1}
+    np.testing.assert_allclose(predictions["probability"].sum("class"), 1, rtol=1e-5)
+    assert predictions["probability"].sizes == {"sample": 160, "model": 3, "repeat": 2, "class": 4}
+    assert list(predictions["model_name"].values) == ["network", "majority class", "logistic regression"]
 
 
 def test_a_run_learns(trained: Path) -> None:
@@ -129,7 +131,9 @@ def test_evaluate_and_predict_on_another_store(
     with open(tmp_path / "out.csv") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 160
-    assert {row["class"] for row in rows} <= {"BP", "LBC", "STPC", "TTPC1"}
+    assert list(rows[0])[:4] == ["row", "call", "probability", "certain"]
+    assert {row["call"] for row in rows} <= {"BP", "LBC", "STPC", "TTPC1", "no call"}
+    assert all((row["call"] == "no call") == (row["certain"] == "no") for row in rows)
     total = sum(float(value) for name, value in rows[0].items() if name.startswith("p_"))
     assert total == pytest.approx(1, abs=1e-2)
     assert "160 predictions" in capsys.readouterr().out
@@ -156,7 +160,7 @@ def test_binary_holds_out_cell_models(store: Path, tmp_path: Path) -> None:
     summary = train("binary", store, tmp_path / "run", "--features", "afw")
     assert not summary["optimistic"]
     assert "group" in summary["split"]
-    about = json.loads((tmp_path / "run" / runs.ABOUT).read_text())
+    about = json.loads((tmp_path / "run" / runs.MANIFEST).read_text())
     assert about["classes"] == ["inhibitory", "excitatory"]
     for member in about["members"]:
         assert len(member["trained_on"]) == 6
@@ -173,7 +177,7 @@ def test_paper_preset_leaving_one_cell_out(store: Path, tmp_path: Path) -> None:
 
 
 def test_paper_preset_is_the_published_protocol() -> None:
-    config = run._configure(run.get("mtype"), [], {"task": "mtype", "preset": "paper"})
+    config = run._configure(run.get("mtype"), [], {"task": "mtype", "preset": "paper"}, run.PROG)
     assert (config.steps, config.batch, config.learning_rate, config.dropout) == (5000, 1000, 5e-4, 0.7)
     assert (config.network, config.split, config.features, config.schedule) == ("l", "random", "aw", "constant")
 
@@ -263,7 +267,7 @@ def simulate(config: EapConfig, out: Path) -> Path:
         (["--task", "mtype", "--batch", "-3"], "--batch is -3: it must be at least 1"),
         (["--task", "mtype", "--dropout", "1"], "--dropout is 1.0: it must be at least 0 and below 1"),
         (["--task", "mtype", "--learning-rate", "nan"], "--learning-rate is nan: it must be positive"),
-        (["--task", "mtype", "--noise-uv", "-1"], "noise"),
+        (["--task", "mtype", "--noise-uv", "-1"], "--noise-uv is -1.0: it must be at least 0"),
         (["--task", "mtype", "--seed", "-1"], "--seed is -1"),
         (["--task", "mtype", "--seed", "4294967296"], "--seed is 4294967296"),
         (["--task", "mtype", "--folds", "1"], "--folds is 1: it must be at least 2"),
@@ -291,7 +295,7 @@ def test_mistakes_with_folders_are_told(trained: Path, store: Path, capsys: pyte
     assert "a file is in the way" in fails(capsys, run.main, [*new, str(trained / runs.SUMMARY)])
     assert "is no run folder" in fails(capsys, evaluate.main, store, store)
     assert "is no run folder" in fails(capsys, predict.main, store, store)
-    assert "is what the run was trained on" in fails(capsys, evaluate.main, trained, store)
+    assert "the samples that the run was trained on" in fails(capsys, evaluate.main, trained, store)
     assert "--out" in fails(capsys, predict.main, trained, store, store / "no" / "where.csv")
     assert "--out" in fails(capsys, predict.main, trained, store, store)
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -6,15 +7,17 @@ import numpy as np
 import optax
 import pytest
 
-from spiketype.edge import UserError
+from spiketype.edge import UserError, write_json
 from spiketype.train import config, runs
+from spiketype.train.judging.figures import training_figure
 from spiketype.train.loop import TrainState
-from spiketype.train.tasks.eap.task import EapTaskConfig
+from spiketype.train.task import Judgement
+from spiketype.train.tasks.eap.config import EapTaskConfig
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    runs.create(tmp_path / "run", EapTaskConfig(steps=7, store=Path("some.zarr")))
+    runs.create(tmp_path / "run", EapTaskConfig(steps=7, data=Path("some.zarr")))
     return tmp_path / "run"
 
 
@@ -33,7 +36,7 @@ def equal(a, b) -> None:
 def test_configuration_comes_back(folder: Path) -> None:
     task, opened = runs.open_config(folder)
     assert task.config is EapTaskConfig
-    assert opened == EapTaskConfig(steps=7, store=Path("some.zarr").absolute())
+    assert opened == EapTaskConfig(steps=7, data=Path("some.zarr").absolute())
     content = json.loads((folder / runs.CONFIG).read_text())
     assert content["versions"].keys() >= {"spiketype", "python", "jax", "flax", "git_commit"}
     assert content["command"]
@@ -45,9 +48,9 @@ def test_a_run_is_not_overwritten(folder: Path) -> None:
 
 
 def test_a_run_is_not_continued_with_other_options(folder: Path) -> None:
-    runs.check_same(folder, EapTaskConfig(steps=7, store=Path("some.zarr")))
+    runs.check_same(folder, EapTaskConfig(steps=7, data=Path("some.zarr")))
     with pytest.raises(UserError, match=r"other options \((split, steps|steps, split)\)"):
-        runs.check_same(folder, EapTaskConfig(steps=8, store=Path("some.zarr"), split="random"))
+        runs.check_same(folder, EapTaskConfig(steps=8, data=Path("some.zarr"), split="random"))
 
 
 def test_a_file_in_the_way(tmp_path: Path) -> None:
@@ -72,7 +75,7 @@ def test_no_run_folder(tmp_path: Path) -> None:
 def test_configuration_of_another_version(folder: Path) -> None:
     content = json.loads((folder / runs.CONFIG).read_text())
     content["config"]["momentum"] = content["config"].pop("dropout")
-    runs.write_json(folder / runs.CONFIG, content)
+    write_json(folder / runs.CONFIG, content)
     with pytest.raises(UserError, match="another version of this program: dropout, momentum differ"):
         runs.open_config(folder)
 
@@ -80,7 +83,7 @@ def test_configuration_of_another_version(folder: Path) -> None:
 def test_a_value_of_the_wrong_type_is_named(folder: Path) -> None:
     content = json.loads((folder / runs.CONFIG).read_text())
     content["config"]["steps"] = "many"
-    runs.write_json(folder / runs.CONFIG, content)
+    write_json(folder / runs.CONFIG, content)
     with pytest.raises(UserError, match="a value of the wrong type"):
         runs.open_config(folder)
 
@@ -127,13 +130,45 @@ def test_a_failed_write_leaves_the_old_checkpoint(folder: Path, monkeypatch: pyt
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["last.msgpack"]
 
 
-def test_model_comes_back_and_says_what_is_missing(folder: Path) -> None:
-    with pytest.raises(UserError, match="no trained network: finish it with --resume"):
+class Model:
+    """A final model that is nothing but its parts."""
+
+    def __init__(self, arrays, manifest) -> None:
+        self.parts = arrays, manifest
+
+    def arrays(self):
+        return self.parts[0]
+
+    def manifest(self):
+        return self.parts[1]
+
+
+class Nothing:
+    """Predictions that leave a mark."""
+
+    def write(self, path, others, name) -> None:
+        path.mkdir()
+
+
+def judgement(arrays, manifest) -> Judgement:
+    return Judgement({"value": 1.0}, Nothing(), {"a": training_figure([], "a")}, Model(arrays, manifest))
+
+
+def test_a_judgement_is_written_and_its_model_comes_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="no model yet: finish the run with --resume"):
         runs.load_model(folder)
-    runs.save_model(folder, state().variables, {"classes": ["a"]})
-    variables, about = runs.load_model(folder)
-    equal(variables, {"params": state().params, "batch_stats": {"mean": jnp.ones(2)}})
-    assert about == {"classes": ["a"]}
+    variables = state().variables | {"list": [np.float64(1.5), np.arange(3)]}
+    runs.write_judgement(folder, judgement(variables, {"classes": ["a"]}), {"value": 1.0})
+    assert {path.name for path in folder.iterdir()} >= {"summary.json", "figures", "predictions.zarr", "checkpoints"}
+    assert (folder / "figures" / "a.png").exists()
+    task, config = runs.open_config(folder)
+    kept = replace(task, restore=lambda config, arrays, manifest: Model(arrays, manifest))
+    monkeypatch.setattr(runs, "open_config", lambda folder: (kept, config))
+    _, _, model = runs.load_model(folder)
+    arrays, manifest = model.parts
+    equal(arrays["params"], state().params)
+    assert arrays["list"]["0"] == 1.5  # lists are kept by their numbers
+    assert manifest == {"classes": ["a"]}
     (folder / runs.MODEL).write_bytes(b"")
     with pytest.raises(UserError, match=r"model.msgpack is damaged"):
         runs.load_model(folder)
@@ -141,7 +176,7 @@ def test_model_comes_back_and_says_what_is_missing(folder: Path) -> None:
 
 def test_checkpoints_are_msgpack_and_json_without_pickles(folder: Path) -> None:
     runs.save_state(folder, 1, state())
-    runs.save_model(folder, state().variables, {})
+    runs.write_judgement(folder, judgement(state().variables, {}), {})
     for path in (folder / "checkpoints").iterdir():
         assert path.suffix in (".json", ".msgpack")
         assert b"pickle" not in path.read_bytes()
@@ -169,7 +204,7 @@ def test_a_new_run_has_no_metrics(tmp_path: Path) -> None:
 
 def test_summary_without_nan(folder: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
-        runs.write_json(folder / runs.SUMMARY, {"value": float("nan")})
+        write_json(folder / runs.SUMMARY, {"value": float("nan")})
     assert not (folder / runs.SUMMARY).exists()
 
 

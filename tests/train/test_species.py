@@ -4,6 +4,7 @@ import csv
 import json
 from importlib.util import find_spec
 
+import flax.serialization
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,42 +16,20 @@ from sklearn.svm import SVC
 
 from spiketype.datasets import allen
 from spiketype.edge import UserError
-from spiketype.train import (
-    evaluate,
-    loop,
-    predict,
-    run,
-)
-from spiketype.train.judging import metrics as allen_metrics
-from spiketype.train.tasks.species import (
-    cells as species_cells,
-)
-from spiketype.train.tasks.species import (
-    judge as species_judge,
-)
-from spiketype.train.tasks.species import (
-    networks as species_net,
-)
-from spiketype.train.tasks.species import (
-    shapley as species_shapley,
-)
-from spiketype.train.tasks.species import (
-    task as species,
-)
-from spiketype.train.tasks.species.cells import Domains, parts, usable
-from spiketype.train.tasks.species.offered import (
-    GAMMA,
-    AlignedSvc,
-    C,
-    Svc,
-)
+from spiketype.train import evaluate, loop, predict, run
+from spiketype.train.judging import calls, metrics
+from spiketype.train.tasks.species import explain, networks, task
+from spiketype.train.tasks.species.cells import HUMAN, TESTED, Cells, Domains, parts, usable
+from spiketype.train.tasks.species.config import FOLDS, METHODS, SpeciesConfig
+from spiketype.train.tasks.species.explain import shapley
+from spiketype.train.tasks.species.model import GAMMA, AlignedSvc, C, Svc
 from tests import shared_data
 
 
 @pytest.fixture(autouse=True)
 def _strict_and_quick(monkeypatch):
     monkeypatch.setattr(optax, "adam", adam)
-    monkeypatch.setattr(species_judge, "shapley", lambda spiny, z, background, seed: (np.arange(len(z)), 0 * z))
+    monkeypatch.setattr(explain, "shapley", lambda spiny, z, background, seed: (np.arange(len(z)), 0 * z))
 
 
 SIZES = {"mouse": (80, 80), "human": (15, 45)}  # aspiny, spiny
@@ -71,12 +50,18 @@ def frame(name, rng, first):
     )
 
 
-def write(folder, tables):
-    """The tables and the donors of their cells, two cells each."""
+def write(folder, tables, cells_of_donor=2):
+    """The tables and the donors of their cells."""
+    folder.mkdir(exist_ok=True)
     ids = [int(name.split("_")[0]) for table in tables.values() for name in table["file_name"]]
     for name, table in tables.items():
         table.to_csv(folder / f"{name}_ephys_data.csv", index=False)
-    about = {"specimen__id": ids, "donor__id": [k // 2 for k in ids], "line_name": "", "structure__layer": "3"}
+    about = {
+        "specimen__id": ids,
+        "donor__id": [k // cells_of_donor for k in ids],
+        "line_name": "",
+        "structure__layer": "3",
+    }
     pd.DataFrame(about | {"tag__dendrite_type": "spiny"}).to_csv(folder / allen.DETAILS, index=False)
     return folder
 
@@ -89,7 +74,6 @@ def tables():
 
 @pytest.fixture
 def folder(tables, tmp_path):
-    (tmp_path / "data").mkdir()
     tables["mouse"].iloc[::9, 2] = np.nan
     return write(tmp_path / "data", tables)
 
@@ -101,65 +85,70 @@ def test_parts_keep_donors_apart_and_say_whose_labels_are_used(folder):
         found = parts(table, labels, folds, 2, 0)
         assert len(found) == 6
         for part in found:
-            assert set(table.species[part.test]) == {species_cells.TESTED[labels]}
+            assert set(table.species[part.test]) == {TESTED[labels]}
             assert part.labelled == (labels == "both")
             trained = part.mouse if labels == "mouse" else part.human
             assert not set(table.donor[trained]) & set(table.donor[part.test])
         tested = np.sort(np.concatenate([part.test for part in found[:3]]))
-        np.testing.assert_array_equal(tested, np.flatnonzero(table.species == species_cells.TESTED[labels]))
+        np.testing.assert_array_equal(tested, np.flatnonzero(table.species == TESTED[labels]))
 
 
 def test_the_scale_at_the_mouse_frequencies_is_the_mouse_scale(folder):
     table = usable(allen.load(folder), "impute")
-    domains = Domains.of(table, parts(table, "mouse-to-human", 1, 1, 0)[0])
-    z = domains.apply(table.x, table.species, domains.rate)
+    domains, cells = Domains.of(table, parts(table, "mouse-to-human", 1, 1, 0)[0]), Cells(table.x, table.species)
+    z = domains.apply(cells, domains.rate)
     for k in (0, 1):
         np.testing.assert_allclose(z[table.species == k].mean(axis=0), 0, atol=1e-6)
         np.testing.assert_allclose(z[table.species == k].std(axis=0), 1, atol=1e-6)
     prior = np.array([0.2, 0.8])
-    mouse = domains.apply(table.x, table.species, prior)[table.species == 0]
+    mouse = domains.apply(cells, prior)[table.species == 0]
     weight = (prior / domains.rate)[table.spiny[table.species == 0]]
     np.testing.assert_allclose(weight @ mouse / weight.sum(), 0, atol=1e-6)
-    same = Domains.from_json(json.loads(json.dumps(domains.to_json())))
-    np.testing.assert_array_equal(same.apply(table.x, table.species, prior)[: len(mouse)], mouse)
+    same = Domains.restore(kept(domains.arrays()))
+    np.testing.assert_array_equal(same.apply(cells, prior)[: len(mouse)], mouse)
+
+
+def kept(arrays):
+    """Arrays as a run folder gives them back."""
+    return flax.serialization.msgpack_restore(flax.serialization.msgpack_serialize(arrays))
 
 
 def test_kept_support_vectors_say_what_those_of_scikit_learn_say():
     rng = np.random.default_rng(0)
     z, other = rng.normal(size=(120, 41)), rng.normal(size=(30, 41))
     y, weight = (z[:, 0] + 0.3 * rng.normal(size=120) > 0).astype(int), rng.uniform(0.5, 2, 120)
-    kept = Svc.from_json(json.loads(json.dumps(Svc.fit(z, y, weight, np.arange(120)).to_json())))
+    ours = Svc(**kept(Svc.fit(z, y, weight, np.arange(120))._asdict()))
     theirs = SVC(C=C, gamma=GAMMA).fit(z, y, sample_weight=weight).decision_function(other)
-    np.testing.assert_allclose(kept.decision(other), theirs, atol=1e-9)
-    said = kept.probability(other)
-    np.testing.assert_allclose(said.sum(axis=1), 1)
-    assert np.corrcoef(theirs, said[:, 1])[0, 1] > 0.8
+    np.testing.assert_allclose(ours.decision(other), theirs, atol=1e-9)
+    probability = ours.probability(other)
+    np.testing.assert_allclose(probability.sum(axis=1), 1)
+    assert np.corrcoef(theirs, probability[:, 1])[0, 1] > 0.8
 
 
 def test_the_domain_gradient_is_turned_only_for_the_adversarial(folder):
     """A step of a domain loss alone moves the domain head for all, the features for adversarial members alone."""
-    config = species.SpeciesConfig(l2=0.0, schedule="constant", dropout=0.0, optimizer="sgd", steps=1)
-    net, table = species.network(config), usable(allen.load(folder), "impute")
+    config = SpeciesConfig(l2=0.0, schedule="constant", dropout=0.0, optimizer="sgd", steps=1)
+    net, table = networks.network(config), usable(allen.load(folder), "impute")
     part = parts(table, "mouse-to-human", 1, 1, 0)[0]
-    problem = species_net.make_problem(config, net, 41)
+    problem = networks.make_problem(config, net, 41)
     params, state = problem.init(jax.random.key(0))
     params["class"]["kernel"] *= 0  # features get no gradient from the class
     moved = {}
 
     @jax.jit
-    def slope(params, state, own):
-        batch = problem.draw(jnp.asarray(table.spiny), own, jax.random.key(1))
+    def slope(params, state, member):
+        batch = problem.draw(jnp.asarray(table.spiny), member, jax.random.key(1))
         return jax.grad(problem.loss, has_aux=True)(params, state, batch, jax.random.key(2))
 
-    for method in species_net.METHODS:
+    for method in METHODS:
         domains = Domains.of(table, part)
-        prior = np.array([0.25, 0.75]) if species_net.METHODS[method][1] else domains.rate
-        own = species_net.own(table, part, domains, method, prior)
-        gradient, _ = slope(params, state, own)
+        prior = np.array([0.25, 0.75]) if METHODS[method].weighted else domains.rate
+        member = networks.member_data(table, part, domains, method, prior)
+        gradient, _ = slope(params, state, member)
         moved[method] = float(np.abs(gradient["layer_0"]["kernel"]).max())
         assert np.abs(gradient["domain"]["kernel"]).max() > 0
-        _, y, weight, _, _ = problem.draw(jnp.asarray(table.spiny), own, jax.random.key(1))
-        share = weight[:64] @ y[:64].astype(jnp.float32) / 64
+        batch = problem.draw(jnp.asarray(table.spiny), member, jax.random.key(1))
+        share = batch.weight[:64] @ batch.label[:64].astype(jnp.float32) / 64
         assert float(share) == pytest.approx(prior[1], abs=0.12)  # of a batch of 64 mouse cells
     assert moved["plain"] == moved["aligned"] == 0
     assert min(moved["dann"], moved["corrected"]) > 0
@@ -168,12 +157,13 @@ def test_the_domain_gradient_is_turned_only_for_the_adversarial(folder):
 @pytest.mark.slow
 def test_training_that_stops_continues_to_the_same_numbers(folder):
     """The schedule of the turned gradient counts its own steps, which a checkpoint keeps."""
-    config = species.SpeciesConfig(data=folder, seeds=1, steps=6, methods=("corrected",), hidden=(8,))
-    experiment = species.prepare(config)
+    config = SpeciesConfig(data=folder, seeds=1, steps=6, methods=("corrected",), hidden=(8,))
+    experiment = task.prepare(config)
+    (phase,) = experiment.phases
     mesh = loop.member_mesh(1, experiment.batch)
 
     def fit(steps, begin=None):
-        arguments = (experiment.problem, experiment.keys, experiment.data, steps, mesh, experiment.names)
+        arguments = (phase.problem, experiment.keys, phase.data, steps, mesh, experiment.names)
         return loop.fit(*arguments, begin=begin)
 
     whole = jax.device_get(fit(6))
@@ -186,6 +176,7 @@ def write_cells(table, folder):
     return folder / "cells.csv"
 
 
+TITLES = {method.title for method in METHODS.values()}
 OPTIONS = ["--steps", "60", "--seeds", "1", "--baselines", "SVC"]
 
 
@@ -199,28 +190,59 @@ def test_a_run_calls_of_new_cells_and_another_folder(folder, tables, tmp_path, c
     rows = summary["rows"]
     assert rows["aligned SVC"]["accuracy_percent"]["value"] > 90
     assert rows["aligned SVC"]["accuracy_percent"]["value"] >= rows["SVC"]["accuracy_percent"]["value"]
+    assert set(rows) == {"aligned SVC", "SVC", "majority", "SVC, each species in its own scale"} | TITLES
+    assert summary["abstention"]["certain"] == 0.8
     own = summary["separability"]["each species in its own scale"]
     assert summary["separability"]["features"]["a_distance"] > own["a_distance"]
     assert len(summary["shapley"]) == 41
-    for name in ("models", "domains", "frequencies", "shapley"):
+    for name in ("models", "domains", "frequencies", "shapley", "confusion", "reliability", "training"):
         assert (out / "figures" / f"{name}.png").stat().st_size > 5000
     new = pd.concat([t.assign(species=name) for name, t in tables.items()]).drop(columns=["tau", "dendrite_type"])
     predict.main(out, write_cells(new, tmp_path), tmp_path / "calls.csv")
     assert "medians of the species' cells are used: tau" in capsys.readouterr().err
     with open(tmp_path / "calls.csv") as file:
-        calls = list(csv.DictReader(file))
+        lines = list(csv.DictReader(file))
+    columns = ["row", "call", "probability", "certain", "p_aspiny", "p_spiny", "species", "likeliest"]
+    assert list(lines[0]) == [*columns, "missing_features"]
+    assert {row["missing_features"] for row in lines} == {"1", "2"}
     truth = [kind for table in tables.values() for kind in table["dendrite_type"]]
-    assert np.mean([row["likeliest"] == kind for row, kind in zip(calls, truth, strict=True)]) > 0.9
+    assert np.mean([row["likeliest"] == kind for row, kind in zip(lines, truth, strict=True)]) > 0.9
     one = new[new["species"] == "human"].iloc[:1].drop(columns="species")  # a cell alone can be called
     predict.main(out, write_cells(one, tmp_path), tmp_path / "one-call.csv")
     assert "all cells are taken to be human" in capsys.readouterr().err
-    assert (tmp_path / "one-call.csv").read_text().splitlines()[1] == ",".join(calls[160].values())
+    assert (tmp_path / "one-call.csv").read_text().splitlines()[1] == ",".join(lines[160].values())
     with pytest.raises(UserError, match=r"row 2: species is 'rat', not one of mouse, human"):
         predict.main(out, write_cells(new.assign(species="rat"), tmp_path), None)
-    evaluate.main(out, folder)
-    again = json.loads((out / "evaluation-data" / "summary.json").read_text())
+    with pytest.raises(UserError, match="holds the samples that the run was trained on"):
+        evaluate.main(out, folder)
+    evaluate.main(out, write(tmp_path / "human", {"human": tables["human"]}))
+    again = json.loads((out / "evaluation-human" / "summary.json").read_text())
     assert again["transductive"]
-    assert again["rows"]["aligned SVC"]["nll"] == pytest.approx(rows["aligned SVC"]["nll"])
+    assert set(again["rows"]) == {"aligned SVC"} | TITLES
+    for name in again["rows"]:
+        assert again["rows"][name]["nll"] == pytest.approx(rows[name]["nll"])
+    for name in ("confusion", "reliability"):
+        assert (out / "evaluation-human" / "figures" / f"{name}.png").stat().st_size > 5000
+    two = {"human": tables["human"].iloc[[0, -1]]}
+    evaluate.main(out, write(tmp_path / "one", two, cells_of_donor=10_000))
+    alone = json.loads((out / "evaluation-one" / "summary.json").read_text())
+    assert alone["donors"] == 1
+    assert alone["rows"]["network"]["nll"]["low"] is None
+
+
+@pytest.mark.slow
+def test_human_cells_of_one_donor_have_no_interval(tables, tmp_path):
+    folder = write(tmp_path / "data", tables, cells_of_donor=2)
+    details = pd.read_csv(folder / allen.DETAILS)
+    details.loc[details["specimen__id"] >= 5000, "donor__id"] = 1
+    details.to_csv(folder / allen.DETAILS, index=False)
+    out = tmp_path / "run"
+    run.main(["--task", "species", "--data", str(folder), "--out", str(out), *OPTIONS])
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["donors"] == 1
+    assert summary["separability"] == {}
+    assert summary["rows"]["aligned SVC"]["accuracy_percent"]["low"] is None
+    assert summary["over_best_baseline"]["aligned SVC"]["percent"]["low"] is None
 
 
 @pytest.mark.slow
@@ -234,8 +256,9 @@ def test_the_other_settings_hold_donors_out(folder, tables, tmp_path, labels):
     if labels == "mouse":
         with pytest.raises(UserError, match="has human cells, and this run, --labels mouse, calls mouse cells alone"):
             predict.main(out, write_cells(tables["human"].assign(species="human"), tmp_path), None)
+    fewer = write(tmp_path / "fewer", {name: table.iloc[2:] for name, table in tables.items()})
     with pytest.raises(UserError, match=r"has no (mouse|human) cell of a donor whose labels this run was not trained"):
-        evaluate.main(out, folder)
+        evaluate.main(out, fewer)
 
 
 @pytest.mark.slow
@@ -245,7 +268,7 @@ def test_shapley_values_add_up_and_leave_out_what_does_not_matter():
     rng = np.random.default_rng(0)
     z, background = rng.normal(size=(20, 5)), rng.normal(size=(60, 5))
     spiny = lambda z: 1 / (1 + np.exp(-z[:, 0] - 2 * z[:, 1] * z[:, 2]))  # noqa: E731
-    rows, values = species_shapley.shapley(spiny, z, background, 0)
+    rows, values = shapley(spiny, z, background, 0)
     np.testing.assert_allclose(values[:, 3:], 0, atol=1e-12)
     base = spiny(z[rows]) - values.sum(axis=1)
     np.testing.assert_allclose(base, base[0], atol=1e-9)
@@ -279,10 +302,12 @@ def test_options_that_make_no_sense_are_named(tables, tmp_path):
         ({"baselines": ("oracle",)}, "--baselines: 'oracle' is unknown"),
         ({"labels": "both", "folds": 1}, "--folds is 1: --labels both tests on donors held out"),
         ({"batch_size": 7}, "--batch-size is 7: it must be even"),
-        ({"adversary": -1.0}, "--adversary is -1.0: it must not be negative"),
+        ({"adversary": -1.0}, "--adversary is -1.0: it must be at least 0"),
+        ({"certain": 0.4}, "--certain is 0.4: it must be at least 0.5 and below 1"),
+        ({"methods": ()}, "--methods is empty: choose of plain"),
     ):
         with pytest.raises(UserError, match=words):
-            species.SpeciesConfig(**options)
+            SpeciesConfig(**options)
     refused(tables, tmp_path, "40 folds, but a class has cells of only", "--labels", "both", "--folds", "40")
 
 
@@ -290,11 +315,13 @@ def test_options_that_make_no_sense_are_named(tables, tmp_path):
 def test_human_cells_of_the_database_without_and_with_their_labels():
     table = usable(allen.load(shared_data.path("allen")), "impute")
     for labels, least in (("mouse-to-human", (0.963, 0.939)), ("both", (0.955, 0.93))):
-        said = np.zeros((len(table.x), 2))
-        for part in parts(table, labels, species_cells.FOLDS[labels], 1, 0):
+        divided, found = parts(table, labels, FOLDS[labels], 1, 0), []
+        for part in divided:
             model = AlignedSvc.fit(table, part, labels, 0)
-            said[part.test] = model.probability(table.x[part.test], table.species[part.test])
-        human = table.species == 1
-        y, called = table.spiny[human], said[human]
-        assert allen_metrics.accuracy(y, called) >= least[0]
-        assert allen_metrics.balanced_accuracy(y, called) >= least[1]
+            found.append(model.probability(Cells.of(table, part.test)))
+        folds = [part.fold for part in divided]
+        rows = calls.held_out(folds)
+        assert set(table.species[rows]) == {HUMAN}
+        y, probability = table.spiny[rows], calls.scatter(folds, 1, len(table.x), found)[0, rows]
+        assert metrics.accuracy(y, probability) >= least[0]
+        assert metrics.balanced_accuracy(y, probability) >= least[1]

@@ -1,45 +1,45 @@
-"""The subclass task: its measures against scikit-learn, and the command line on a small table."""
+"""The subclass task: what explains its calls, and the command line on a small table."""
 
 import csv
 import json
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss
 
 from spiketype.datasets import allen
 from spiketype.datasets.allen.features import FEATURES
 from spiketype.edge import UserError
-from spiketype.train import evaluate, predict, run
-from spiketype.train.judging import metrics as allen_metrics
-from spiketype.train.judging import nested as allen_baselines
+from spiketype.train import evaluate, predict, run, runs
+from spiketype.train.judging import baselines
+from spiketype.train.tasks.subclass import explain
+from spiketype.train.tasks.subclass.config import SubclassConfig
 from tests.datasets import allen_synthetic
-
-
-def test_measures_are_those_of_scikit_learn():
-    rng = np.random.default_rng(0)
-    y, said = rng.integers(0, 5, 200), rng.dirichlet(np.ones(5), 200)
-    called = said.argmax(axis=1)
-    assert allen_metrics.balanced_accuracy(y, said) == pytest.approx(balanced_accuracy_score(y, called))
-    assert allen_metrics.macro_f1(y, said) == pytest.approx(f1_score(y, called, average="macro"))
-    assert allen_metrics.nll(y, said) == pytest.approx(log_loss(y, said, labels=range(5)))
-
-
-def test_calibration_and_selection():
-    said = np.tile([0.8, 0.2], (10, 1))
-    y = np.array([0] * 8 + [1] * 2)
-    assert allen_metrics.ece(y, said) == pytest.approx(0)
-    assert allen_metrics.ece(np.zeros(10, int), said) == pytest.approx(0.2)
-    sure = np.concatenate([np.tile([0.99, 0.01], (8, 1)), said[:2]])
-    assert allen_metrics.selective(y, sure, 0.8) == 1
 
 
 def test_gates_that_are_the_same_are_stable():
     opened = np.tile(np.random.default_rng(0).random((1, 2, 30, 5)), (3, 1, 1, 1))
-    found = allen_metrics.gates(opened)
+    found = explain.gates(opened)
     assert found["correlation"] == pytest.approx(1)
     assert found["jaccard"] == pytest.approx(1)
+
+
+def test_gates_that_are_all_closed_have_no_correlation():
+    found = explain.gates(np.zeros((2, 1, 30, 5)))
+    assert (found["open"], found["correlation"], found["jaccard"]) == (0, None, 1)
+
+
+def test_options_that_cannot_be_are_named():
+    for options, said in (
+        ({"folds": 1}, "--folds is 1: it must be at least 2"),
+        ({"gate_rate": 0.0}, "--gate-rate is 0.0: it must be positive"),
+        ({"together": -1.0}, "--together is -1.0: it must be at least 0"),
+        ({"certain": 1.0}, "--certain is 1.0: it must be at least 0 and below 1"),
+        ({"seed": 2**32 - 1}, "give at least one, from 0 on and below"),
+    ):
+        with pytest.raises(UserError, match=re.escape(said)):
+            SubclassConfig(**options)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def finished(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "run"
     options = ["--data", str(folder), "--steps", "200", "--folds", "2", "--repeats", "1", "--out", str(out)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(allen_baselines, "available", lambda: (allen_baselines.LOGISTIC_NAME,))
+        patch.setattr(baselines, "available", lambda: (baselines.LOGISTIC_NAME,))
         run.main(["--task", "subclass", *options])
     return out
 
@@ -96,15 +96,32 @@ def test_a_run_judges_and_draws(finished):
 
 
 @pytest.mark.slow
+def test_the_model_of_a_run_is_fitted_again_when_it_is_first_asked_and_only_then(finished):
+    _, _, model = runs.load_model(finished)
+    assert model.x.dtype == np.float64
+    assert not model.fitted
+    first = model.probability(model.x)
+    np.testing.assert_allclose(first.sum(axis=1), 1)
+    assert list(model.fitted) == [41]  # these cells have no action potentials
+    kept = model.fitted[41]
+    np.testing.assert_array_equal(model.probability(model.x), first)
+    assert model.fitted[41] is kept
+
+
+@pytest.mark.slow
 def test_calls_of_new_cells_with_columns_missing_unknown_and_in_another_order(folder, finished, tmp_path, capsys):
     new = pd.read_csv(folder / "mouse_ephys_data.csv").drop(columns=["transgenic_line", "dendrite_type", "tau"])
+    new.loc[len(new)] = {"file_name": "9999_1"}
     new[new.columns[::-1]].assign(mood=1).to_csv(tmp_path / "cells.csv", index=False)
     predict.main(finished, tmp_path / "cells.csv", tmp_path / "calls.csv")
     told = capsys.readouterr().err
     assert "medians of the training cells are used for the missing: tau" in told
     assert "columns that the model does not know are not used: mood" in told
     assert "no action potentials: the model without them is used" in told
-    rows = rows_of(tmp_path / "calls.csv")
+    *rows, nothing = rows_of(tmp_path / "calls.csv")
+    columns = ["row", "call", "probability", "certain", *(f"p_{name}" for name in allen.CLASSES)]
+    assert list(nothing) == [*columns, "likeliest", "missing_features", "action_potential"]
+    assert (nothing["row"], nothing["call"], nothing["missing_features"]) == ("9999_1", "no call", "41")
     right = [row["likeliest"] == allen.CLASSES[k] for row, k in zip(rows, np.repeat(np.arange(5), 24), strict=True)]
     assert np.mean(right) > 0.9
     assert all(row["missing_features"] != "0" for row in rows)
@@ -118,13 +135,28 @@ def test_calls_of_new_cells_with_columns_missing_unknown_and_in_another_order(fo
 @pytest.mark.slow
 def test_evaluation_wants_labelled_cells_that_are_new(folder, finished, tmp_path, capsys):
     table = pd.read_csv(folder / "mouse_ephys_data.csv")
-    with pytest.raises(UserError, match="trained on these cells"):
+    with pytest.raises(UserError, match="holds the samples that the run was trained on"):
         evaluate.main(finished, folder)
+    table.iloc[:60].to_csv(tmp_path / "some.csv", index=False)
+    with pytest.raises(UserError, match="trained on these cells"):
+        evaluate.main(finished, tmp_path / "some.csv")
     table["file_name"] = [f"{int(name.split('_')[0]) + 5000}_1" for name in table["file_name"]]
+    table.to_csv(tmp_path / "renamed.csv", index=False)
+    with pytest.raises(UserError, match="holds the samples that the run was trained on"):
+        evaluate.main(finished, tmp_path / "renamed.csv")
+    table["tau"] *= 1.01
     table.to_csv(tmp_path / "new.csv", index=False)
     evaluate.main(finished, tmp_path / "new.csv")
     found = json.loads((finished / "evaluation-new" / "summary.json").read_text())
     assert found["rows"]["model offered"]["accuracy_percent"]["value"] > 90
+    assert found["rows"]["model offered"]["accuracy_percent"]["low"] is not None
+    for name in ("confusion", "reliability"):
+        assert (finished / "evaluation-new" / "figures" / f"{name}.png").stat().st_size > 5000
+    table.iloc[:1].to_csv(tmp_path / "one.csv", index=False)  # a single donor tells no interval
+    evaluate.main(finished, tmp_path / "one.csv")
+    found = json.loads((finished / "evaluation-one" / "summary.json").read_text())
+    assert found["donors"] == 1
+    assert {found["rows"]["model offered"]["nll"][end] for end in ("low", "high")} == {None}
     table.drop(columns="transgenic_line").to_csv(tmp_path / "bare.csv", index=False)
     with pytest.raises(UserError, match="has no labels"):
         evaluate.main(finished, tmp_path / "bare.csv")
@@ -137,7 +169,7 @@ def test_a_folder_without_tables_is_named(tmp_path):
 
 @pytest.mark.slow
 def test_another_table_of_lines_and_the_features_of_the_database(tmp_path, monkeypatch):
-    monkeypatch.setattr(allen_baselines, "available", lambda: (allen_baselines.LOGISTIC_NAME,))
+    monkeypatch.setattr(baselines, "available", lambda: (baselines.LOGISTIC_NAME,))
     rows = np.tile([1, 2], 40)  # Pvalb and Sst lines of the synthetic database, told apart by one ratio
     cells = allen_synthetic.details().iloc[rows].assign(specimen__id=1 + np.arange(80))
     cells.assign(donor__id=500 + np.arange(80) // 2 // 2).to_csv(tmp_path / allen.DETAILS, index=False)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from spiketype.train.tasks.subclass import offered as ensemble
+from spiketype.train.tasks.subclass.config import SubclassConfig
+from spiketype.train.tasks.subclass.model import Calibrated, Calibration, SubclassModel, fit
 
 
 @pytest.fixture(scope="module")
@@ -20,27 +21,39 @@ def cells():
 
 @pytest.fixture(scope="module")
 def fitted(cells):
-    return ensemble.fit(*cells, features=5, classes=3, seed=0)
+    return fit(*cells, features=5, classes=3, seed=0)
 
 
 def test_it_learns_and_its_probabilities_are_probabilities(cells, fitted):
     x, label, _ = cells
-    said = fitted.probability(x)
-    np.testing.assert_allclose(said.sum(axis=1), 1)
-    assert (said.argmax(axis=1) == label).mean() > 0.85
+    probability = fitted.probability(x)
+    np.testing.assert_allclose(probability.sum(axis=1), 1)
+    assert (probability.argmax(axis=1) == label).mean() > 0.85
     assert 0.5 <= fitted.calibration.exponent <= 2
 
 
 def test_a_cell_without_any_value_is_a_cell_of_medians(fitted):
     nothing = np.full((1, 13), np.nan)
-    np.testing.assert_allclose(fitted.probability(nothing), fitted.probability(fitted.view.scale.median[None]))
+    np.testing.assert_allclose(fitted.probability(nothing), fitted.probability(fitted.ensemble.view.scale.median[None]))
 
 
-def test_refitting_with_the_calibration_in_json_gives_the_same(cells, fitted):
+def test_refitting_with_the_calibration_that_was_kept_gives_the_same(cells, fitted):
     x, label, _ = cells
-    kept = ensemble.Calibration.from_json(fitted.calibration.to_json())
-    again = ensemble.refit(x, label, 5, kept)
-    np.testing.assert_allclose(again.probability(x), fitted.probability(x), atol=1e-12)
+    model = SubclassModel(x, label, {13: fitted.calibration}, tuple("abc"), tuple("vwxyz"), (), ())
+    again = SubclassModel.restore(SubclassConfig(), model.arrays(), model.manifest())
+    np.testing.assert_array_equal(again.probability(x), fitted.probability(x))
+
+
+def test_cells_with_and_without_action_potentials_get_the_model_for_them(cells, fitted):
+    x, label, donor = cells
+    alone = fit(x[:, :5], label, donor, 5, 3, 0)
+    calibrations = {13: fitted.calibration, 5: alone.calibration}
+    model = SubclassModel(x, label, calibrations, tuple("abc"), tuple("vwxyz"), (), ())
+    new = x[:4].copy()
+    new[2:, 5:] = np.nan
+    np.testing.assert_array_equal(model.sees_spike(new), [True, True, False, False])
+    expected = np.concatenate([fitted.probability(new[:2]), alone.probability(new[2:, :5])])
+    np.testing.assert_allclose(model.probability(new), expected, atol=1e-12)
 
 
 def test_a_single_cell_gets_what_it_gets_among_others(cells, fitted):
@@ -51,9 +64,19 @@ def test_a_single_cell_gets_what_it_gets_among_others(cells, fitted):
 def test_a_class_that_the_training_part_lacks_gets_next_to_nothing(cells):
     x, label, donor = cells
     here = label != 2
-    said = ensemble.fit(x[here], label[here], donor[here], 5, 3, 0).probability(x)
-    assert np.isfinite(said).all()
-    assert said[:, 2].max() < 0.02
+    probability = fit(x[here], label[here], donor[here], 5, 3, 0).probability(x)
+    assert np.isfinite(probability).all()
+    assert probability[:, 2].max() < 0.02
+
+
+def test_of_two_classes_support_vectors_count(cells):
+    """Their one column of coefficients must not move both classes alike."""
+    x, label, donor = cells
+    here = label < 2
+    model = fit(x[here], label[here], donor[here], 5, 2, 0)
+    moved = Calibrated(model.ensemble, model.calibration._replace(weights=-model.calibration.weights))
+    assert (model.probability(x[here]).argmax(axis=1) == label[here]).mean() > 0.85
+    assert np.abs(model.probability(x[here]) - moved.probability(x[here])).mean() > 0.1
 
 
 def test_calibration_finds_the_exponent_of_probabilities_that_are_too_sharp():
@@ -61,7 +84,7 @@ def test_calibration_finds_the_exponent_of_probabilities_that_are_too_sharp():
     p = rng.dirichlet(np.ones(3), 3000)
     label = np.array([rng.choice(3, p=each) for each in p])
     sharp = p**1.6 / (p**1.6).sum(axis=1, keepdims=True)
-    found = ensemble.calibrate(np.log(p), sharp, label)
+    found = Calibration.of(np.log(p), sharp, label)
     assert 1 / 1.6 < found.exponent < 1
-    said = found.apply(np.log(p), sharp)
-    assert np.abs(said - p).mean() < 0.01
+    probability = found.apply(np.log(p), sharp)
+    assert np.abs(probability - p).mean() < 0.01

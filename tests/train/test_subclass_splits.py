@@ -1,14 +1,16 @@
 """What is held out in the subclass task: sizes of the published split, donors apart, absent classes named."""
 
-from types import SimpleNamespace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
 
 from spiketype.datasets import allen
+from spiketype.datasets.allen.table import AllenTable
 from spiketype.edge import UserError
-from spiketype.train.tasks.subclass import splits as subclass_splits
+from spiketype.train.tasks.subclass import splits
+from spiketype.train.tasks.subclass.config import SubclassConfig
 from tests import shared_data
 
 
@@ -20,9 +22,8 @@ def mouse():
 
 
 def made(kind, table):
-    config = SimpleNamespace(split=kind, folds=5, repeats=2, seed=0)
-    table = subclass_splits.usable(kind, table)
-    return table, *subclass_splits.make(config, table)
+    table = splits.usable(kind, table)
+    return table, *splits.make(SubclassConfig(split=kind), table)
 
 
 def test_the_published_split_has_its_sizes_and_is_called_optimistic(mouse):
@@ -59,18 +60,58 @@ def test_lines_with_ten_cells_are_left_out_one_at_a_time(mouse):
     table, (part,), _ = made("line", mouse)
     assert len(part) == 25
     for fold in part:
-        assert len(fold.test) >= subclass_splits.LEAST
+        assert len(fold.test) >= splits.LEAST
         assert {table.line_names[k] for k in table.line[fold.test]} == {fold.name}
-        assert subclass_splits.absent(table, fold) == []
+        assert splits.absent(table, fold) == []
 
 
 def test_a_class_that_does_not_train_is_named(mouse):
     vip = mouse.class_names.index("Vip+")
-    fold = subclass_splits.Fold(np.flatnonzero(mouse.subclass != vip), np.flatnonzero(mouse.subclass == vip), "x")
-    assert subclass_splits.absent(mouse, fold) == ["Vip+"]
+    fold = splits.Fold(np.flatnonzero(mouse.subclass != vip), np.flatnonzero(mouse.subclass == vip), "x")
+    assert splits.absent(mouse, fold) == ["Vip+"]
 
 
 def test_one_era_alone_is_refused(mouse):
     one = mouse.take(mouse.rate_kHz == 50)
     with pytest.raises(UserError, match="1 sampling rates: --split era needs two"):
-        subclass_splits.usable("era", one)
+        splits.usable("era", one)
+
+
+def synthetic(donors):
+    """120 cells of donors with two classes of two lines each, recorded in two eras."""
+    number = np.arange(120)
+    donor, label = (number % donors).astype(np.int32), (number % 2).astype(np.int32)
+    return AllenTable(
+        x=np.random.default_rng(0).normal(size=(120, 3)),
+        subclass=label,
+        spiny=label,
+        species=np.zeros(120, np.int32),
+        donor=donor,
+        specimen_id=number,
+        line=(donor % 4).astype(np.int32),
+        layer=np.zeros(120, np.int32),
+        rate_kHz=np.where(donor % 8 < 4, 50.0, 200.0),
+        donor_names=tuple(map(str, range(donors))),
+        line_names=("a", "b", "c", "d"),
+        layer_names=("5",),
+        feature_names=("x", "y", "z"),
+        source=Path("synthetic"),
+        class_names=("one", "other"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "folds"), [("donor", [5, 5]), ("cell", [5, 5]), ("published", [1]), ("era", [2]), ("line", [4])]
+)
+def test_every_split_divides_cells_and_says_whether_donors_are_shared(kind, folds):
+    table, parts, optimistic = made(kind, synthetic(40))
+    assert [len(part) for part in parts] == folds
+    shared = [np.isin(table.donor[fold.test], table.donor[fold.train]).any() for part in parts for fold in part]
+    assert any(shared) == optimistic
+    for fold in (fold for part in parts for fold in part):
+        assert not np.isin(fold.test, fold.train).any()
+
+
+def test_a_training_part_of_too_few_donors_is_refused():
+    with pytest.raises(UserError, match=r"fold 1 of 5: training cells of 3 donors, calibration needs 4"):
+        made("cell", synthetic(3))

@@ -1,5 +1,6 @@
 """The unit task from the command line, on small made-up units: run, resume, evaluate, predict, bad input, leaks."""
 
+import contextlib
 import csv
 import json
 import shutil
@@ -10,51 +11,40 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import flax.serialization
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import xarray as xr
 from optimizers import adam
 from sklearn.metrics import balanced_accuracy_score
 
+from spiketype.datasets import waveforms
 from spiketype.edge import UserError
-from spiketype.train import (
-    evaluate,
-    predict,
-    run,
-    runs,
-)
-from spiketype.train.judging import nested as allen_baselines
-from spiketype.train.tasks.unit import (
-    baselines as unit_baselines,
-)
-from spiketype.train.tasks.unit import (
-    data as unit_data,
-)
-from spiketype.train.tasks.unit import (
-    judge as unit_judge,
-)
-from spiketype.train.tasks.unit import (
-    summary as unit_summary,
-)
-from spiketype.train.tasks.unit import (
-    task as unit,
-)
-from spiketype.train.tasks.unit.task import UnitConfig
+from spiketype.train import evaluate, predict, run, runs
+from spiketype.train.judging import baselines
+from spiketype.train.judging.calls import NO_CALL
+from spiketype.train.tasks.unit import data as unit_data
+from spiketype.train.tasks.unit import judge, model
+from spiketype.train.tasks.unit import task as unit
+from spiketype.train.tasks.unit.config import UnitConfig
 
-MODELS = allen_baselines.MODELS
+MODELS = baselines.MODELS
 SMALL = ("--width", "8", "--steps", "60", "--batch", "32", "--folds", "2", "--seeds", "1")
+TUNING = ("--finetune", "4", "--finetune-steps", "100")
+TUNED = judge.TUNED.format(4)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Optax under strict promotion, small forests, and nothing to choose for the baselines."""
     monkeypatch.setattr(optax, "adam", adam)
-    forest = allen_baselines.RandomForestClassifier
+    forest = baselines.RandomForestClassifier
     small = {name: (make, {key: values[:1] for key, values in grid.items()}) for name, (make, grid) in MODELS.items()}
-    small |= {allen_baselines.FOREST_NAME: (lambda: forest(10, random_state=0), {"max_features": ["sqrt"]})}
-    monkeypatch.setattr(allen_baselines, "MODELS", small)
+    small |= {baselines.FOREST_NAME: (lambda: forest(10, random_state=0), {"max_features": ["sqrt"]})}
+    monkeypatch.setattr(baselines, "MODELS", small)
 
 
 def write(path: Path, spikes: int = 1, animals: int = 3, seed: int = 0, **columns) -> Path:
@@ -81,6 +71,11 @@ def spikes(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def units(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("units") / "units.npz", seed=2)
+
+
+@pytest.fixture(scope="module")
 def trained(spikes, tmp_path_factory):
     """A run on single spikes, animals held out."""
     folder = tmp_path_factory.mktemp("trained") / "run"
@@ -90,8 +85,21 @@ def trained(spikes, tmp_path_factory):
     return folder
 
 
+def no_baselines(x, label, group, classes, folds, scales, repeats, seed, names, **options):
+    """In place of baselines that take their time: every class is equally likely."""
+    return {name: np.full((repeats, len(x), classes), 1 / classes) for name in (*names, baselines.MAJORITY)}
+
+
 def summary_of(folder):
-    return json.loads((folder / runs.SUMMARY).read_text()) | {"seconds": 0}
+    return json.loads((folder / runs.SUMMARY).read_text(), parse_constant=pytest.fail) | {"seconds": 0}
+
+
+def params_of(path, *names):
+    """Arrays of a msgpack file, from the names down."""
+    tree = flax.serialization.msgpack_restore(path.read_bytes())
+    for name in names:
+        tree = tree[name]
+    return jax.tree.leaves(tree)
 
 
 def test_a_run_by_animal(trained, capsys):
@@ -102,8 +110,21 @@ def test_a_run_by_animal(trained, capsys):
     assert set(summary["by_spike"]) == set(summary["rows"])
     by_spike = summary["by_spike"]["network"]["balanced_accuracy_percent"]
     assert by_spike["low"] <= by_spike["value"] <= summary["rows"]["network"]["balanced_accuracy_percent"]["value"] + 5
-    for name in ("confusion", "waveforms", "training"):
+    assert summary["abstention"]["model"] == "network"
+    for name in ("confusion", "reliability", "waveforms", "training"):
         assert (trained / "figures" / f"{name}.png").stat().st_size > 5000
+
+
+def test_predictions_have_a_row_for_each_spike(trained, spikes):
+    with xr.open_zarr(trained / runs.PREDICTIONS, consolidated=False) as found:
+        found = found.load()
+    assert list(found["model_name"].values)[:2] == ["network", judge.AVERAGE]
+    assert (found.sizes["sample"], found.sizes["repeat"]) == (240, 1)
+    assert list(found["row"].values[:5]) == ["0:0", "0:1", "0:2", "0:3", "1:0"]
+    assert list(found["unit"].values[:5]) == ["0", "0", "0", "0", "1"]
+    by_spike = summary_of(trained)["by_spike"]["network"]["accuracy_percent"]["value"]
+    called = found["probability"].values[:, 0, 0].argmax(axis=1)
+    assert by_spike == pytest.approx(100 * np.mean(called == found["label"].values))
 
 
 def test_resuming_gives_the_same_numbers(trained, tmp_path):
@@ -115,16 +136,61 @@ def test_resuming_gives_the_same_numbers(trained, tmp_path):
     assert ours["rows"]["network"] == theirs["rows"]["network"]  # the forest has fewer trees here
 
 
+def test_a_run_that_is_stopped_inside_fine_tuning_continues_to_the_same_numbers(units, tmp_path, monkeypatch):
+    monkeypatch.setattr(baselines, "out_of_fold", no_baselines)
+    options = ["--task", "unit", "--data", str(units), *SMALL, *TUNING]
+    run.main([*options, "--out", str(tmp_path / "whole")])
+    stopped = tmp_path / "stopped"
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "_stopping", lambda: contextlib.nullcontext(lambda: len(runs.read_metrics(stopped)) > 2))
+        with pytest.raises(SystemExit):
+            run.main([*options, "--out", str(stopped)])
+    assert runs.reached(stopped) == 100  # of 60 + 100
+    run.main(["--resume", str(stopped)])
+    assert summary_of(stopped) == summary_of(tmp_path / "whole")
+    assert runs.read_metrics(stopped) == runs.read_metrics(tmp_path / "whole")
+    assert [row["step"] for row in runs.read_metrics(stopped)] == [50, 60, 100, 150, 160]
+
+    # What is offered is the tuned network; what it began with is judged beside it.
+    offered, state = stopped / runs.MODEL, stopped / runs.LAST
+    last, before = params_of(state, "state", "params"), params_of(state, "state", "state", judge.TRAINED)
+    for ours, theirs in zip(params_of(offered, "params"), last, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert not any(np.array_equal(a, b) for a, b in zip(last, before, strict=True))
+    summary = summary_of(stopped)
+    assert summary["abstention"]["model"] == TUNED
+    assert summary["rows"]["network"]["nll"] != summary["rows"][TUNED]["nll"]
+    assert (summary["units"], summary["animals"]) == (60 - 3 * 4, 3)
+
+
+def test_fine_tuning_is_a_second_phase_that_keeps_what_it_begins_with(units):
+    plain = unit.prepare(UnitConfig(data=units, seeds=1, width=8))
+    tuned = unit.prepare(UnitConfig(data=units, seeds=1, width=8, finetune=4))
+    assert [phase.name for phase in plain.phases] == ["training"]
+    assert [phase.name for phase in tuned.phases] == ["training", "fine-tuning"]
+    rows = [len(np.unique(phase.data(0)[1].plan.order[0])) for phase in tuned.phases]
+    assert rows == [40, 44]  # the other animals' units, and four of the tested one's
+    begun = tuned.phases[1].begin({"w": np.ones(2)}, {})
+    begun[0]["w"] += 1
+    np.testing.assert_array_equal(begun[1][judge.TRAINED]["w"], 1)
+
+
 @pytest.mark.slow
-def test_the_process_is_interrupted_and_continues_to_the_same_numbers(spikes, tmp_path):
-    options = ["--task", "unit", "--data", str(spikes), *SMALL, "--steps", "300"]
+@pytest.mark.parametrize(
+    ("number", "lines", "more"),
+    [(signal.SIGINT, 2, ()), (signal.SIGKILL, 8, ("--finetune", "4", "--finetune-steps", "3000"))],
+)
+def test_a_process_that_is_stopped_or_killed_continues_to_the_same_numbers(number, lines, more, spikes, tmp_path):
+    options = ["--task", "unit", "--data", str(spikes), *SMALL, "--steps", "300", *more]
     command = [sys.executable, "-m", "train.run", *options, "--out", str(tmp_path / "run")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and len(runs.read_metrics(tmp_path / "run")) < 2:
+    while process.poll() is None and len(runs.read_metrics(tmp_path / "run")) < lines:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, told = process.communicate()
-    assert process.returncode == 130, told
+    assert process.returncode == (130 if number == signal.SIGINT else -number), told
+    if more:  # inside fine-tuning; the checkpoint is that of the end of the first phase
+        assert runs.reached(tmp_path / "run") == 300
     run.main(["--resume", str(tmp_path / "run")])
     run.main([*options, "--out", str(tmp_path / "whole")])
     assert summary_of(tmp_path / "run") == summary_of(tmp_path / "whole")
@@ -133,23 +199,56 @@ def test_the_process_is_interrupted_and_continues_to_the_same_numbers(spikes, tm
 def test_evaluate_and_predict_on_other_units(trained, spikes, tmp_path, capsys):
     other = write(tmp_path / "other.npz", seed=1, animals=2)
     evaluate.main(trained, other)
-    found = json.loads((trained / "evaluation-other" / runs.SUMMARY).read_text())
+    found = summary_of(trained / "evaluation-other")
     assert found["rows"]["network"]["balanced_accuracy_percent"]["value"] > 80
+    for name in ("confusion", "reliability", "waveforms"):
+        assert (trained / "evaluation-other" / runs.FIGURES / f"{name}.png").stat().st_size > 5000
     predict.main(trained, other, tmp_path / "calls.csv")
     with open(tmp_path / "calls.csv") as file:
         rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["row", "call", "probability", "certain", "p_narrow", "p_wide", "animal", "rows"]
     truth = {str(k): ("narrow", "wide")[k % 2] for k in range(40)}
-    assert np.mean([row["call"] == truth[row["unit"]] for row in rows]) > 0.8
+    assert np.mean([max(("narrow", "wide"), key=lambda c: row[f"p_{c}"]) == truth[row["row"]] for row in rows]) > 0.8
+    for row in rows:
+        assert (row["certain"] == "yes") == (float(row["probability"]) >= 0.8) == (row["call"] != NO_CALL)
     assert {row["animal"] for row in rows} == {"a", "b"}
     faster = write(tmp_path / "faster.npz", rate_kHz=30.0)
     for data, said in (
-        (spikes, "is what the run was trained on"),
+        (spikes, "holds the samples that the run was trained on"),
         (faster, "2 channels x 16 times at 20 kHz, the network was trained on 2 x 24"),
         (write(tmp_path / "third.npz", label=np.repeat(["wide", "deep"], 30)), "does not know: deep"),
         (write(tmp_path / "bins.npz", isi=np.ones((60, 5))), "gives 53 inputs, the network was trained on 56"),
     ):
         with pytest.raises(UserError, match=said):
             evaluate.main(trained, data)
+
+
+def test_the_training_data_are_known_by_their_waveforms_wherever_they_lie(trained, tmp_path):
+    again = write(tmp_path / "again.npz", spikes=4, isi=np.ones((240, 8)))  # other histograms, another file
+    with pytest.raises(UserError, match="holds the samples that the run was trained on"):
+        evaluate.main(trained, again)
+
+
+def test_one_unit_has_no_interval(trained, tmp_path, capsys):
+    whole = np.load(write(tmp_path / "whole.npz", seed=1, animals=1))
+    one = tmp_path / "one.npz"
+    np.savez(one, **{name: whole[name] if name == "rate_kHz" else whole[name][:1] for name in whole.files})
+    evaluate.main(trained, one)
+    found = summary_of(trained / "evaluation-one")["rows"]["network"]["accuracy_percent"]
+    assert found["value"] in (0, 100)
+    assert (found["low"], found["high"]) == (None, None)
+    assert "1 units" in capsys.readouterr().out
+
+
+def test_rows_without_a_label_are_predicted_and_not_judged(trained, tmp_path):
+    labels = np.where(np.arange(40) < 10, "unknown", np.where(np.arange(40) % 2, "wide", "narrow"))
+    some = write(tmp_path / "some.npz", seed=3, animals=2, label=labels)
+    evaluate.main(trained, some)
+    assert summary_of(trained / "evaluation-some")["units"] == 30
+    predict.main(trained, some, tmp_path / "calls.csv")
+    assert len((tmp_path / "calls.csv").read_text().splitlines()) == 41
+    with pytest.raises(UserError, match=r"has no labels: use train\.predict"):
+        evaluate.main(trained, write(tmp_path / "none.npz", seed=3, animals=2, label=np.full(40, "unknown")))
 
 
 @pytest.mark.slow
@@ -161,7 +260,7 @@ def test_a_split_by_spike_is_called_optimistic_and_fine_tuning_says_how(options,
     assert summary["optimistic"] == ("OPTIMISTIC" in told) == ("spike" in options)
     if "--finetune" in options:
         assert summary["units"] == 60 - 3 * 4
-        assert "network, tuned on 4 units of the animal" in summary["rows"]
+        assert TUNED in summary["rows"]
 
 
 # ---- what trains, adapts and tests
@@ -169,14 +268,14 @@ def test_a_split_by_spike_is_called_optimistic_and_fine_tuning_says_how(options,
 
 def test_no_unit_leaks(spikes, tmp_path):
     for split, leaks in (("animal", False), ("unit", False), ("spike", True)):
-        data = unit_data.prepare(UnitConfig(data=spikes, split=split, folds=3))
+        data = unit_data.prepare(UnitConfig(data=spikes, split=split, folds=3), spikes)
         shared = [np.intersect1d(data.table.unit[f.train], data.table.unit[f.test]) for f in data.folds]
         assert any(map(len, shared)) == data.optimistic == leaks
         if split == "animal":
             animals = [(set(data.table.animal[f.train]), set(data.table.animal[f.test])) for f in data.folds]
             assert all(trained.isdisjoint(tested) for trained, tested in animals)
         assert sorted(np.concatenate([f.test for f in data.folds])) == list(range(240))
-    tuned = unit_data.prepare(UnitConfig(data=spikes, finetune=5))
+    tuned = unit_data.prepare(UnitConfig(data=spikes, finetune=5), spikes)
     for fold, adapt in zip(tuned.folds, tuned.adapt, strict=True):
         units = [np.unique(tuned.table.unit[rows]) for rows in (fold.train, adapt, fold.test)]
         assert list(map(len, units)) == [40, 5, 15]
@@ -185,9 +284,9 @@ def test_no_unit_leaks(spikes, tmp_path):
 
 
 def test_defaults_of_the_split(spikes, tmp_path):
-    assert unit_data.prepare(UnitConfig(data=spikes)).split == "animal"
+    assert unit_data.prepare(UnitConfig(data=spikes), spikes).split == "animal"
     alone = write(tmp_path / "alone.npz", animals=1)
-    assert unit_data.prepare(UnitConfig(data=alone)).split == "unit"
+    assert unit_data.prepare(UnitConfig(data=alone), alone).split == "unit"
 
 
 @pytest.mark.parametrize(
@@ -206,10 +305,12 @@ def test_defaults_of_the_split(spikes, tmp_path):
 def test_data_that_do_not_serve_are_named(columns, options, said, tmp_path):
     path = write(tmp_path / "units.npz", animals=1, **columns)
     with pytest.raises(UserError, match=said):
-        unit_data.prepare(UnitConfig(data=path, **options))
+        unit_data.prepare(UnitConfig(data=path, **options), path)
 
 
-@pytest.mark.parametrize("wrong", [{"folds": 1}, {"noise": -1.0}, {"learning_rate": 0.0}, {"dropout": 1.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"folds": 1}, {"noise": -1.0}, {"learning_rate": 0.0}, {"dropout": 1.0}, {"certain": 1.0}]
+)
 def test_options_out_of_range_are_named(wrong):
     with pytest.raises(UserError, match=f"--{next(iter(wrong)).replace('_', '-')} is"):
         UnitConfig(**wrong)
@@ -239,34 +340,27 @@ def test_augmentation_moves_waveforms_and_leaves_histograms():
     np.testing.assert_array_equal(unit.augment(replace(config, shift=0), x, (2, 6), jax.random.key(0)), x)
 
 
-def test_probabilities_of_equally_frequent_classes():
-    label = np.array([0] * 90 + [1] * 10)
-    np.testing.assert_allclose(unit_baselines.balanced(np.array([[0.9, 0.1]]), label), [[0.5, 0.5]])
-
-
-def test_some_rows_are_of_all_units_alike():
-    of_unit = np.repeat(np.arange(5), [2, 30, 30, 30, 30])
-    rows = unit_baselines.some(np.arange(len(of_unit)), of_unit, 42, 0)
-    assert list(np.bincount(of_unit[rows])) == [2, 10, 10, 10, 10]
-    assert np.all(np.diff(rows) > 0)
-    np.testing.assert_array_equal(unit_baselines.some(np.arange(7), of_unit, 42, 0), np.arange(7))
-
-
-def test_calls_of_units_and_of_spikes():
-    rng = np.random.default_rng(0)
-    of_unit, label = np.repeat(np.arange(30), 4), np.repeat(np.arange(30) % 3, 4)
-    said = rng.dirichlet(np.ones(3), (2, 120))
-    mean = unit_summary.unit_means(said, of_unit)
-    np.testing.assert_allclose(mean, said.reshape(2, 30, 4, 3).mean(axis=2))
-    rates = unit_summary.spike_rates(label, said, of_unit, 0)
-    expected = np.mean([100 * balanced_accuracy_score(label, p.argmax(axis=1)) for p in said])
+def test_calls_of_units_and_of_spikes(spikes):
+    table = waveforms.load(spikes)
+    probability = np.random.default_rng(0).dirichlet(np.ones(2), (2, 240))
+    by_unit, by_spike = model.by_unit(table, probability, "animal"), model.by_spike(table, probability, "animal")
+    np.testing.assert_array_equal(by_unit.row_names, table.unit_names)
+    of_unit = [probability[:, table.unit == unit].mean(axis=1) for unit in range(60)]
+    np.testing.assert_allclose(by_unit.probability, np.stack(of_unit, axis=1))
+    names = list(by_spike.row_names)
+    assert len(set(names)) == 240
+    assert all(names[row].split(":")[0] == table.unit_names[table.unit[row]] for row in range(240))
+    assert len(np.unique(by_unit.group)) == len(np.unique(by_spike.group)) == 3
+    assert len(np.unique(model.by_unit(table, probability, "unit").group)) == 60
+    rates = by_spike.rates(0, judge.OF_SPIKES)
+    expected = np.mean([100 * balanced_accuracy_score(table.label, p.argmax(axis=1)) for p in probability])
     assert rates["balanced_accuracy_percent"]["value"] == pytest.approx(expected)
 
 
 def test_a_call_does_not_depend_on_the_batch():
-    net = unit.network(UnitConfig(width=8), 2)
+    net = model.network(UnitConfig(width=8), 2)
     params = [net.init(jax.random.key(k), jnp.zeros((1, 1, 6)), jnp.zeros((1, 0)))["params"] for k in range(2)]
     variables = {"params": jax.tree.map(lambda *a: jnp.stack(a), *params)}
     z = np.random.default_rng(0).normal(size=(1200, 6)).astype(np.float32)
-    whole = unit_judge.say(net, variables, 1, z, (1, 6))
-    np.testing.assert_allclose(unit_judge.say(net, variables, 1, z[1100:1101], (1, 6))[0], whole[1100], rtol=1e-5)
+    whole = model.probability(net, variables, 1, z, (1, 6))
+    np.testing.assert_allclose(model.probability(net, variables, 1, z[1100:1101], (1, 6))[0], whole[1100], rtol=1e-5)

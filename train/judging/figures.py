@@ -1,147 +1,122 @@
-"""Pictures of a judgement, drawn from what ``summary.json`` and ``metrics.jsonl`` hold.
+"""The pictures that judgements of all tasks share: confusion, reliability, training, maps of rows.
 
-Each function returns a figure of its own (no pyplot, no global state); ``save`` writes it. Colours are
-those of Okabe and Ito, which colour-blind readers tell apart, and the perceptually uniform maps of
-matplotlib.
+Each function returns a figure of its own (no pyplot, no global state); `save` writes it. Colours are those of Okabe
+and Ito, which colour-blind readers tell apart, and the perceptually uniform maps of matplotlib.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int, Shaped
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
 
-from spiketype.train.tasks.eap.predictions import Locations
+from spiketype.edge import Json, whole_file
+from spiketype.train.judging.calls import Calls
 
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666"
 CYCLE = (BLUE, ORANGE, GREEN, PINK, "#E69F00", "#56B4E9", "#000000")
-MOST_POINTS = 3000
-
-
-def save(figure: Figure, path: Path, dpi: int = 150) -> Path:
-    """Write a PNG beside its destination, then rename, so that no half-written picture is ever seen."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        figure.savefig(partial, dpi=dpi, format="png")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
-
-
-def heading(title: str, summary: Mapping[str, Any]) -> str:
-    """The title, and under it what the test was: the split, whether it is optimistic, samples and seeds."""
-    warning = " (optimistic: cell models shared by train and test)" if summary["optimistic"] else ""
-    seeds = f"{summary['seeds']} seed" + "s" * (summary["seeds"] != 1)
-    return f"{title}\nsplit {summary['split']}{warning}\n{summary['samples']:,} test samples, {seeds}"
-
-
-def _ends(estimates: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Values, lows and highs of estimates; None becomes NaN."""
-    value, low, high = (np.array([e[end] for e in estimates], float) for end in ("value", "low", "high"))
-    return value, low, high
-
-
-def confusion_figure(summary: Mapping[str, Any], title: str) -> Figure:
-    """Fig. 4: percent of each true class (row) given each predicted one (column)."""
-    names, samples = summary["confusion"]["class_names"], summary["confusion"]["samples"]
-    percent = np.array(summary["confusion"]["percent"]["value"], float)
-    side = max(4.6, 0.5 * len(names) + 2.2)
-    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
-    axes = figure.add_subplot()
-    image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
-    for (row, column), share in np.ndenumerate(percent):
-        if share >= 0.5:
-            colour = "white" if share > 55 else "black"
-            axes.text(column, row, f"{share:.0f}", ha="center", va="center", color=colour, fontsize=8)
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(names)), [f"{name} ({n})" for name, n in zip(names, samples, strict=True)])
-    axes.set(xlabel="predicted", ylabel="true (test samples)")
-    axes.set_title(heading(title, summary), fontsize=10)
-    figure.colorbar(image, ax=axes, label="share of the true class (%)", shrink=0.8)
-    return figure
-
-
-def cells_figure(summary: Mapping[str, Any], title: str) -> Figure:
-    """Table II as bars: accuracy of each cell model, its interval, the mean over cells and the baselines."""
-    rows = summary["per_cell"]
-    value, low, high = _ends([row["accuracy_percent"] for row in rows])
-    figure = Figure(figsize=(max(6.4, 0.42 * len(rows) + 2.8), 4.6), layout="constrained")
-    axes = figure.add_subplot()
-    classes = list(dict.fromkeys(row["class"] for row in rows))
-    coloured = 1 < len(classes) <= len(CYCLE)
-    colours = [CYCLE[classes.index(row["class"])] if coloured else BLUE for row in rows]
-    axes.bar(range(len(rows)), value, color=colours, alpha=0.75)
-    axes.errorbar(range(len(rows)), value, [value - low, high - value], fmt="none", ecolor="black", capsize=3, lw=1)
-    _lines(axes, summary)
-    for colour, name in zip(CYCLE, classes, strict=False):
-        if coloured:
-            axes.bar([np.nan], [np.nan], color=colour, alpha=0.75, label=name)
-    axes.set_xticks(range(len(rows)), [row["cell"] for row in rows], rotation=45, ha="right", rotation_mode="anchor")
-    axes.set(ylabel="accuracy (%)", ylim=(0, 102), xlim=(-0.6, len(rows) - 0.4))
-    axes.set_title(heading(title, summary), fontsize=10)
-    figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
-    return figure
-
-
-def _lines(axes: Axes, summary: Mapping[str, Any]) -> None:
-    """Horizontal lines: the mean over cells, and that of each baseline."""
-    means = {"mean over cells": summary["over_cells_percent"]["mean"]["value"]}
-    means |= {name: other["over_cells_percent"]["mean"]["value"] for name, other in summary["baselines"].items()}
-    for (name, mean), style in zip(means.items(), ("-", "--", ":", "-.") * len(means), strict=False):
-        axes.axhline(mean, color="black" if style == "-" else GREY, ls=style, lw=1.2, label=f"{name} {mean:.1f} %")
-
-
-def curves_figure(summary: Mapping[str, Any], title: str) -> Figure:
-    """Accuracy against distance and against amplitude, with interval bands."""
-    figure = Figure(figsize=(8.6, 4.2), layout="constrained")
-    pair = figure.subplots(1, 2, sharey=True)
-    for axes, what, unit, label in (
-        (pair[0], "against_distance", "um", "distance (µm)"),
-        (pair[1], "against_amplitude", "uV", "largest amplitude (µV)"),
-    ):
-        bins = summary[what]
-        edges = np.array([[b[f"from_{unit}"], b[f"to_{unit}"]] for b in bins])
-        if unit == "uV" and edges.min() > 0:
-            axes.set_xscale("log")
-            centre = np.sqrt(edges.prod(axis=1))
-            axes.set_xticks(ticks := _round_ticks(edges.min(), edges.max()), [f"{tick:g}" for tick in ticks])
-            axes.set_xticks([], minor=True)
-        else:
-            centre = edges.mean(axis=1)
-        value, low, high = _ends([b["accuracy_percent"] for b in bins])
-        axes.fill_between(centre, low, high, color=BLUE, alpha=0.2, lw=0)
-        axes.plot(centre, value, "o-", color=BLUE, ms=4)
-        axes.set_xlabel(label)
-        axes.grid(alpha=0.3)
-    pair[0].set(ylabel="accuracy (%)", ylim=(min(pair[0].get_ylim()[0], 95), 101))
-    figure.suptitle(heading(title, summary), fontsize=10)
-    return figure
-
-
-def _round_ticks(low: float, high: float) -> np.ndarray:
-    """1, 2 and 5 times powers of ten between low and high."""
-    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    ticks = np.outer(powers, [1, 2, 5]).ravel()
-    return ticks[(ticks >= low) & (ticks <= high)]
-
-
+BINS = 10  # of a reliability curve
 PANELS = (("loss", ("loss", "test_loss")), ("accuracy", ("accuracy", "test_accuracy")))
 
 
+def save(figure: Figure, path: Path, dpi: int = 150) -> Path:
+    """Write a PNG whole or not at all, and return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=dpi, format="png")
+    return path
+
+
+def confusion_figure(
+    counts: Mapping[str, Shaped[np.ndarray, "true called"]],
+    classes: Sequence[str],
+    title: str,
+    sizes: Sequence[int],
+    called: Sequence[str] | None = None,
+    xlabel: str = "called",
+) -> Figure:
+    """Draw how each true class (row) was called (column), in percent of the class; one panel for each model.
+
+    Args:
+        counts: title of the panel -> counts, over all repeats.
+        classes: names of the true classes.
+        title: of the figure.
+        sizes: rows of each true class, for its label.
+        called: names of the columns; by default the classes.
+        xlabel: what the columns are.
+    """
+    called = classes if called is None else called
+    wide, high = max(3.4, 0.5 * len(called) + 1.8), max(3.0, 0.5 * len(classes) + 1.8)
+    figure = Figure(figsize=(wide * len(counts) + 1.6, high + 0.6), layout="constrained")
+    for axes, (name, count) in zip(
+        np.atleast_1d(figure.subplots(1, len(counts), sharey=True)), counts.items(), strict=True
+    ):
+        percent = 100 * count / np.maximum(count.sum(axis=1, keepdims=True), 1)
+        image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+        for (row, column), share in np.ndenumerate(percent):
+            if share >= 0.5:
+                colour = "white" if share > 55 else "black"
+                axes.text(column, row, f"{share:.0f}", ha="center", va="center", color=colour, fontsize=8)
+        axes.set_xticks(range(len(called)), called, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(classes)), [f"{c} ({n})" for c, n in zip(classes, sizes, strict=True)])
+        axes.set_xlabel(xlabel)
+        axes.set_title(name, fontsize=9)
+    figure.supylabel("true", fontsize=10)
+    figure.suptitle(title, fontsize=10)
+    figure.colorbar(image, ax=figure.axes, label="share of the true class (%)", shrink=0.8)
+    return figure
+
+
+def calls_confusion(models: Mapping[str, Calls], title: str) -> Figure:
+    """Draw `confusion_figure` of models that call the same rows."""
+    first = next(iter(models.values()))
+    sizes = np.bincount(first.label[first.label >= 0], minlength=len(first.class_names)).tolist()
+    counts = {name: np.array(calls.confusion()) for name, calls in models.items()}
+    return confusion_figure(counts, first.class_names, title, sizes)
+
+
+def reliability_figure(models: Mapping[str, Calls], title: str) -> Figure:
+    """Draw the share that is right against the probability given, and against the share of rows that are called."""
+    figure = Figure(figsize=(9.5, 4.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls="--")
+    least = 1.0
+    for colour, (name, calls) in zip(CYCLE, models.items(), strict=False):
+        top = calls.probability.max(axis=2).ravel()
+        hit = (calls.probability.argmax(axis=2) == calls.label).ravel()
+        of_bin = np.minimum((top * BINS).astype(int), BINS - 1)
+        count = np.bincount(of_bin, minlength=BINS)
+        some = count >= max(3, len(top) // 500)
+        at, share = (np.bincount(of_bin, v, BINS)[some] / count[some] for v in (top, hit))
+        left.plot(at, share, "o-", color=colour, ms=4, label=name)
+        least = min(least, *at, *share) if some.any() else least
+        mixed = np.random.default_rng(0).permutation(len(top))  # ties in no order: rows are often sorted by class
+        ranked = hit[mixed][np.argsort(-top[mixed], kind="stable")]
+        n = np.arange(1, len(ranked) + 1)
+        drawn = n > 0.1 * len(ranked)
+        right.plot((100 * n / len(ranked))[drawn], (100 * np.cumsum(ranked) / n)[drawn], color=colour)
+    ends = (max(0.0, least - 0.05), 1.02)
+    left.set(xlabel="probability of the likeliest class", ylabel="share that is right", xlim=ends, ylim=ends)
+    right.set(xlabel="rows that are called, the surest first (%)", ylabel="accuracy of these (%)")
+    right.grid(alpha=0.3)
+    figure.suptitle(title, fontsize=10)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
 def training_figure(
-    history: Sequence[Mapping[str, Any]],
+    history: Sequence[Json],
     title: str,
     panels: Sequence[tuple[str, Sequence[str]]] = PANELS,
 ) -> Figure:
-    """Curves against the step, from records {"step", name: number or one number per seed}.
+    """Draw curves against the step, from records {"step", name: number or one number for each member}.
 
     panels: (axis label, names drawn in it); names that no record has are left out, and so are empty panels.
-    Several seeds: their mean in full, each one faintly. Losses above zero are drawn on a logarithmic axis.
+    Several members: their mean in full, each one faintly. Losses above zero are drawn on a logarithmic axis.
     """
     present = {name for record in history for name in record}
     filled = [(label, [name for name in names if name in present]) for label, names in panels]
@@ -157,7 +132,7 @@ def training_figure(
             axes.plot(steps, values.mean(axis=1), color=colour, label=name.replace("_", " "))
         if "loss" in label and axes.dataLim.ymin > 0:
             axes.set_yscale("log")
-            axes.set_yticks(ticks := _round_ticks(*axes.get_ylim()), [f"{tick:g}" for tick in ticks])
+            axes.set_yticks(ticks := round_ticks(*axes.get_ylim()), [f"{tick:g}" for tick in ticks])
             axes.set_yticks([], minor=True)
         axes.set(xlabel="step", ylabel=label)
         axes.grid(alpha=0.3)
@@ -166,25 +141,52 @@ def training_figure(
     return figure
 
 
-def location_figure(locations: Locations, summary: Mapping[str, Any], title: str) -> Figure:
-    """Predicted against true soma position, axis by axis, and the distribution of the 3D error."""
-    p = locations
-    shown = np.linspace(0, len(p.cell) - 1, min(MOST_POINTS, len(p.cell))).astype(int)
-    figure = Figure(figsize=(9, 8.4), layout="constrained")
-    grid = figure.subplots(2, 2).ravel()
-    for k, axis in enumerate("xyz"):
-        axes, true, said = grid[k], p.true_um[shown, k], p.predicted_um[shown, k]
-        axes.plot(true, said, ".", color=BLUE, ms=2.5, alpha=0.4, rasterized=True)
-        ends = [min(true.min(), said.min()), max(true.max(), said.max())]
-        axes.plot(ends, ends, color="black", lw=1)
-        axes.set(xlabel=f"true {axis} (µm)", ylabel=f"predicted {axis} (µm)", aspect="equal")
-        axes.set_title(f"{axis}: mean |error| {summary['error_um'][f'{axis}_mean_abs']['value']:.1f} µm", fontsize=9)
-    error = np.linalg.norm(p.predicted_um - p.true_um, axis=1)
-    grid[3].hist(error, bins=40, color=BLUE, alpha=0.75)
-    for name, table, style in (("mean", "error_um", "-"), ("training mean", "baseline_error_um", "--")):
-        value = summary[table]["mean_3d"]["value"]
-        grid[3].axvline(value, color="black", ls=style, lw=1.2, label=f"{name} {value:.1f} µm")
-    grid[3].set(xlabel="3D error (µm)", ylabel="predictions")
-    grid[3].legend(frameon=False, fontsize=8)
-    figure.suptitle(heading(title, summary), fontsize=10)
-    return figure
+def round_ticks(low: float, high: float) -> Float[np.ndarray, " tick"]:
+    """Return 1, 2 and 5 times powers of ten between low and high."""
+    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    ticks = np.outer(powers, [1, 2, 5]).ravel()
+    return ticks[(ticks >= low) & (ticks <= high)]
+
+
+def plane(z: Float[np.ndarray, "row feature"], seed: int) -> Float[np.ndarray, "row 2"]:
+    """Return rows in two dimensions by t-SNE, neighbours kept near each other: a picture, not a judgement."""
+    perplexity = min(30.0, (len(z) - 1) / 3)
+    with threadpool_limits(1, "openmp"):  # with so few rows threads do little but wait for each other
+        return np.asarray(TSNE(2, init="pca", perplexity=perplexity, random_state=seed).fit_transform(z))
+
+
+def draw_map(
+    axes: Axes,
+    points: Float[np.ndarray, "row 2"],
+    value: Int[np.ndarray, " row"],
+    names: Sequence[str],
+    wrong: Shaped[np.ndarray, " row"] | None = None,
+    size: float = 9,
+    most_named: int = 20,
+) -> None:
+    """Draw rows as dots in the colour of their value, an index into names (-1 unknown, grey); crosses are wrong."""
+    wrong = np.zeros(len(value), bool) if wrong is None else wrong
+    unknown = value < 0
+    if unknown.any():
+        axes.scatter(*_xy(points, unknown), s=size, color="0.85", lw=0, label="unknown")
+    for k, colour in enumerate(colours(len(names))):
+        rows = value == k
+        label = f"{names[k]} ({rows.sum()})" if k < most_named else None
+        axes.scatter(*_xy(points, rows & ~wrong), s=size, color=colour, alpha=0.65, lw=0, label=label)
+        axes.scatter(*_xy(points, rows & wrong), s=3 * size, color=colour, marker="x", lw=1.2)
+    if wrong.any():
+        axes.scatter([], [], s=3 * size, color="black", marker="x", label=f"called wrong when held out ({wrong.sum()})")
+    axes.set(xticks=[], yticks=[])
+    axes.legend(fontsize=7, frameon=False, markerscale=1.5, ncols=2 if len(names) > 6 else 1)
+
+
+def _xy(points: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return points[rows, 0], points[rows, 1]
+
+
+def colours(count: int) -> list[str]:
+    """Return as many colours as can be told apart, then again from the first."""
+    cycle = (
+        CYCLE if count <= len(CYCLE) else (*CYCLE, *("#332288", "#AA4499", "#44AA99", "#999933", "#882255", "#DDDDDD"))
+    )
+    return [cycle[k % len(cycle)] for k in range(count)]

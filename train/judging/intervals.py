@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from spiketype.edge import Json
+
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 
@@ -22,6 +24,23 @@ class Estimate(NamedTuple):
     value: Any
     low: Any
     high: Any
+
+    def to_json(self, factor: float = 1.0) -> Json:
+        """Return value, low and high times a factor (100: in percent) as plain numbers; None for NaN."""
+        return {end: plain(values, factor) for end, values in self._asdict().items()}
+
+    def within(self, least: float, most: float) -> "Estimate":
+        """Return the estimate with an interval that ends where the measure ends."""
+        return Estimate(self.value, *np.clip([self.low, self.high], least, most))
+
+
+def plain(values: ArrayLike, factor: float = 1.0) -> Any:
+    """Return a number, or an array as nested lists of numbers, times a factor; None for NaN, which JSON lacks."""
+    array = np.asarray(values, float)
+    if array.ndim:
+        return [plain(each, factor) for each in array]
+    number = float(array) * factor
+    return number if np.isfinite(number) else None
 
 
 def wilson(successes: ArrayLike, trials: ArrayLike, confidence: float = CONFIDENCE) -> Estimate:
@@ -82,11 +101,11 @@ def resample_ratio(
     groups = len(denominator)
     drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=resamples)
     total = (drawn @ denominator).reshape(-1, *[1] * (numerator.ndim - 1))
-    return np.tensordot(drawn, numerator, axes=1) / total
+    return np.asarray(np.tensordot(drawn, numerator, axes=1) / total)
 
 
 def bootstrap(
-    statistic: Callable[[np.ndarray], np.ndarray],
+    statistic: Callable[[np.ndarray], np.ndarray | np.floating],
     unit: np.ndarray,
     rng: np.random.Generator,
     resamples: int = RESAMPLES,
@@ -99,9 +118,18 @@ def bootstrap(
     names, inverse = np.unique(unit, return_inverse=True)
     rows = np.arange(len(unit))
 
-    def draw() -> np.ndarray:
+    def draw() -> np.ndarray | np.floating:
         counts = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
         return statistic(np.repeat(rows, counts[inverse]))
 
     draws = np.stack([draw() for _ in range(resamples)])
     return percentile(statistic(rows), draws, units=len(names), confidence=confidence)
+
+
+def over_seeds(values: np.ndarray, confidence: float = CONFIDENCE) -> Estimate:
+    """Return the mean of values (seed,) with Student's t interval over seeds; NaN ends for one."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return Estimate(mean, np.nan, np.nan)
+    half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    return Estimate(mean, mean - half, mean + half)

@@ -1,45 +1,69 @@
-"""What the Allen tasks leave behind: probabilities of all models as a store, calls of new cells as a table."""
+"""predictions.zarr of a run: one schema for every task, a store with a ``sample`` for each row that was predicted."""
 
+import re
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import xarray as xr
+
+from spiketype.datasets import store
+
+KIND = "predictions"
+BLOCK = 100_000
+UNITS = re.compile(r"_(um|ms|uV|pA|nA|Hz|kHz|s)$")
 
 
-def write_predictions(
-    folder: Path,
-    models: Mapping[str, np.ndarray],
-    label: np.ndarray,
-    specimen_id: np.ndarray,
-    classes: Sequence[str],
+def write(
+    path: Path,
+    row_names: Sequence[str],
+    arrays: Mapping[str, tuple[tuple[str, ...], np.ndarray]],
+    names: Mapping[str, Sequence[str]],
+    measured: Mapping[str, np.ndarray],
 ) -> None:
-    """predictions.zarr of a run folder: models are probabilities (repeat, cell, class), 0 where not tested."""
-    arrays: dict[str, Any] = {
-        "probability": (("model", "repeat", "cell", "class"), np.stack(list(models.values()))),
-        "label": ("cell", label),
-        "specimen_id": ("cell", specimen_id),
-    }
-    # Names as attributes: Zarr 3 has no specification for text yet.
-    found = xr.Dataset(arrays, attrs={"models": list(models), "classes": list(classes)})
-    found.to_zarr(folder / "predictions.zarr", mode="w", zarr_format=3, consolidated=False)
+    """Write the store, in place of one that is there.
 
-
-def calls(
-    ids: Sequence[str], x: np.ndarray, probability: np.ndarray, classes: Sequence[str], certain: float
-) -> dict[str, Any]:
-    """Columns of the table of calls: class, or "no call" below the probability `certain`, and all probabilities.
-
-    ids (cell,); x (cell, feature) as measured, with NaN; probability (cell, class).
+    Args:
+        path: the folder.
+        row_names: of the rows, in order.
+        arrays: name -> (dimensions after ``sample``, values (row, ...)); floats are kept in float32.
+        names: dimension -> the name of each of its entries.
+        measured: name -> (row,) numbers or words; numbers that are missing are -1.
     """
-    best = probability.max(axis=1)
-    likeliest = np.array(classes)[probability.argmax(axis=1)]
-    table: dict[str, Any] = {
-        "cell": np.array(ids),
-        "call": np.where(best >= certain, likeliest, "no call"),
-        "likeliest": likeliest,
-        "probability": best,
-        "missing_features": np.isnan(x).sum(axis=1),
+    rows = len(row_names)
+    numbers = {name: np.asarray(v) for name, v in measured.items() if np.asarray(v).dtype.kind in "fiub"}
+    whole = {**{n: v for n, (_, v) in arrays.items()}, **{n: _known(v) for n, v in numbers.items()}}
+    whole = {name: _compact(values) for name, values in whole.items()}
+    dims = {name: ("sample", *arrays[name][0]) if name in arrays else ("sample",) for name in whole}
+    sizes = {d: n for name in whole for d, n in zip(dims[name], whole[name].shape, strict=True)}
+    spec = {
+        name: store.Variable(dims[name], str(v.dtype), _unit(name), name.replace("_", " ")) for name, v in whole.items()
     }
-    return table | {f"p_{name}": probability[:, k] for k, name in enumerate(classes)}
+    words = {name: np.asarray(v).astype(str) for name, v in measured.items() if name not in numbers}
+    coordinates = {"row": store.Coordinate(("sample",), np.array(row_names), "1", "name of the row")}
+    coordinates |= {name: store.Coordinate(("sample",), v, "1", name) for name, v in words.items()}
+    coordinates |= {
+        f"{d}_name": store.Coordinate((d,), np.array(each), "1", f"name of each {d}") for d, each in names.items()
+    }
+    if path.exists():
+        shutil.rmtree(path)
+    block = max(1, min(rows, BLOCK))
+    store.create(path, KIND, sizes, block, spec, coordinates, {})
+    for index in range(-(-rows // block)):
+        part = slice(index * block, (index + 1) * block)
+        store.write_block(path, block, index, {name: values[part] for name, values in whole.items()})
+        store.mark_done(path, index)
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(values), values, -1) if values.dtype.kind == "f" else values
+
+
+def _compact(values: np.ndarray) -> np.ndarray:
+    kinds = {"f": np.float32, "i": np.int32, "u": np.int32, "b": np.int32}
+    return values.astype(kinds[values.dtype.kind])
+
+
+def _unit(name: str) -> str:
+    found = UNITS.search(name)
+    return found[1] if found else "1"

@@ -1,21 +1,23 @@
-"""What a training part says of the features: medians for what is missing, mean and standard deviation."""
+"""What a training part tells of the features: medians for what is missing, mean and standard deviation."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
+
+from spiketype.edge import Json
 
 
 class Scale(NamedTuple):
-    """Medians for what is missing, mean and standard deviation of the filled columns; each (feature,)."""
+    """Medians for what is missing, mean and standard deviation of the filled columns."""
 
-    median: np.ndarray
-    mean: np.ndarray
-    sd: np.ndarray
+    median: Float[np.ndarray, " feature"]
+    mean: Float[np.ndarray, " feature"]
+    sd: Float[np.ndarray, " feature"]
 
     @classmethod
-    def of(cls, x: np.ndarray) -> "Scale":
-        """Of training cells x (cell, feature) with NaN; a column that nobody has is 0 everywhere."""
+    def of(cls, x: Float[np.ndarray, "row feature"]) -> "Scale":
+        """Return the scale of training rows, NaN where not measured; a column that no row has is 0 everywhere."""
         known = np.isfinite(x).any(axis=0)
         median = np.zeros(x.shape[1])
         median[known] = np.nanmedian(x[:, known], axis=0)
@@ -23,16 +25,16 @@ class Scale(NamedTuple):
         sd = filled.std(axis=0)
         return cls(median, filled.mean(axis=0), np.where(sd > 0, sd, 1.0))
 
-    def apply(self, x: np.ndarray) -> np.ndarray:
-        """Standardised x (cell, feature) float32, without NaN."""
+    def apply(self, x: Float[np.ndarray, "row feature"]) -> Float[np.ndarray, "row feature"]:
+        """Return standardised rows in float32, without NaN."""
         filled = np.where(np.isnan(x), self.median, x)
-        return ((filled - self.mean) / self.sd).astype(np.float32)
+        return np.asarray((filled - self.mean) / self.sd, np.float32)
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain numbers."""
+    def to_json(self) -> Json:
+        """Return it as plain numbers."""
         return {name: value.tolist() for name, value in self._asdict().items()}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Scale":
-        """What `to_json` gave."""
+    def from_json(cls, values: Json) -> "Scale":
+        """Return what `to_json` took apart."""
         return cls(*(np.array(values[name]) for name in cls._fields))

@@ -1,6 +1,7 @@
 """The tasks by name: adding one is adding its folder and a line here."""
 
 from importlib import import_module
+from typing import Any
 
 from spiketype.edge import UserError
 from spiketype.train.task import Task
@@ -18,12 +19,13 @@ MODULES = {
 }
 
 
-def get(name: str) -> Task:
-    """The task of that name.
+def get(name: str) -> Task[Any, Any]:
+    """Return the task of that name.
 
     Raises:
         UserError: there is none; the valid names are listed.
     """
     if name not in MODULES:
         raise UserError(f"unknown task {name!r}: choose one of {', '.join(MODULES)}")
-    return import_module(f"spiketype.train.tasks.{MODULES[name]}.task").TASKS[name]
+    tasks: dict[str, Task[Any, Any]] = import_module(f"spiketype.train.tasks.{MODULES[name]}.task").TASKS
+    return tasks[name]

@@ -1,6 +1,6 @@
 """Clusterings by scikit-learn and, as an extra, UMAP: what a network starts from, and what it has to beat.
 
-Each is a function of points (unit, feature), a number of clusters and a seed, and returns clusters (unit,).
+Each is a function of points, a number of clusters and a seed, and returns the cluster of each point.
 """
 
 import warnings
@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
+from jaxtyping import Float, Int
+from scipy.sparse import spmatrix
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -19,21 +21,23 @@ RESTARTS, COMPONENTS = 20, 10
 MOST_WARD = 20_000  # pairs of units in memory
 NEIGHBOURS, RESOLUTION = 20, 1.5  # WaveMAP: Lee et al., eLife 10:e67490, 2021
 
+Points = Float[np.ndarray, "unit feature"]
+Clusters = Int[np.ndarray, " unit"]
 Partition = Callable[[np.ndarray, int, int], np.ndarray]
 
 
-def kmeans(x: np.ndarray, clusters: int, seed: int) -> np.ndarray:
-    """k-means, the best of 20 starts."""
-    return KMeans(clusters, n_init=RESTARTS, random_state=seed).fit_predict(x)
+def kmeans(x: Points, clusters: int, seed: int) -> Clusters:
+    """Return the best of 20 starts of k-means."""
+    return np.asarray(KMeans(clusters, n_init=RESTARTS, random_state=seed).fit_predict(x))
 
 
-def gmm(x: np.ndarray, clusters: int, seed: int) -> np.ndarray:
-    """Gaussian mixture with full covariances, the best of five starts from k-means; ridge of 0.1 % of the variance."""
-    return fit_mixture(x, clusters, seed).predict(x)
+def gmm(x: Points, clusters: int, seed: int) -> Clusters:
+    """Return the likeliest components of the Gaussian mixture of `fit_mixture`."""
+    return np.asarray(fit_mixture(x, clusters, seed).predict(x))
 
 
-def fit_mixture(x: np.ndarray, clusters: int, seed: int, starts: int = 5) -> GaussianMixture:
-    """The mixture of `gmm`."""
+def fit_mixture(x: Points, clusters: int, seed: int, starts: int = 5) -> GaussianMixture:
+    """Fit a Gaussian mixture, the best of some starts from k-means: full covariances, ridge 0.1 % of the variance."""
     ridge = 1e-3 * float(x.var(axis=0).mean())
     model = GaussianMixture(clusters, n_init=starts, random_state=seed, reg_covar=max(ridge, 1e-9))
     with warnings.catch_warnings():
@@ -41,23 +45,22 @@ def fit_mixture(x: np.ndarray, clusters: int, seed: int, starts: int = 5) -> Gau
         return model.fit(np.asarray(x, np.float64))
 
 
-def ward(x: np.ndarray, clusters: int, seed: int) -> np.ndarray:
-    """Ward's hierarchy, cut; the seed changes nothing.
+def ward(x: Points, clusters: int, seed: int) -> Clusters:
+    """Cut Ward's hierarchy; the seed changes nothing.
 
     Raises:
         UserError: more units than memory for their pairs.
     """
     if len(x) > MOST_WARD:
         raise UserError(f"Ward's clustering keeps all pairs of {len(x)} units: the most is {MOST_WARD}")
-    return AgglomerativeClustering(clusters).fit_predict(x)
+    return np.asarray(AgglomerativeClustering(clusters).fit_predict(x))
 
 
-def reduced(inner: Partition, x: np.ndarray, clusters: int, seed: int) -> np.ndarray:
-    """Another partition, of the first principal components."""
+def reduced(inner: Partition, x: Points, clusters: int, seed: int) -> Clusters:
+    """Apply another partition to the first principal components."""
     return inner(PCA(min(COMPONENTS, *x.shape), random_state=seed).fit_transform(x), clusters, seed)
 
 
-INITS: Mapping[str, Partition] = {"kmeans": kmeans, "gmm": gmm, "ward": ward}
 BASELINES: Mapping[str, Partition] = {
     "k-means": kmeans,
     "GMM": gmm,
@@ -66,8 +69,8 @@ BASELINES: Mapping[str, Partition] = {
 }
 
 
-def umap_points(x: np.ndarray, seed: int, min_dist: float, size: int) -> tuple[np.ndarray, object]:
-    """UMAP's embedding (unit, size) and its graph of neighbours.
+def umap_points(x: Points, seed: int, min_dist: float, size: int) -> tuple[Float[np.ndarray, "unit {size}"], spmatrix]:
+    """Return UMAP's embedding, and its graph of neighbours (unit, unit).
 
     Raises:
         UserError: UMAP is not installed.
@@ -85,13 +88,13 @@ def umap_points(x: np.ndarray, seed: int, min_dist: float, size: int) -> tuple[n
     return reducer.embedding_, reducer.graph_
 
 
-def umap_gmm(x: np.ndarray, clusters: int, seed: int) -> np.ndarray:
-    """UMAP to ten dimensions, then a Gaussian mixture."""
+def umap_gmm(x: Points, clusters: int, seed: int) -> Clusters:
+    """Reduce by UMAP to ten dimensions, then a Gaussian mixture."""
     return gmm(umap_points(x, seed, 0.0, min(COMPONENTS, x.shape[1]))[0], clusters, seed)
 
 
-def umap_louvain(x: np.ndarray, clusters: int, seed: int) -> np.ndarray:
-    """WaveMAP: Louvain communities of UMAP's graph; finds its own number of clusters, `clusters` is not used."""
+def umap_louvain(x: Points, clusters: int, seed: int) -> Clusters:
+    """Return WaveMAP's Louvain communities of UMAP's graph; their number is their own, `clusters` is not used."""
     graph = umap_points(x, seed, 0.1, 2)[1]
     import networkx
 
@@ -104,11 +107,12 @@ def umap_louvain(x: np.ndarray, clusters: int, seed: int) -> np.ndarray:
     return cluster
 
 
+INITS: Mapping[str, Partition] = {"kmeans": kmeans, "gmm": gmm, "ward": ward, "umap": umap_gmm}
 UMAP_BASELINES: Mapping[str, Partition] = {"UMAP + GMM": umap_gmm, "UMAP + Louvain": umap_louvain}
 
 
-def means(x: np.ndarray, cluster: np.ndarray, clusters: int) -> np.ndarray:
-    """Mean (cluster, feature) of the units of each cluster; a cluster without units has the mean of all."""
+def means(x: Points, cluster: Clusters, clusters: int) -> Float[np.ndarray, "{clusters} feature"]:
+    """Return the mean of the units of each cluster; a cluster without units has the mean of all."""
     size = np.bincount(cluster, minlength=clusters)
     total = np.zeros((clusters, x.shape[1]))
     np.add.at(total, cluster, x)

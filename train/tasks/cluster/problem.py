@@ -3,22 +3,33 @@
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Array, Float
 
+from spiketype.edge import PyTree
 from spiketype.models import augment, autoencoder, dec
-from spiketype.train.loop import Problem
+from spiketype.train.apply import in_pieces, of_member
+from spiketype.train.loop import Metrics, Problem
+from spiketype.train.tasks.cluster.config import ClusterConfig
+from spiketype.train.tasks.cluster.data import Form
 
 AT_ONCE = 10
+MOST_ROWS = 16_384  # that are encoded at once
+Net = autoencoder.Dense | autoencoder.Conv
 Change = Callable[[jax.Array, jax.Array], jax.Array]
 
 
-def changes(config: Any, shape: tuple[int, int]) -> Change:
-    """(key, x (sample, feature)) -> x changed as --augment says; features beyond the waveform's are left alone."""
+def network(config: ClusterConfig, form: Form) -> Net:
+    """Return the autoencoder of every member."""
+    return autoencoder.make(config.network, form.features, form.shape, config.code, config.hidden)
+
+
+def changes(config: ClusterConfig, shape: tuple[int, int]) -> Change:
+    """Return (key, x (sample, feature)) -> x changed as --augment says, but for features beyond the waveform's."""
     count = shape[0] * shape[1]
 
     def change(key: jax.Array, x: jax.Array) -> jax.Array:
@@ -32,29 +43,31 @@ def changes(config: Any, shape: tuple[int, int]) -> Change:
     return (lambda key, x: x) if config.augment == "none" else change
 
 
-def _draw(config: Any, count: int, shared: Any, own: Any, key: jax.Array) -> Any:
+def _draw(config: ClusterConfig, count: int, common: PyTree, member: PyTree, key: jax.Array) -> PyTree:
     index = jax.random.randint(key, (config.batch,), 0, count)
-    return index, shared[0][index]
+    return index, common[0][index]
 
 
-def _draw_pair(config: Any, count: int, shared: Any, own: Any, key: jax.Array) -> Any:
-    """Units, and for each a unit at random from its neighbours."""
+def _draw_pair(config: ClusterConfig, count: int, common: PyTree, member: PyTree, key: jax.Array) -> PyTree:
+    """Draw units, and for each a unit at random from its neighbours."""
     first, second = jax.random.split(key)
     index = jax.random.randint(first, (config.batch,), 0, count)
-    which = jax.random.randint(second, (config.batch,), 0, shared[1].shape[1])
-    return index, shared[0][index], shared[0][shared[1][index, which]]
+    which = jax.random.randint(second, (config.batch,), 0, common[1].shape[1])
+    return index, common[0][index], common[0][common[1][index, which]]
 
 
-def pretraining(config: Any, net: autoencoder.Dense | autoencoder.Conv, count: int, change: Change) -> Problem:
-    """Reconstruct what is put in, from changed inputs if asked; shared data are x (unit, feature) and neighbours.
+def pretraining(config: ClusterConfig, net: Net, count: int, change: Change) -> Problem:
+    """Reconstruct the inputs of `count` units, from changed inputs if asked.
+
+    Common data are x (unit, feature) and the numbers (unit, neighbour) of each unit's neighbours.
 
     With --contrast, the code of a unit is also drawn to that of a neighbour and driven from those of other units.
     """
 
-    def init(key: jax.Array) -> Any:
+    def init(key: jax.Array) -> tuple[PyTree, PyTree]:
         return {"net": net.init(key, jnp.zeros((1, net_size(net))))["params"]}, {}
 
-    def loss(params: Any, state: Any, batch: Any, key: jax.Array) -> Any:
+    def loss(params: PyTree, state: PyTree, batch: PyTree, key: jax.Array) -> tuple[jax.Array, tuple[PyTree, Metrics]]:
         change_key, drop_key, code_key, other_key = jax.random.split(key, 4)
         x = change(change_key, batch[1])
         seen = jnp.where(jax.random.bernoulli(drop_key, 1 - config.corruption, x.shape), x, 0)
@@ -69,11 +82,11 @@ def pretraining(config: Any, net: autoencoder.Dense | autoencoder.Conv, count: i
     return Problem(init, draw, loss, _adam(config), interval=_interval(config))
 
 
-def layer(config: Any, net: autoencoder.Dense, count: int, change: Change, k: int) -> Problem:
-    """Layer k alone, as a denoising autoencoder of what the layers before it give."""
+def layer(config: ClusterConfig, net: autoencoder.Dense, count: int, change: Change, k: int) -> Problem:
+    """Train layer k alone, as a denoising autoencoder of what the layers before it give."""
     whole = pretraining(config, net, count, change)
 
-    def loss(params: Any, state: Any, batch: Any, key: jax.Array) -> Any:
+    def loss(params: PyTree, state: PyTree, batch: PyTree, key: jax.Array) -> tuple[jax.Array, tuple[PyTree, Metrics]]:
         change_key, drop_key = jax.random.split(key)
         x = change(change_key, batch[1])
         return autoencoder.layer_loss(net, params["net"], x, k, config.corruption, drop_key), (state, {})
@@ -81,25 +94,26 @@ def layer(config: Any, net: autoencoder.Dense, count: int, change: Change, k: in
     return Problem(whole.init, partial(_draw, config, count), loss, whole.optimizer, interval=whole.interval)
 
 
-def _interval(config: Any) -> int:
-    """Steps of pretraining in one call."""
+def _interval(config: ClusterConfig) -> int:
+    """Return the steps of pretraining in one call: they divide --steps, so that nothing is rounded."""
     return math.gcd(config.steps, AT_ONCE)
 
 
-def _adam(config: Any) -> optax.GradientTransformation:
+def _adam(config: ClusterConfig) -> optax.GradientTransformation:
     return optax.adam(config.learning_rate)
 
 
-def net_size(net: autoencoder.Dense | autoencoder.Conv) -> int:
-    """Features that a network takes."""
+def net_size(net: Net) -> int:
+    """Return the number of features that a network takes."""
     return net.size if isinstance(net, autoencoder.Dense) else net.shape[0] * net.shape[1]
 
 
 def fresh_state(members: int, count: int, most: int, code: int) -> dict[str, jax.Array]:
-    """What the clustering phase keeps beside parameters, before its first step; all have a leading member axis.
+    """Return what the clustering phase keeps beside parameters, before its first step.
 
-    Which centres are alive; by what the code is divided; of every unit the target, the cluster (-1: none yet) and the
-    code after pretraining; the share of units whose cluster changed at the last refresh; centres moved because empty.
+    All have a leading member axis: which centres are alive; by what the code is divided; of every unit the target, the
+    cluster (-1: none yet) and the code after pretraining; the share of units whose cluster changed at the last
+    refresh; how often a centre was moved because its cluster was empty.
     """
     return {
         "alive": jnp.ones((members, most), bool),
@@ -112,26 +126,44 @@ def fresh_state(members: int, count: int, most: int, code: int) -> dict[str, jax
     }
 
 
-def encode(net: autoencoder.Dense | autoencoder.Conv, params: Any, x: np.ndarray) -> np.ndarray:
-    """Codes (member, unit, code) of inputs x (unit, feature) by networks whose parameters have a member axis."""
-    return np.asarray(jax.jit(lambda all_: jax.lax.map(lambda p: autoencoder.apply(net, p, "encode", x), all_))(params))
+def encode(net: Net, params: PyTree, x: Float[np.ndarray, "unit feature"]) -> Float[np.ndarray, "member unit code"]:
+    """Return the codes of inputs by networks whose parameters have a member axis."""
+    members = len(jax.tree.leaves(params)[0])
+    each = [partial(_encode, net, of_member(params, number)) for number in range(members)]
+    return np.stack([in_pieces(one, x, min(len(x), MOST_ROWS)) for one in each])
+
+
+@partial(jax.jit, static_argnums=0)  # one program for all members
+def _encode(net: Net, params: PyTree, x: jax.Array | np.ndarray) -> jax.Array:
+    return autoencoder.apply(net, params, "encode", x)
 
 
 def clustering(
-    config: Any, net: autoencoder.Dense | autoencoder.Conv, count: int, change: Change, most: int, share: Any
+    config: ClusterConfig, net: Net, count: int, change: Change, most: int, share: Float[Array, " cluster"] | None
 ) -> Problem:
-    """The code of `count` units and `most` centres, of which those alive take part; state as `fresh_state` has it."""
+    """Draw the codes of `count` units towards `most` centres, of which those alive take part, and these to the codes.
 
-    def init(key: jax.Array) -> Any:
+    State is as `fresh_state` has it.
+
+    Args:
+        config: of the task.
+        net: the autoencoder.
+        count: units.
+        change: what is done to inputs.
+        most: centres.
+        share: as `dec.target` has it.
+    """
+
+    def init(key: jax.Array) -> tuple[PyTree, PyTree]:
         params = pretraining(config, net, count, change).init(key)[0]
         state = jax.tree.map(lambda a: a[0], fresh_state(1, count, most, net.code))
         return {**params, "centre": jnp.zeros((most, net.code))}, state
 
-    def code(params: Any, state: Any, x: jax.Array) -> jax.Array:
-        return autoencoder.apply(net, params["net"], "encode", x) / state["scale"]
+    def code(params: PyTree, state: PyTree, x: jax.Array) -> jax.Array:
+        return jnp.asarray(autoencoder.apply(net, params["net"], "encode", x) / state["scale"])
 
-    def refresh(params: Any, state: Any, shared: Any, own: Any) -> Any:
-        z = code(params, state, shared[0])
+    def refresh(params: PyTree, state: PyTree, common: PyTree, member: PyTree) -> tuple[PyTree, PyTree]:
+        z = code(params, state, common[0])
         label = dec.log_assignment(z, params["centre"], state["alive"]).argmax(axis=1).astype(jnp.int32)
         centre, moved = dec.reseed(z, params["centre"], label, state["alive"])
         log_q = dec.log_assignment(z, centre, state["alive"])
@@ -143,7 +175,7 @@ def clustering(
         }
         return {**params, "centre": centre}, {**state, **new}
 
-    def loss(params: Any, state: Any, batch: Any, key: jax.Array) -> Any:
+    def loss(params: PyTree, state: PyTree, batch: PyTree, key: jax.Array) -> tuple[jax.Array, tuple[PyTree, Metrics]]:
         change_key, code_key = jax.random.split(key)
         x = change(change_key, batch[1])
         error = jnp.zeros(())
@@ -158,8 +190,8 @@ def clustering(
         watched = {"kl": kl, "changed": state["changed"], **dec.health(z, log_q, state["alive"])}
         return (kl if config.loss == "dec" else error + config.gamma * kl), (state, watched)
 
-    def finished(state: Any) -> jax.Array:
-        return state["changed"] < config.tolerance
+    def finished(state: PyTree) -> jax.Array:
+        return jnp.asarray(state["changed"] < config.tolerance)
 
     optimizer = {
         "sgd": optax.sgd(config.cluster_rate, momentum=0.9),

@@ -1,10 +1,10 @@
 """How good a clustering is against labels that it never saw, and how much two clusterings agree."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import (
     adjusted_mutual_info_score,
@@ -13,20 +13,25 @@ from sklearn.metrics import (
     normalized_mutual_info_score,
 )
 
-from spiketype.train.judging.intervals import CONFIDENCE, Estimate
+from spiketype.edge import Json
+from spiketype.train.judging.intervals import over_seeds
+
+Labels = Int[np.ndarray, " unit"]
+Clusterings = Int[np.ndarray, "seed unit"]
+Counts = Int[np.ndarray, "class cluster"]
 
 
-def contingency(label: np.ndarray, cluster: np.ndarray, classes: int, clusters: int) -> np.ndarray:
-    """Units of each class (row) in each cluster (column); label, cluster (unit,) integers from 0."""
+def contingency(label: Labels, cluster: Labels, classes: int, clusters: int) -> Counts:
+    """Count the units of each class in each cluster; both are numbered from 0."""
     table = np.zeros((classes, clusters), int)
     np.add.at(table, (label, cluster), 1)
     return table
 
 
-def match(table: np.ndarray) -> np.ndarray:
-    """The class of each cluster (cluster,) in the one-to-one map that names most units (Kuhn 1955), else -1.
+def match(table: Counts) -> Int[np.ndarray, " cluster"]:
+    """Return the class of each cluster in the one-to-one map that names most units right (Kuhn 1955), else -1.
 
-    table (class, cluster) counts. With more clusters than classes some have no class: their units count as errors.
+    With more clusters than classes some have no class: their units count as errors.
     """
     of_cluster = np.full(table.shape[1], -1)
     row, column = linear_sum_assignment(table, maximize=True)
@@ -34,21 +39,21 @@ def match(table: np.ndarray) -> np.ndarray:
     return of_cluster
 
 
-def accuracy(label: np.ndarray, cluster: np.ndarray) -> float:
-    """Share of units whose cluster is matched to their class (ACC of Xie et al. 2016), in percent."""
-    table = contingency(label, cluster, label.max() + 1, cluster.max() + 1)
+def accuracy(label: Labels, cluster: Labels) -> float:
+    """Return the percent of units whose cluster is matched to their class (ACC of Xie et al. 2016)."""
+    table = contingency(label, cluster, int(label.max()) + 1, int(cluster.max()) + 1)
     row, column = linear_sum_assignment(table, maximize=True)
     return float(100 * table[row, column].sum() / len(label))
 
 
-def recalls(label: np.ndarray, cluster: np.ndarray, classes: int) -> np.ndarray:
-    """Percent of each class (class,) in the cluster that is matched to it; 0 without one, NaN for no units."""
-    table = contingency(label, cluster, classes, cluster.max() + 1)
+def recalls(label: Labels, cluster: Labels, classes: int) -> Float[np.ndarray, " class"]:
+    """Return the percent of each class that is in the cluster matched to it; 0 without one, NaN for no units."""
+    table = contingency(label, cluster, classes, int(cluster.max()) + 1)
     row, column = linear_sum_assignment(table, maximize=True)
     found = np.zeros(classes)
     found[row] = table[row, column]
     size = table.sum(axis=1)
-    return 100 * found / np.where(size > 0, size, np.nan)
+    return np.asarray(100 * found / np.where(size > 0, size, np.nan))
 
 
 MEASURES: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = {
@@ -61,37 +66,21 @@ MEASURES: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = {
 LEAST, MOST = {"ami": -1.0, "ari": -1.0}, {"accuracy_percent": 100.0}  # else 0 and 1; Student's t knows no ends
 
 
-def over_seeds(values: np.ndarray, confidence: float = CONFIDENCE) -> Estimate:
-    """Mean of values (seed,) with Student's t interval over seeds; NaN ends for one."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return Estimate(mean, np.nan, np.nan)
-    half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
-    return Estimate(mean, mean - half, mean + half)
-
-
-def judge_rows(label: np.ndarray, clusters: np.ndarray, classes: int) -> dict[str, Any]:
-    """All measures of clusterings (seed, unit) against label (unit,), mean and interval over seeds, as JSON."""
-    row: dict[str, Any] = {}
+def judge_rows(label: Labels, clusters: Clusterings, classes: int) -> Json:
+    """Return all measures of clusterings against labels, mean and interval over seeds."""
+    row: Json = {}
     for name, measure in MEASURES.items():
         each = np.array([measure(label, c) for c in clusters])
-        mean, *ends = over_seeds(each)
-        found = Estimate(mean, *np.clip(ends, LEAST.get(name, 0.0), MOST.get(name, 1.0)))
-        row[name] = to_json(found) | {"each": [round(v, 4) for v in each.tolist()]}
+        found = over_seeds(each).within(LEAST.get(name, 0.0), MOST.get(name, 1.0))
+        row[name] = found.to_json() | {"each": [round(v, 4) for v in each.tolist()]}
     each = np.stack([recalls(label, c, classes) for c in clusters])
     row["recall_percent"] = [None if np.isnan(v) else round(float(v), 2) for v in each.mean(axis=0)]
     row["clusters"] = float(np.mean([len(np.unique(c)) for c in clusters]))
     return row
 
 
-def to_json(estimate: Estimate) -> dict[str, float | None]:
-    """An estimate as plain numbers, None where the data cannot tell."""
-    pairs = zip(("value", "low", "high"), estimate, strict=True)
-    return {name: float(v) if np.isfinite(v) else None for name, v in pairs}
-
-
-def agreement(clusters: Sequence[np.ndarray]) -> np.ndarray:
-    """Adjusted Rand index of every two clusterings: (clustering, clustering), 1 on the diagonal."""
+def agreement(clusters: Clusterings) -> Float[np.ndarray, "seed seed"]:
+    """Return the adjusted Rand index of every two clusterings, 1 on the diagonal."""
     n = len(clusters)
     found = np.eye(n)
     for i in range(n):
@@ -100,16 +89,29 @@ def agreement(clusters: Sequence[np.ndarray]) -> np.ndarray:
     return found
 
 
-def consensus(clusters: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    """One clustering of several (seed, unit), without labels: cluster and confidence (unit,), and the central seed.
+class Consensus(NamedTuple):
+    """One clustering of several.
+
+    Attributes:
+        cluster: of each unit, named as by the seed that agrees best with the others.
+        confidence: share of the seeds that put the unit there.
+        name_of: what each cluster of each seed is called in it.
+    """
+
+    cluster: Labels
+    confidence: Float[np.ndarray, " unit"]
+    name_of: Int[np.ndarray, "seed cluster"]
+
+
+def consensus(clusters: Clusterings, count: int) -> Consensus:
+    """Return one clustering of several into `count` clusters each, without labels.
 
     The seed that agrees best with the others names the clusters; the others' are matched to its, and each unit goes
-    where most seeds have it. Confidence is their share, 1 for a single seed.
+    where most seeds have it.
     """
-    central = int(np.argmax(agreement(list(clusters)).sum(axis=0)))
-    count = int(clusters.max()) + 1
+    central = clusters[np.argmax(agreement(clusters).sum(axis=0))]
+    name_of = np.stack([match(contingency(central, one, count, count)) for one in clusters])
     votes = np.zeros((clusters.shape[1], count))
-    for one in clusters:
-        of_cluster = match(contingency(clusters[central], one, count, count))
-        votes[np.arange(len(one)), of_cluster[one]] += 1
-    return votes.argmax(axis=1), votes.max(axis=1) / len(clusters), central
+    for one, names in zip(clusters, name_of, strict=True):
+        votes[np.arange(len(one)), names[one]] += 1
+    return Consensus(votes.argmax(axis=1), votes.max(axis=1) / len(clusters), name_of)

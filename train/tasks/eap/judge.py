@@ -1,161 +1,109 @@
-"""The judgement of the tasks on EAP stores: predictions of every member, tables, figures, other stores."""
+"""The judgement of the tasks on EAP stores: on test parts, on other stores; and calls of samples without labels."""
 
-import dataclasses
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import jax
 import numpy as np
-import xarray as xr
 from matplotlib.figure import Figure
 
-from spiketype.datasets import eap, store
-from spiketype.datasets.eap import EapTable
+from spiketype.datasets import eap
+from spiketype.datasets.eap import EapTable, Inputs
 from spiketype.datasets.splits import Split
-from spiketype.edge import UserError
-from spiketype.models.cnn import CNN
-from spiketype.train.judging.baselines import logistic_baseline, majority_baseline
-from spiketype.train.judging.figures import save
-from spiketype.train.judging.report import classification_figures, location_figures
-from spiketype.train.tasks.eap.footprints import feature_figure
-from spiketype.train.tasks.eap.predictions import Locations, Predictions
-from spiketype.train.tasks.eap.summary import location_summary, summary
+from spiketype.edge import Json
+from spiketype.train.judging import baselines
+from spiketype.train.judging.calls import Calls, held_out, scatter
+from spiketype.train.judging.figures import calls_confusion, reliability_figure, training_figure
+from spiketype.train.judging.report import number, text_table
+from spiketype.train.task import History, Judgement, Variables, refuse_training_data
+from spiketype.train.tasks.eap import figures, metrics
+from spiketype.train.tasks.eap.config import EapTaskConfig
+from spiketype.train.tasks.eap.metrics import AMPLITUDE, DISTANCE, Resampling
+from spiketype.train.tasks.eap.model import EapModel, fingerprint_of, known_labels, other_inputs
+from spiketype.train.tasks.eap.positions import Positions, position_summary
 
-LENGTH_UM = 50.0  # positions are learned in units of this
-BATCH = 1000
 BASELINE_SAMPLES = 20_000
-
-
-def outputs(net: CNN, variables: Any, member: int, inputs: eap.Inputs, index: np.ndarray) -> np.ndarray:
-    """What one member says of samples `index`, ascending: logits, or positions in LENGTH_UM."""
-    own = jax.tree.map(lambda a: a[member], variables)
-    said = [np.asarray(_apply(net, own, x)) for x in inputs.pieces(index, BATCH)]
-    return np.concatenate(said)[: len(index)]
-
-
-@partial(jax.jit, static_argnames="net")  # one program for all members
-def _apply(net: CNN, variables: Any, x: jax.Array) -> Any:
-    return net.apply(variables, x)
-
-
-def probabilities(logits: np.ndarray) -> np.ndarray:
-    """Softmax over the last axis, in float64."""
-    return np.asarray(jax.nn.softmax(logits, axis=-1), np.float64)
-
-
-@dataclasses.dataclass(frozen=True)
-class Judged:
-    """Rows of predictions before they are judged: what each member said of its test samples."""
-
-    said: np.ndarray  # (row, output)
-    index: np.ndarray  # (row,) sample
-    seed: np.ndarray  # (row,)
-    fold: np.ndarray  # (row,)
-
-
-def say(
-    net: CNN, variables: Any, inputs: eap.Inputs, members: Sequence[tuple[int, int]], tests: Sequence[np.ndarray]
-) -> Judged:
-    """Every member's outputs for its test samples; members are (seed, fold), tests the samples of each."""
-    said = [outputs(net, variables, m, inputs, test) for m, test in enumerate(tests)]
-    seed, fold = (
-        np.concatenate([np.full(len(t), member[i]) for member, t in zip(members, tests, strict=True)]) for i in (0, 1)
-    )
-    return Judged(np.concatenate(said), np.concatenate(list(tests)), seed, fold)
-
-
-def classified(judged: Judged, table: EapTable, label: np.ndarray, classes: Sequence[str]) -> Predictions:
-    """Predictions with what judges them."""
-    i = judged.index
-    return Predictions(
-        probability=probabilities(judged.said),
-        label=label[i],
-        cell=table.cell[i],
-        seed=judged.seed,
-        fold=judged.fold,
-        index=i,
-        distance_um=table.distance_um[i],
-        amplitude_uV=table.amplitude_uV[i],
-        class_names=tuple(classes),
-        cell_names=table.cell_names,
-    )
-
-
-def located(judged: Judged, table: EapTable) -> Locations:
-    """Predicted positions in um with the true ones."""
-    i = judged.index
-    return Locations(
-        judged.said * LENGTH_UM,
-        table.position_um[i],
-        table.cell[i],
-        judged.seed,
-        judged.fold,
-        i,
-        table.cell_names,
-    )
+MAJORITY, LOGISTIC = "majority class", "logistic regression"
 
 
 def judge(
-    config: Any,
-    net: CNN,
+    config: EapTaskConfig,
     table: EapTable,
-    inputs: eap.Inputs,
+    inputs: Inputs,
     label: np.ndarray | None,
-    classes: Sequence[str],
     split: Split,
-    members: Sequence[tuple[int, int]],
-    variables: Any,
-    history: list[dict[str, Any]],
-    folder: Path,
-) -> dict[str, Any]:
-    """Judge all members on their test parts; write predictions and figures into the run folder."""
-    judged = say(net, variables, inputs, members, [split.folds[fold].test for _, fold in members])
+    make_model: Callable[[Variables], EapModel],
+    variables: Variables,
+    history: History,
+) -> Judgement:
+    """Judge all members on their test parts."""
+    model = make_model(variables)
+    rows = held_out(split.folds)
+    found = _of_tests(model, inputs, split, len(table.cell))[:, rows]
     title = f"{config.task}, {config.rotation}, {config.features}"
-    save(_examples(table, inputs), folder / "figures" / "inputs.png")
+    how, folds = Resampling(not split.optimistic, config.seed), len(split.folds)
+    drawn: dict[str, Figure] = {"inputs": _examples(table, inputs)}
     if label is None:
-        locations = located(judged, table)
-        mean_um = np.stack([table.position_um[split.folds[f].train].mean(axis=0) for f in judged.fold])
-        result = location_summary(locations, not split.optimistic, mean_um, split.kind, config.seed)
-        location_figures(locations, result, history, title, folder / "figures")
-        _write(
-            folder,
-            judged,
-            {"predicted_um": locations.predicted_um, "true_um": locations.true_um},
-            ("x", "y", "z"),
-        )
-        return result
-    predictions = classified(judged, table, label, classes)
-    baselines = _baselines(predictions, inputs, label, split, config.seed)
-    result = summary(predictions, not split.optimistic, split.kind, baselines, config.seed)
-    classification_figures(result, history, title, folder / "figures")
-    _write(folder, judged, {"probability": predictions.probability}, classes, label=predictions.label)
-    return result
+        means = [np.tile(table.position_um[f.train].mean(axis=0), (len(f.test), 1)) for f in split.folds]
+        baseline_um = scatter(split.folds, 1, len(table.cell), means)[0, rows]
+        positions = _positions(table, rows, found)
+        result = position_summary(positions, how.by_group, baseline_um, split.kind, folds, config.seed)
+        drawn |= _of_positions(positions, result, title, history)
+        return Judgement(result, positions, drawn, model)
+    calls = _calls(table, rows, found, label, model.classes)
+    others = _baselines(calls, rows, inputs, label, split, config.seed)
+    result = metrics.summary(calls, table.cell_names, how, split.kind, folds, others)
+    drawn |= _of_calls(calls, others, result, title, history)
+    return Judgement(result, calls, drawn, model, others)
+
+
+def _of_tests(model: EapModel, inputs: Inputs, split: Split, samples: int) -> np.ndarray:
+    """Return what the members of each seed give for their test samples: (seed, sample, output), NaN elsewhere."""
+    seeds = sorted({member["seed"] for member in model.members})
+    found = []
+    for seed in seeds:
+        mine = [m for m, member in enumerate(model.members) if member["seed"] == seed]
+        each = [model.outputs(m, inputs, split.folds[model.members[m]["fold"]].test) for m in mine]
+        found.append(scatter(split.folds, 1, samples, each)[0])
+    return np.stack(found)
+
+
+def _calls(
+    table: EapTable, rows: np.ndarray, probability: np.ndarray, label: np.ndarray, classes: Sequence[str]
+) -> Calls:
+    return Calls(
+        probability=probability,
+        label=label[rows].astype(np.int32),
+        group=table.cell[rows],
+        class_names=tuple(classes),
+        row_names=tuple(map(str, rows.tolist())),
+        measured={DISTANCE: table.distance_um[rows], AMPLITUDE: table.amplitude_uV[rows]},
+    )
+
+
+def _positions(table: EapTable, rows: np.ndarray, predicted_um: np.ndarray) -> Positions:
+    names = tuple(map(str, rows.tolist()))
+    return Positions(predicted_um, table.position_um[rows], table.cell[rows], table.cell_names, names)
 
 
 def _baselines(
-    p: Predictions, inputs: eap.Inputs, label: np.ndarray, split: Split, seed: int
-) -> dict[str, Predictions]:
-    """The commonest class and logistic regression on the same inputs and folds (or 20,000 samples of them)."""
-    n_class, first = len(p.class_names), p.seed == p.seed.min()
-    majority, logistic = np.zeros((2, int(first.sum()), n_class))
-    for number, fold in enumerate(split.folds):
-        rows, train = p.fold[first] == number, fold.train
-        majority[rows] = majority_baseline(label[train], len(fold.test), n_class)
+    calls: Calls, rows: np.ndarray, inputs: Inputs, label: np.ndarray, split: Split, seed: int
+) -> dict[str, Calls]:
+    """Return the commonest class and logistic regression on the same inputs and folds (or 20,000 samples of them)."""
+    classes = len(calls.class_names)
+    found: dict[str, list[np.ndarray]] = {MAJORITY: [], LOGISTIC: []}
+    for fold in split.folds:
+        train = fold.train
+        found[MAJORITY].append(baselines.majority(label[train], len(fold.test), classes))
         if len(train) > BASELINE_SAMPLES:
             train = np.sort(np.random.default_rng(seed).choice(train, BASELINE_SAMPLES, replace=False))
-        logistic[rows] = logistic_baseline(inputs.rows(train), label[train], inputs.rows(fold.test), n_class)
-    fields = {f.name: getattr(p, f.name) for f in dataclasses.fields(p)}
-    one_seed = {name: v[first] if isinstance(v, np.ndarray) else v for name, v in fields.items()}
-    return {
-        "majority class": Predictions(**one_seed | {"probability": majority}),
-        "logistic regression": Predictions(**one_seed | {"probability": logistic}),
-    }
+        x = inputs.rows(train), inputs.rows(fold.test)
+        found[LOGISTIC].append(baselines.logistic_of_images(x[0], label[train], x[1], classes))
+    whole = {name: scatter(split.folds, 1, len(label), each)[:, rows] for name, each in found.items()}
+    return {name: calls.of(np.repeat(each, len(calls.probability), axis=0)) for name, each in whole.items()}
 
 
-def _examples(table: EapTable, inputs: eap.Inputs) -> Figure:
-    """The inputs of the largest EAP of (up to 20) cell models, as in Fig. 3; of a waveform its deepest moment."""
+def _examples(table: EapTable, inputs: Inputs) -> Figure:
+    """Draw the inputs of the largest EAP of (up to 20) cell models, as in Fig. 3; of a waveform its deepest moment."""
     cells = np.unique(table.cell)[:20]
     largest = np.array([max(np.flatnonzero(table.cell == c), key=lambda i: table.amplitude_uV[i]) for c in cells])
     images = np.concatenate([inputs.rows(largest[i : i + 1]) for i in range(len(largest))])
@@ -163,98 +111,101 @@ def _examples(table: EapTable, inputs: eap.Inputs) -> Figure:
         images = images.min(axis=-1, keepdims=True)
     names = [table.cell_names[c].split("_")[1] if "_" in table.cell_names[c] else table.cell_names[c] for c in cells]
     title = "Inputs: the largest EAP of each cell model"
-    return feature_figure(np.moveaxis(images, -1, 1), names, list(inputs.images), title)
+    return figures.feature_figure(np.moveaxis(images, -1, 1), names, list(inputs.images), title)
 
 
-def _write(
-    folder: Path,
-    judged: Judged,
-    values: dict[str, np.ndarray],
-    columns: Sequence[str],
-    label: np.ndarray | None = None,
-) -> None:
-    """predictions.zarr: one row a prediction."""
-    arrays: dict[str, Any] = {name: (("row", "output"), v.astype(np.float32)) for name, v in values.items()}
-    arrays |= {"sample": ("row", judged.index), "seed": ("row", judged.seed), "fold": ("row", judged.fold)}
-    if label is not None:
-        arrays["label"] = ("row", label)
-    dataset = xr.Dataset(arrays, attrs={"outputs": list(columns)})
-    dataset.to_zarr(folder / "predictions.zarr", mode="w", zarr_format=3, consolidated=False)
+def _of_calls(
+    calls: Calls, others: Mapping[str, Calls], result: Json, title: str, history: History
+) -> dict[str, Figure]:
+    heading = figures.heading(title, result)
+    drawn = {
+        "confusion": calls_confusion({"network": calls}, heading),
+        "reliability": reliability_figure({"network": calls, **others}, heading),
+        "cells": figures.cells_figure(result, title),
+        "curves": figures.curves_figure(result, title),
+    }
+    return drawn | ({"training": training_figure(history, heading)} if history else {})
 
 
-def other_inputs(config: Any, about: dict[str, Any], data: Path) -> eap.Inputs:
-    """The network's inputs from another store.
-
-    Raises:
-        UserError: a store whose grid or features are not those that the network was trained on.
-    """
-    inputs = eap.Inputs(data, config.features, config.scaled)
-    grid, images = list(inputs.shape[1:3]), inputs.shape[3]
-    if grid != about["grid"] or images != about["images_in_a_sample"]:
-        raise UserError(
-            f"{data} has {images} images of {grid[0]}x{grid[1]} contacts; the network was trained on"
-            f" {about['images_in_a_sample']} of {about['grid'][0]}x{about['grid'][1]} ({config.features}):"
-            " make a store with the same --probe and --waveform-khz"
-        )
-    return inputs
+def _of_positions(positions: Positions, result: Json, title: str, history: History) -> dict[str, Figure]:
+    drawn = {"location": figures.location_figure(positions, result, title)}
+    return drawn | ({"training": training_figure(history, figures.heading(title, result))} if history else {})
 
 
-def evaluate(config: Any, about: dict[str, Any], net: CNN, variables: Any, data: Path, folder: Path) -> dict[str, Any]:
+def evaluate(config: EapTaskConfig, model: EapModel, data: Path) -> Judgement:
     """Judge a trained network on another store with labels: on cell models that a member was not trained on, if any.
 
+    A seed's call of a sample is the mean over those of its members that were not trained on the sample's cell model.
+
     Raises:
-        UserError: the store of the training itself; classes that the network does not know.
+        UserError: the samples of the training itself; classes that the network does not know.
     """
-    if store.attributes(data, "eap")["config"] == about["store_config"]:
-        raise UserError(
-            f"{data} is what the run was trained on: simulate another (python -m simulator.eap --seed 1 ...)"
-        )
-    table, inputs = eap.load(data), other_inputs(config, about, data)
-    known = [set(member["trained_on"]) for member in about["members"]]
-    new = [np.flatnonzero([table.cell_names[c] not in cells for c in table.cell]) for cells in known]
-    by_group = all(len(rows) for rows in new)
-    tests = new if by_group else [np.arange(len(table.cell))] * len(known)
-    seeds = [(member["seed"], number) for number, member in enumerate(about["members"])]
-    judged = say(net, variables, inputs, seeds, tests)
-    name = "other store"
-    title = f"{config.task}, {config.features}, {data.name}"
-    if config.task == "location":
-        locations = located(judged, table)
-        result = location_summary(
-            locations, by_group, np.mean([m["mean_um"] for m in about["members"]], axis=0), name, config.seed
-        )
-        location_figures(locations, result, [], title, folder)
-        return result
-    predictions = classified(judged, table, _known_labels(config, about, table, data), about["classes"])
-    result = summary(predictions, by_group, name, {}, config.seed)
-    classification_figures(result, [], title, folder)
-    return result
+    table, inputs = eap.load(data), other_inputs(config, model.about, data)
+    refuse_training_data(model.about, fingerprint_of(table), data)
+    known = [set(member["trained_on"]) for member in model.members]
+    new = np.array([[name not in cells for name in table.cell_names] for cells in known])[:, table.cell]
+    by_group = bool(new.any(axis=1).all())
+    found, rows = _of_new(model, inputs, new if by_group else np.ones_like(new))
+    title, name, folds = f"{config.task}, {config.features}, {data.name}", "other store", len(model.members)
+    how = Resampling(by_group, config.seed)
+    if not model.classes:
+        positions = _positions(table, rows, found)
+        mean_um = np.tile(np.mean([m["mean_um"] for m in model.members], axis=0), (len(rows), 1))
+        result = position_summary(positions, by_group, mean_um, name, folds, config.seed)
+        return Judgement(result, positions, _of_positions(positions, result, title, []))
+    calls = _calls(table, rows, found, known_labels(config, model.classes, table, data), model.classes)
+    result = metrics.summary(calls, table.cell_names, how, name, folds)
+    return Judgement(result, calls, _of_calls(calls, {}, result, title, []))
 
 
-def _known_labels(config: Any, about: dict[str, Any], table: EapTable, data: Path) -> np.ndarray:
-    if config.task == "binary":
-        return table.excitatory.astype(np.int32)
-    if unknown := sorted(set(table.m_type_names) - set(about["classes"])):
-        raise UserError(f"{data} has m-types that the network does not know: {', '.join(unknown)}")
-    return np.array([about["classes"].index(name) for name in table.m_type_names])[table.m_type]
+def _of_new(model: EapModel, inputs: Inputs, tests: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return means over the members of each seed that test a sample (seed, row, output), and the tested samples (row,).
+
+    tests: (member, sample) bool.
+    """
+    seeds = sorted({member["seed"] for member in model.members})
+    total: dict[int, np.ndarray] = {}
+    count = np.zeros((len(seeds), tests.shape[1]))
+    for m, member in enumerate(model.members):
+        k, rows = seeds.index(member["seed"]), np.flatnonzero(tests[m])
+        found = model.outputs(m, inputs, rows)
+        total.setdefault(k, np.zeros((tests.shape[1], found.shape[1])))[rows] += found
+        count[k, rows] += 1
+    kept = np.flatnonzero((count > 0).all(axis=0))
+    return np.stack([total[k][kept] / count[k, kept, None] for k in range(len(seeds))]), kept
 
 
-def predict(config: Any, about: dict[str, Any], net: CNN, variables: Any, data: Path) -> dict[str, Any]:
-    """Columns of a table, one row a sample: the mean over members and how far they differ."""
-    inputs = other_inputs(config, about, data)
-    index = np.arange(inputs.shape[0])
-    said = np.stack([outputs(net, variables, m, inputs, index) for m in range(len(about["members"]))])
-    sample = {"sample": index}
-    if config.task == "location":
-        mean, sd = said.mean(axis=0) * LENGTH_UM, said.std(axis=0) * LENGTH_UM
-        return (
-            sample
-            | {f"{a}_um": mean[:, i] for i, a in enumerate("xyz")}
-            | {f"{a}_sd_um": sd[:, i] for i, a in enumerate("xyz")}
-        )
-    probability = probabilities(said)
-    mean = probability.mean(axis=0)
-    best = mean.argmax(axis=1)
-    chosen = {"class": np.array(about["classes"])[best], "probability": mean.max(axis=1)}
-    chosen["sd_over_members"] = probability.std(axis=0)[np.arange(len(best)), best]
-    return sample | chosen | {f"p_{name}": mean[:, i] for i, name in enumerate(about["classes"])}
+def predict(config: EapTaskConfig, model: EapModel, data: Path) -> dict[str, np.ndarray]:
+    """Return the columns of a table, one row a sample: the mean over members, and how far they differ."""
+    each = model.each(other_inputs(config, model.about, data))
+    names = np.arange(each.shape[1])
+    mean, sd = each.mean(axis=0), each.std(axis=0)
+    if not model.classes:
+        axes = list(enumerate("xyz"))
+        return {"row": names, **{f"{a}_um": mean[:, i] for i, a in axes}, **{f"{a}_sd_um": sd[:, i] for i, a in axes}}
+    unknown = np.full(len(names), -1, np.int32)
+    spread = {"sd_over_members": sd[names, mean.argmax(axis=1)]}
+    calls = Calls(each, unknown, names.astype(np.int32), model.classes, tuple(map(str, names.tolist())), spread)
+    return calls.table(config.certain)
+
+
+def cell_table(summary: Json) -> str:
+    """Return Tables II and III of one run: a line per cell model, the statistics over cells, the baselines."""
+    rows = [
+        [row["cell"], row["class"], str(row["samples"]), number(row["accuracy_percent"])] for row in summary["per_cell"]
+    ]
+    for name in ("mean", "median", "max", "min", "sd"):
+        rows.append([f"{name} over cells", "", "", number(summary["over_cells_percent"][name])])
+    rows.append(["balanced accuracy", "", "", number(summary["balanced_accuracy_percent"])])
+    for name, other in summary["baselines"].items():
+        rows.append([f"{name}, mean over cells", "", "", number(other["over_cells_percent"]["mean"])])
+    interval = f"{100 * summary['confidence']:.0f} % interval"
+    return text_table(["cell model", "class", "samples", f"accuracy (%) [{interval}]"], rows)
+
+
+def location_table(summary: Json) -> str:
+    """Return errors in um: a line per statistic, ours, the constant baseline's and the difference."""
+    interval = f"{100 * summary['confidence']:.0f} % interval"
+    tables = [summary[name] for name in ("error_um", "baseline_error_um", "ours_minus_baseline_um")]
+    rows = [[name.replace("_", " "), *(number(table[name]) for table in tables)] for name in summary["error_um"]]
+    return text_table([f"error (um) [{interval}]", "network", "training mean", "difference"], rows)

@@ -1,29 +1,59 @@
-"""How good a classifier is: per cell model, over them, by class, by distance and amplitude, with intervals.
+"""How good a classifier of EAPs is: per cell model, over them, by class, by distance and amplitude, with intervals.
 
 Everything counts *samples*, each once: its score is the share of its predictions (one per seed) that are
 right. So every interval is about new samples, or with ``by_group`` about new cell models, for the average
 network; what another training seed would change is reported apart, as a standard deviation over seeds.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Int
 
+from spiketype.edge import Json
+from spiketype.train.judging.calls import Calls
 from spiketype.train.judging.intervals import (
     CONFIDENCE,
     RESAMPLES,
     Estimate,
     percentile,
+    plain,
     resample_means,
     resample_ratio,
     wilson,
 )
-from spiketype.train.tasks.eap.predictions import Predictions, Samples, samples
+from spiketype.train.judging.metrics import top_calibration_error
 
 FEW_ERRORS = 10
+DISTANCE, AMPLITUDE = "distance_um", "amplitude_uV"  # what `Calls.measured` has of EAPs
 
 
-class Judge(NamedTuple):
+@dataclass(frozen=True)
+class Samples:
+    """Calls with their repeats (seeds) averaged.
+
+    Attributes:
+        label, cell: of each sample.
+        votes: share of a sample's repeats that call each class.
+        score: share that is right.
+    """
+
+    label: Int[np.ndarray, " row"]
+    cell: Int[np.ndarray, " row"]
+    votes: Float[np.ndarray, "row class"]
+    score: Float[np.ndarray, " row"]
+
+
+def samples(calls: Calls) -> Samples:
+    """Return the calls of each sample averaged over repeats."""
+    classes = np.arange(len(calls.class_names))
+    votes = np.mean([p.argmax(axis=1)[:, None] == classes for p in calls.probability], axis=0)
+    return Samples(calls.label, calls.group, votes, votes[np.arange(len(votes)), calls.label])
+
+
+class Resampling(NamedTuple):
     """How intervals are made: what is resampled, how often, from which seed.
 
     by_group: cell models are the units, because test cell models were not trained on; else samples within
@@ -42,64 +72,64 @@ class Judge(NamedTuple):
 
 
 def group_sums(values: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sums (group, ...) of values (n, ...) by group (n,), in np.unique's order, and the group sizes."""
+    """Return sums (group, ...) of values (n, ...) by group (n,), in np.unique's order, and the group sizes."""
     _, inverse, size = np.unique(group, return_inverse=True, return_counts=True)
     sums = np.zeros((len(size), *values.shape[1:]))
     np.add.at(sums, inverse, values)
     return sums, size
 
 
-def pooled(values: np.ndarray, cell: np.ndarray, judge: Judge) -> Estimate:
-    """Mean of values (n, ...) in 0..1 with Wilson's interval, or by group the bootstrap over cell models."""
-    if not judge.by_group:
-        return wilson(values.sum(axis=0), len(values), judge.confidence)
+def pooled(values: np.ndarray, cell: np.ndarray, how: Resampling) -> Estimate:
+    """Return the mean of values (n, ...) in 0..1 with Wilson's interval, or by group the bootstrap over cell models."""
+    if not how.by_group:
+        return wilson(values.sum(axis=0), len(values), how.confidence)
     sums, size = group_sums(values, cell)
-    draws = resample_ratio(sums, size, judge.rng, judge.resamples)
-    return percentile(values.mean(axis=0), draws, len(size), confidence=judge.confidence)
+    draws = resample_ratio(sums, size, how.rng, how.resamples)
+    return percentile(values.mean(axis=0), draws, len(size), confidence=how.confidence)
 
 
-def per_cell(s: Samples, judge: Judge) -> tuple[np.ndarray, np.ndarray, Estimate]:
-    """Table II: tested cells (cell,), their sample counts (cell,), accuracy (cell,) with Wilson's interval.
+def per_cell(s: Samples, how: Resampling) -> tuple[np.ndarray, np.ndarray, Estimate]:
+    """Return Table II: tested cells (cell,), their sample counts (cell,), accuracy (cell,) with Wilson's interval.
 
     The interval is about further placements of that very cell model, however the data were split.
     """
     sums, size = group_sums(s.score, s.cell)
-    return np.unique(s.cell), size, wilson(sums, size, judge.confidence)
+    return np.unique(s.cell), size, wilson(sums, size, how.confidence)
 
 
-def _cell_draws(values: np.ndarray, cell: np.ndarray, judge: Judge) -> tuple[np.ndarray, int, int]:
-    """Per-cell means (resample, cell) of resampled data; the number of units resampled, and of strata."""
+def _cell_draws(values: np.ndarray, cell: np.ndarray, how: Resampling) -> tuple[np.ndarray, int, int]:
+    """Return per-cell means (resample, cell) of resampled data; the number of units resampled, and of strata."""
     sums, size = group_sums(values, cell)
-    if judge.by_group:
-        drawn = judge.rng.integers(len(size), size=(judge.resamples, len(size)))
+    if how.by_group:
+        drawn = how.rng.integers(len(size), size=(how.resamples, len(size)))
         return (sums / size)[drawn], len(size), 1
-    return resample_means(values, cell, judge.rng, judge.resamples), len(values), len(size)
+    return resample_means(values, cell, how.rng, how.resamples), len(values), len(size)
 
 
-def _widen(estimate: Estimate, s: Samples, judge: Judge) -> Estimate:
-    """Reach at least as far as Wilson's interval of all samples when hardly any is wrong (or right).
+def _widen(estimate: Estimate, s: Samples, how: Resampling) -> Estimate:
+    """Widen to reach at least as far as Wilson's interval of all samples when hardly any is wrong (or right).
 
     A bootstrap of no errors has no width; below about ten errors it covers too rarely.
     """
     errors = min(np.sum(1 - s.score), np.sum(s.score))
-    if judge.by_group or errors >= FEW_ERRORS:
+    if how.by_group or errors >= FEW_ERRORS:
         return estimate
-    all_samples = wilson(estimate.value * len(s.score), len(s.score), judge.confidence)
+    all_samples = wilson(estimate.value * len(s.score), len(s.score), how.confidence)
     return Estimate(estimate.value, np.fmin(estimate.low, all_samples.low), np.fmax(estimate.high, all_samples.high))
 
 
-def over_cells(s: Samples, judge: Judge) -> dict[str, Estimate]:
-    """Table III: mean, median, sd, max and min of the accuracy over cells.
+def over_cells(s: Samples, how: Resampling) -> dict[str, Estimate]:
+    """Return Table III: mean, median, sd, max and min of the accuracy over cells.
 
     max and min have Wilson's interval of the cell that holds them: resampling an extreme is biased. So is
     the sd (sampling noise adds to it twice), hence its reversed ("basic") interval, which takes that bias
     off.
     """
-    _, _, cells = per_cell(s, judge)
-    draws, units, strata = _cell_draws(s.score, s.cell, judge)
+    _, _, cells = per_cell(s, how)
+    draws, units, strata = _cell_draws(s.score, s.cell, how)
 
     def interval(value: float, drawn: np.ndarray) -> Estimate:
-        return percentile(value, drawn, units, strata, judge.confidence)
+        return percentile(value, drawn, units, strata, how.confidence)
 
     if len(cells.value) > 1:
         spread = np.std(cells.value, ddof=1)
@@ -109,40 +139,40 @@ def over_cells(s: Samples, judge: Judge) -> dict[str, Estimate]:
         sd = Estimate(np.nan, np.nan, np.nan)
     best, worst = np.argmax(cells.value), np.argmin(cells.value)
     return {
-        "mean": _widen(interval(np.mean(cells.value), np.mean(draws, axis=1)), s, judge),
-        "median": _widen(interval(np.median(cells.value), np.median(draws, axis=1)), s, judge),
+        "mean": _widen(interval(np.mean(cells.value), np.mean(draws, axis=1)), s, how),
+        "median": _widen(interval(np.median(cells.value), np.median(draws, axis=1)), s, how),
         "sd": sd,
         "max": Estimate(*(end[best] for end in cells)),
         "min": Estimate(*(end[worst] for end in cells)),
     }
 
 
-def balanced_accuracy(s: Samples, judge: Judge) -> Estimate:
-    """Mean recall of the classes present; by group no interval where a class has a single cell model."""
+def balanced_accuracy(s: Samples, how: Resampling) -> Estimate:
+    """Return the mean recall of the classes present; by group no interval where a class has a single cell model."""
     classes = np.unique(s.label)
     recall = [s.score[s.label == c].mean() for c in classes]
-    if not judge.by_group:
-        draws = resample_means(s.score, s.label, judge.rng, judge.resamples)
+    if not how.by_group:
+        draws = resample_means(s.score, s.label, how.rng, how.resamples)
         return _widen(
-            percentile(np.mean(recall), draws.mean(axis=1), len(s.score), len(classes), judge.confidence),
+            percentile(np.mean(recall), draws.mean(axis=1), len(s.score), len(classes), how.confidence),
             s,
-            judge,
+            how,
         )
-    rng = judge.rng
+    rng = how.rng
     sums = [group_sums(s.score[s.label == c], s.cell[s.label == c]) for c in classes]
     if min(len(size) for _, size in sums) < 2:
         return Estimate(np.mean(recall), np.nan, np.nan)
-    draws = np.stack([resample_ratio(*each, rng, judge.resamples) for each in sums])
+    draws = np.stack([resample_ratio(*each, rng, how.resamples) for each in sums])
     units = sum(len(size) for _, size in sums)
-    return percentile(np.mean(recall), draws.mean(axis=0), units, len(classes), judge.confidence)
+    return percentile(np.mean(recall), draws.mean(axis=0), units, len(classes), how.confidence)
 
 
-def confusion(s: Samples, judge: Judge) -> tuple[np.ndarray, Estimate]:
-    """Fig. 4: samples per true class (class,), shares (true, predicted) of rows; NaN for absent classes."""
+def confusion(s: Samples, how: Resampling) -> tuple[np.ndarray, Estimate]:
+    """Return Fig. 4: samples per true class (class,), shares (true, predicted) of rows; NaN for absent classes."""
     classes = s.votes.shape[1]
     size = np.bincount(s.label, minlength=classes)
     blank = Estimate(*np.full((3, classes), np.nan))
-    rows = [pooled(s.votes[s.label == c], s.cell[s.label == c], judge) if size[c] else blank for c in range(classes)]
+    rows = [pooled(s.votes[s.label == c], s.cell[s.label == c], how) if size[c] else blank for c in range(classes)]
     return size, Estimate(*(np.stack(ends) for ends in zip(*rows, strict=True)))
 
 
@@ -154,38 +184,116 @@ class Curve(NamedTuple):
     accuracy: Estimate
 
 
-def accuracy_against(s: Samples, x: np.ndarray, judge: Judge, bins: int = 10) -> Curve:
-    """Accuracy in bins of x (n,) that hold about equally many samples; ties in x may leave fewer bins."""
+def accuracy_against(s: Samples, x: np.ndarray, how: Resampling, bins: int = 10) -> Curve:
+    """Return the accuracy in bins of x (n,) that hold about equally many samples; ties in x may leave fewer bins."""
     edges = np.unique(np.quantile(x, np.linspace(0, 1, bins + 1)))
     if len(edges) == 1:
         edges = np.repeat(edges, 2)
     place = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 2)
     count = np.bincount(place, minlength=len(edges) - 1)
-    estimates = [pooled(s.score[place == b], s.cell[place == b], judge) for b in range(len(count))]
+    estimates = [pooled(s.score[place == b], s.cell[place == b], how) for b in range(len(count))]
     return Curve(edges, count, Estimate(*(np.stack(ends) for ends in zip(*estimates, strict=True))))
 
 
-def sd_over_seeds(predictions: Predictions) -> float:
-    """Standard deviation over training seeds of the mean accuracy over cells; NaN for a single seed."""
-    p = predictions
-    right = np.argmax(p.probability, axis=1) == p.label
-
-    def mean_over_cells(rows: np.ndarray) -> float:
-        sums, size = group_sums(right[rows].astype(float), p.cell[rows])
-        return float(np.mean(sums / size))
-
-    each = [mean_over_cells(p.seed == seed) for seed in np.unique(p.seed)]
+def sd_over_seeds(calls: Calls) -> float:
+    """Return the standard deviation over training seeds of the mean accuracy over cells; NaN for a single seed."""
+    each = []
+    for p in calls.probability:
+        sums, size = group_sums((p.argmax(axis=1) == calls.label).astype(float), calls.group)
+        each.append(float(np.mean(sums / size)))
     return float(np.std(each, ddof=1)) if len(each) > 1 else float("nan")
 
 
-def difference(ours: Predictions, theirs: Predictions, judge: Judge) -> Estimate:
-    """Mean over cells of our accuracy minus theirs, paired: both are right or wrong about the same samples.
+def difference(ours: Calls, theirs: Calls, how: Resampling) -> Estimate:
+    """Return the mean over cells of our accuracy minus theirs, paired: both are right or wrong about the same samples.
 
-    Raises ValueError unless both hold the same samples with the same labels (any number of seeds each).
+    Raises:
+        ValueError: they call different samples.
     """
     a, b = samples(ours), samples(theirs)
-    if not (np.array_equal(a.index, b.index) and np.array_equal(a.label, b.label)):
-        raise ValueError(f"difference: expected the same samples, got {len(a.index)} and {len(b.index)} that differ")
-    draws, units, strata = _cell_draws(a.score - b.score, a.cell, judge)
+    if ours.row_names != theirs.row_names or not np.array_equal(a.label, b.label):
+        raise ValueError(f"difference: expected the same samples, got {len(a.label)} and {len(b.label)} that differ")
+    draws, units, strata = _cell_draws(a.score - b.score, a.cell, how)
     sums, size = group_sums(a.score - b.score, a.cell)
-    return percentile(np.mean(sums / size), draws.mean(axis=1), units, strata, judge.confidence)
+    return percentile(np.mean(sums / size), draws.mean(axis=1), units, strata, how.confidence)
+
+
+def header(cell: Int[np.ndarray, " row"], seeds: int, folds: int, how: Resampling, split: str) -> Json:
+    """Return what a summary says of the test itself."""
+    return {
+        "split": split,
+        "optimistic": not how.by_group,
+        "confidence": how.confidence,
+        "resampled": "cell models" if how.by_group else "samples",
+        "samples": len(cell),
+        "cells": len(np.unique(cell)),
+        "seeds": seeds,
+        "folds": folds,
+    }
+
+
+def summary(
+    calls: Calls,
+    cell_names: tuple[str, ...],
+    how: Resampling,
+    split: str,
+    folds: int,
+    baselines: Mapping[str, Calls] | None = None,
+) -> Json:
+    """Return everything that this module says of a classifier, as JSON.
+
+    Args:
+        calls: of the tested samples; `DISTANCE` and `AMPLITUDE` are measured.
+        cell_names: of the groups.
+        how: what is redrawn; where it is samples, the result is marked optimistic.
+        split: its name, for titles.
+        folds: their number.
+        baselines: others' calls of the same samples, compared in pairs.
+    """
+    s = samples(calls)
+    cells, sizes, accuracy = per_cell(s, how)
+    statistics = {name: estimate.to_json(100) for name, estimate in over_cells(s, how).items()}
+    statistics["max"]["cell"] = cell_names[cells[np.argmax(accuracy.value)]]
+    statistics["min"]["cell"] = cell_names[cells[np.argmin(accuracy.value)]]
+    labels = [int(s.label[s.cell == cell][0]) for cell in cells]
+    size, shares = confusion(s, how)
+    return header(calls.group, len(calls.probability), folds, how, split) | {
+        "over_cells_percent": statistics,
+        "balanced_accuracy_percent": balanced_accuracy(s, how).to_json(100),
+        "sd_over_seeds_percent": plain(sd_over_seeds(calls), 100),
+        "top_calibration_error": calls.value(top_calibration_error),
+        "per_cell": [
+            {"cell": cell_names[cell], "class": calls.class_names[label], "samples": int(n)}
+            | {"accuracy_percent": Estimate(*(end[row] for end in accuracy)).to_json(100)}
+            for row, (cell, label, n) in enumerate(zip(cells, labels, sizes, strict=True))
+        ],
+        "confusion": {
+            "rows": "true",
+            "columns": "predicted",
+            "class_names": list(calls.class_names),
+            "samples": size.tolist(),
+            "percent": shares.to_json(100),
+        },
+        "against_distance": _curve(accuracy_against(s, calls.measured[DISTANCE], how), "um"),
+        "against_amplitude": _curve(accuracy_against(s, calls.measured[AMPLITUDE], how), "uV"),
+        "baselines": {
+            name: {
+                "over_cells_percent": {"mean": over_cells(samples(other), how)["mean"].to_json(100)},
+                "balanced_accuracy_percent": balanced_accuracy(samples(other), how).to_json(100),
+                "ours_minus_this_percent": difference(calls, other, how).to_json(100),
+            }
+            for name, other in (baselines or {}).items()
+        },
+    }
+
+
+def _curve(curve: Curve, unit: str) -> list[Json]:
+    return [
+        {
+            f"from_{unit}": float(curve.edges[b]),
+            f"to_{unit}": float(curve.edges[b + 1]),
+            "samples": int(count),
+            "accuracy_percent": Estimate(*(end[b] for end in curve.accuracy)).to_json(100),
+        }
+        for b, count in enumerate(curve.samples)
+    ]

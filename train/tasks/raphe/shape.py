@@ -4,14 +4,10 @@ A trough is 0.05 to 0.15 ms wide and a sample 0.025 ms, so everything is measure
 """
 
 import numpy as np
+from jaxtyping import Float
 from scipy.interpolate import CubicSpline
 
-from spiketype.datasets.raphe.spikes import (
-    POINTS,
-    RATE_KHZ,
-    REFERENCE,
-    shape,
-)
+from spiketype.datasets.raphe.spikes import POINTS, RATE_KHZ, REFERENCE, shape
 
 FINE = 16  # points of the spline a sample
 SOUGHT = (REFERENCE - 20, REFERENCE + 50)  # samples between which the trough lies
@@ -22,18 +18,16 @@ FRACTIONS = np.arange(3, 20) / 20  # of the interval, where the current over the
 LEAST_MS, LEAST_PA = 0.01, 1.0  # shorter times and smaller humps are not told apart
 
 
-def measures(mean_pA: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`MEASURES` (cell, 9), all positive, and the profile (cell, 17) of mean spikes (cell, 160).
+def measures(
+    mean_pA: Float[np.ndarray, "cell 160"],
+) -> tuple[Float[np.ndarray, "cell 9"], Float[np.ndarray, "cell 17"]]:
+    """Return `MEASURES`, all positive, and the profile of mean spikes.
 
     Times in ms, hump over trough and the profile (current over that of the hump's peak) without unit.
     """
     fine = np.arange((POINTS - 1) * FINE + 1) / FINE
-    rows = [
-        _one(row, float(udi_ms))
-        for row, udi_ms in zip(
-            CubicSpline(np.arange(POINTS), mean_pA, axis=1)(fine), shape(mean_pA).udi_ms, strict=True
-        )
-    ]
+    spline = CubicSpline(np.arange(POINTS), mean_pA, axis=1)(fine)
+    rows = [_one(row, float(udi_ms)) for row, udi_ms in zip(spline, shape(mean_pA).udi_ms, strict=True)]
     return np.array([m for m, _ in rows]), np.array([p for _, p in rows])
 
 
@@ -56,15 +50,15 @@ def _one(current: np.ndarray, udi_ms: float) -> tuple[list[float], np.ndarray]:
 
 
 def _reaches(values: np.ndarray, level: float) -> float:
-    """Where values (point,) first come up to the level, between points; the end where they never do."""
+    """Return where values (point,) first come up to the level, between points; the end where they never do."""
     there = values >= level
     k = int(np.argmax(there)) if there.any() else len(values) - 1
     if k == 0 or not there[k]:
         return float(k)
-    return k - 1 + (level - values[k - 1]) / (values[k] - values[k - 1])
+    return float(k - 1 + (level - values[k - 1]) / (values[k] - values[k - 1]))
 
 
-def features(mean_pA: np.ndarray) -> np.ndarray:
-    """What a call is made from, (cell, 25), of mean spikes (cell, 160): logarithms of times and ratio; the profile."""
+def features(mean_pA: Float[np.ndarray, "cell 160"]) -> Float[np.ndarray, "cell 25"]:
+    """Return what a call is made from, of mean spikes: logarithms of times and ratio, and the profile."""
     found, profile = measures(mean_pA)
     return np.column_stack([np.log(found[:, : len(TIMES) + 1]), np.arcsinh(profile)])

@@ -1,117 +1,104 @@
-"""The judgement of the raphe task as JSON, and the table of calls; the words are those of `raphe_metrics`."""
+"""The judgement of the raphe task as JSON, and the table that a person reads of it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from spiketype.datasets.raphe.table import RapheTable
+from spiketype.datasets.raphe import RapheTable
 from spiketype.datasets.splits import Split
-from spiketype.train.judging.intervals import CONFIDENCE
-from spiketype.train.tasks.raphe import calls as raphe_cells
-from spiketype.train.tasks.raphe import metrics as raphe_metrics
-from spiketype.train.tasks.raphe.calls import COUNTS, Call, Stages
+from spiketype.edge import Json
+from spiketype.train.judging.calls import Calls
+from spiketype.train.judging.intervals import CONFIDENCE, Estimate
+from spiketype.train.judging.metrics import MEASURES
+from spiketype.train.judging.report import number, text_table
+from spiketype.train.tasks.raphe import metrics
+from spiketype.train.tasks.raphe.cells import Tested
+from spiketype.train.tasks.raphe.config import RapheTaskConfig
 from spiketype.train.tasks.raphe.control import noise_control, noise_words
-from spiketype.train.tasks.raphe.usual import Usual
+from spiketype.train.tasks.raphe.evidence import COUNTS
 
 PUBLISHED, CALIBRATED = "consensus, published mean", "consensus and shape, calibrated"
-TARGETS = {"accuracy_percent": 95.0, "over_best_single_feature_percent": 3.0, "atypical_percent": 80.0, "ece": 0.05}
+ERROR = "top_calibration_error"
+TARGETS = {"accuracy_percent": 95.0, "over_best_single_feature_percent": 3.0, "atypical_percent": 80.0, ERROR: 0.05}
+COLUMNS = {
+    "accuracy": "accuracy (%)",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "ppv": "PPV",
+    "npv": "NPV",
+    "typical_sensitivity": "typical",
+    "atypical_sensitivity": "atypical",
+}
 
 
 def summary(
-    config: Any,
+    config: RapheTaskConfig,
     table: RapheTable,
-    found: Any,
-    calibrations: Sequence[Stages],
-    shapes: Sequence[Usual],
+    tested: Tested,
+    after: Sequence[Estimate],
+    models: Mapping[str, Calls],
+    single: Mapping[str, Calls],
     split: Split | None,
-    others: Mapping[str, np.ndarray],
-    single: Mapping[str, np.ndarray],
-    said: Sequence[tuple[np.ndarray, np.ndarray]],
-    tests: Sequence[np.ndarray],
-) -> dict[str, Any]:
-    """All numbers of a judgement. `found` is a `raphe_judge.Judged`; split is None for another store."""
-    cells, day = found.cells, table.cell_day[found.cells]
-    label, atypical = table.cell_label[cells], table.atypical[cells]
-    calls = _calls(found, calibrations)
+) -> Json:
+    """Return all numbers of a judgement.
 
-    def rates(probability: np.ndarray) -> dict[str, Any]:
-        return raphe_metrics.rates(label, probability, atypical, day, config.seed)
-
-    rows = {CALIBRATED: rates(calls.probability), PUBLISHED: rates(0.5 + 0.5 * found.whole.x[:, 0])}
-    rows |= {name: rates(probability) for name, probability in others.items()}
-    distance = np.array([shapes[f].distance(m[None])[0] for f, m in zip(found.fold, found.mean_pA, strict=True)])
-    unusual = distance > np.array([shapes[f].limit for f in found.fold])
-    optimistic = split is not None and split.optimistic
-    result: dict[str, Any] = {
+    Args:
+        config: of the run.
+        table: of the cells.
+        tested: which of them, and their evidence.
+        after: their probabilities as spikes arrive.
+        models: calls by `CALIBRATED` and by what it is compared with.
+        single: calls by single features, if there are any.
+        split: that held the cells out; None for cells of another store.
+    """
+    calls, atypical = models[CALIBRATED], table.atypical[tested.cells]
+    result: Json = {
         "task": "raphe",
         "split": config.split if split else "other store",
-        "optimistic": optimistic,
+        "optimistic": split is not None and split.optimistic,
         "confidence": CONFIDENCE,
         "seeds": config.seeds,
-        "folds": len(tests),
+        "folds": len(split.folds) if split else 1,
         "widths": list(config.widths),
-        "samples": int(sum(len(test) for test in tests)),
-        "cells": len(cells),
-        "days": len(np.unique(day)),
-        "rows": rows,
-        "ece_if_calibrated": raphe_metrics.expected_ece_if_calibrated(calls.probability, config.seed),
-        "noise_only": noise_control(table, cells, config.seed),
-        "single_class_days_percent": _single_class_days(table, label, day),
-        "abstention": _abstention(label, calls.probability, config.certain),
-        "unusual_percent": 100 * float(unusual.mean()),
-        "settling": _settling(found, calibrations, label),
-        "per_cell": _per_cell(table, found, calls, distance, unusual, config.certain),
+        "samples": int(calls.measured["spikes"].sum()),
+        "cells": len(calls.label),
+        "days": len(np.unique(calls.group)),
+        "rows": {name: metrics.rates(each, atypical, config.seed) for name, each in models.items()},
+        f"{ERROR}_if_calibrated": metrics.expected_top_calibration_error(calls, config.seed),
+        "noise_only": noise_control(table, tested.cells, config.seed),
+        "single_class_days_percent": _single_class_days(calls),
+        "abstention": calls.abstention(config.certain),
+        "unusual_percent": 100 * float((calls.measured["unusual"] == "yes").mean()),
+        "settling": _settling(tested, after, calls),
+        "per_cell": _per_cell(calls, atypical, config.certain),
     }
-    if said:
-        result["per_spike"] = _per_spike(table, said, tests)
     if single:
-        result["single_features"] = {
-            name: 100 * float(((p > 0.5) == (label == 1)).mean()) for name, p in single.items()
-        }
-        best = max(single, key=lambda name: result["single_features"][name])
-        gap = raphe_metrics.difference(label, calls.probability, single[best], day, config.seed)
+        percent = {name: each.value(MEASURES["accuracy_percent"]) for name, each in single.items()}
+        best = max(percent, key=lambda name: percent[name])
+        gap = metrics.difference(calls, single[best], config.seed)
+        result["single_features"] = percent
         result["over_best_single_feature"] = {"feature": best, "percent": gap}
     result["targets"] = _targets(result)
     result["warnings"] = _warnings(result)
     return result
 
 
-def _calls(found: Any, calibrations: Sequence[Stages]) -> Call:
-    """Of all spikes of each cell (cell,)."""
-    each = [raphe_cells.as_spikes_arrive(e, calibrations[f]) for e, f in zip(found.arriving, found.fold, strict=True)]
-    return Call(*(np.array([end[-1] for end in ends]) for ends in zip(*each, strict=True)))
+def _single_class_days(calls: Calls) -> float:
+    alone = [day for day in np.unique(calls.group) if len(np.unique(calls.label[calls.group == day])) == 1]
+    return 100 * float(np.isin(calls.group, alone).mean())
 
 
-def _single_class_days(table: RapheTable, label: np.ndarray, day: np.ndarray) -> float:
-    alone = [d for d in np.unique(day) if len(np.unique(label[day == d])) == 1]
-    return 100 * float(np.isin(day, alone).mean())
-
-
-def _abstention(label: np.ndarray, probability: np.ndarray, certain: float) -> dict[str, Any]:
-    sure = np.maximum(probability, 1 - probability) >= certain
-    right = (probability > 0.5) == (label == 1)
-    return {
-        "certain": certain,
-        "abstained_percent": 100 * float((~sure).mean()),
-        "accuracy_of_calls_percent": 100 * float(right[sure].mean()) if sure.any() else None,
-    }
-
-
-def _settling(found: Any, calibrations: Sequence[Stages], label: np.ndarray) -> dict[str, Any]:
-    pairs = [(e, calibrations[f]) for e, f in zip(found.arriving, found.fold, strict=True)]
-    settled = np.array([raphe_cells.settled_after(*pair) for pair in pairs])
-    table = np.full((len(pairs), len(COUNTS)), np.nan)
-    for row, (known, stages) in zip(table, pairs, strict=True):
-        said = raphe_cells.as_spikes_arrive(known, stages).probability
-        probability = dict(zip(known.spikes, said, strict=True))
-        row[:] = [probability.get(n, np.nan) for n in COUNTS]
-    rows = []
-    for k, n in enumerate(COUNTS):
-        has = np.isfinite(table[:, k])
+def _settling(tested: Tested, after: Sequence[Estimate], calls: Calls) -> Json:
+    """Return how many cells are right, and how many are settled, of those that have so many spikes."""
+    settled, rows = calls.measured["settled_after"], []
+    probability = np.full((len(settled), len(COUNTS)), np.nan)
+    for row, known, each in zip(probability, tested.arriving, after, strict=True):
+        at = dict(zip(known.spikes, each.value, strict=True))
+        row[:] = [at.get(n, np.nan) for n in COUNTS]
+    for n, column in zip(COUNTS, probability.T, strict=True):
+        has = np.isfinite(column)
         if has.any():
-            right = (table[has, k] > 0.5) == (label[has] == 1)
-            same = settled[has] <= n
+            right, same = (column[has] > 0.5) == (calls.label[has] == 1), settled[has] <= n
             rows.append(
                 {
                     "spikes": n,
@@ -123,96 +110,35 @@ def _settling(found: Any, calibrations: Sequence[Stages], label: np.ndarray) -> 
     return {"after": rows, "median_spikes": float(np.median(settled)), "p90_spikes": float(np.quantile(settled, 0.9))}
 
 
-def _per_spike(table: RapheTable, said: Sequence[Any], tests: Sequence[np.ndarray]) -> dict[str, float]:
-    share = np.concatenate([vote.mean(axis=0) for _, vote in said])
-    label = table.label[np.concatenate(list(tests))]
-    return {
-        "accuracy_percent": 100 * float(((share > 0.5) == (label == 1)).mean()),
-        "auc": raphe_metrics.auc(label, share),
-    }
+def _per_cell(calls: Calls, atypical: np.ndarray, certain: float) -> list[Json]:
+    """Return the table of calls by row, with what was to be found; what is not known, NaN, is None."""
+    columns = {"class": np.array(calls.class_names)[calls.label], "atypical": atypical == 1, **calls.table(certain)}
+    rows = zip(*(values.tolist() for values in columns.values()), strict=True)
+    return [{name: None if each != each else each for name, each in zip(columns, row, strict=True)} for row in rows]
 
 
-def _per_cell(
-    table: RapheTable, found: Any, calls: Call, distance: np.ndarray, unusual: np.ndarray, certain: float
-) -> list[dict[str, Any]]:
-    whole = found.whole
-    return [
-        {
-            "cell": table.cell_names[c],
-            "day": table.day_names[table.cell_day[c]],
-            "class": table.class_names[table.cell_label[c]],
-            "atypical": bool(table.atypical[c] == 1),
-            "udi_ms": float(table.cell_udi_ms[c]),
-            "call": _word(table, float(calls.probability[k]), certain),
-            "probability": float(calls.probability[k]),
-            "low": float(calls.low[k]),
-            "high": float(calls.high[k]),
-            "published_vote": 0.5 + 0.5 * float(whole.x[k, 0]),
-            "spikes": int(whole.spikes[k]),
-            "unusual": bool(unusual[k]),
-            "distance": float(distance[k]),
-        }
-        for k, c in enumerate(found.cells)
-    ]
-
-
-def _word(table: RapheTable, probability: float, certain: float) -> str:
-    if max(probability, 1 - probability) < certain:
-        return "no call"
-    return table.class_names[int(probability > 0.5)]
-
-
-def columns(table: RapheTable, found: Any, stages: Stages, usual: Usual, certain: float) -> dict[str, Any]:
-    """The table of calls: one row a cell of new data."""
-    c, whole = found.cells, found.whole
-    calls = _calls(found, [stages])
-    distance = usual.distance(found.mean_pA)
-    return {
-        "cell": np.array(table.cell_names)[c],
-        "day": np.array(table.day_names)[table.cell_day[c]],
-        "call": np.array([_word(table, float(p), certain) for p in calls.probability]),
-        "probability": calls.probability,
-        "low": calls.low,
-        "high": calls.high,
-        "spikes": whole.spikes.astype(int),
-        "settled_after": np.array([raphe_cells.settled_after(known, stages) for known in found.arriving]),
-        "unusual": np.where(distance > usual.limit, "yes", "no"),
-        "p_published_vote": 0.5 + 0.5 * whole.x[:, 0],
-        "p_distance_over_limit": distance / usual.limit,
-        "p_udi_ms": table.cell_udi_ms[c],
-        "p_rate_Hz": table.rate_Hz[c],
-        "p_isi_cv": table.isi_cv[c],
-        "p_noise_rms_pA": table.noise_rms_pA[c],
-    }
-
-
-def _targets(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Value and whether it is reached, for each of TARGETS."""
+def _targets(result: Json) -> Json:
+    """Return the value of each of `TARGETS`, and whether it is reached."""
     ours = result["rows"][CALIBRATED]
     values = {
         "accuracy_percent": ours["accuracy_percent"]["value"],
         "atypical_percent": ours["atypical_sensitivity_percent"]["value"],
-        "ece": ours["ece"]["value"],
+        ERROR: ours[ERROR]["value"],
     }
     if "over_best_single_feature" in result:
         values["over_best_single_feature_percent"] = result["over_best_single_feature"]["percent"]["value"]
-    return {
-        name: {
-            "value": values[name],
-            "target": target,
-            "reached": None
-            if values[name] is None
-            else bool(values[name] <= target if name == "ece" else values[name] >= target),
-        }
-        for name, target in TARGETS.items()
-        if name in values
-    }
+    found: Json = {}
+    for name, target in TARGETS.items():
+        if name in values:
+            value = values[name]
+            reached = None if value is None else bool(value <= target if name == ERROR else value >= target)
+            found[name] = {"value": value, "target": target, "reached": reached}
+    return found
 
 
-def _warnings(result: Mapping[str, Any]) -> list[str]:
-    """What a reader must know before believing the numbers."""
-    found = []
-    noise = result["noise_only"]
+def _warnings(result: Json) -> list[str]:
+    """Return what a reader must know before believing the numbers."""
+    found, noise = [], result["noise_only"]
     if noise["suspicious"]:
         found.append(
             f"the class can be named without a spike: spike-free windows alone reach {noise_words(noise)} on days left "
@@ -233,3 +159,42 @@ def _warnings(result: Mapping[str, Any]) -> list[str]:
     if result["unusual_percent"] > 10:
         found.append(f"{result['unusual_percent']:.0f} % of the cells have shapes unlike those trained on")
     return found
+
+
+def cell_table(summary: Json) -> str:
+    """Return a line for the consensus and each baseline; below, the noise-only control, the targets and warnings."""
+    header = [f"per cell, split {summary['split']}", *COLUMNS.values(), "AUC", "calibration error"]
+    rows = [
+        [name, *(number(row[f"{key}_percent"]) for key in COLUMNS), number(row["auc"], 3), number(row[ERROR], 3)]
+        for name, row in summary["rows"].items()
+    ]
+    lines = [text_table(header, rows), ""]
+    lines.append(
+        f"{summary['cells']} cells of {summary['days']} days, {summary['samples']:,} spikes; intervals of "
+        f"{100 * summary['confidence']:.0f} %, days redrawn; positive is serotonergic, typical and atypical are "
+        "sensitivities"
+    )
+    if "per_spike" in summary:
+        each = summary["per_spike"]
+        lines.append(f"per spike: accuracy {each['accuracy_percent']:.1f} %, AUC {each['auc']:.3f}")
+    if "over_best_single_feature" in summary:
+        best = summary["over_best_single_feature"]
+        lines.append(f"accuracy over the best single feature ({best['feature']}): {number(best['percent'])} points")
+    noise = summary["noise_only"]
+    if noise["auc"] is not None:
+        lines.append(
+            f"noise-only control (spike-free windows): {noise_words(noise)} with days left out, "
+            f"{noise_words(noise['known_days'])} for new cells of known days"
+        )
+    rest = summary["abstention"]
+    right = rest["accuracy_of_calls_percent"]
+    lines.append(
+        f"no call below probability {rest['certain']:g}: {rest['abstained_percent']:.1f} % of cells"
+        f"{'' if right is None else f'; the others are {right:.1f} % right'}; calls settle after "
+        f"{summary['settling']['median_spikes']:.0f} spikes (median), {summary['settling']['p90_spikes']:.0f} (90 %)"
+    )
+    for name, target in summary["targets"].items():
+        if target["reached"] is not None:
+            state = "reached" if target["reached"] else "MISSED"
+            lines.append(f"target {name}: {target['value']:.3g}, wanted {target['target']:g}: {state}")
+    return "\n".join(lines + [f"WARNING: {warning}" for warning in summary["warnings"]])

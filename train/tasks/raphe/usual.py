@@ -1,8 +1,11 @@
 """Cells unlike those that were trained on, by the shape of their mean spike: principal components and the rest."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Int
+
+from spiketype.datasets.raphe import RapheTable, noisy
 
 AXES, FOLDS, USUAL = 8, 10, 0.99  # principal components of usual shapes; share of known cells that are usual
 
@@ -10,41 +13,39 @@ AXES, FOLDS, USUAL = 8, 10, 0.99  # principal components of usual shapes; share 
 class Usual(NamedTuple):
     """Shapes of mean spikes that a network knows.
 
-    ``mean`` (160,), ``axes`` (axis, 160) and ``sd`` (axis,): principal components of z-scored mean spikes; ``rest``:
-    rms of what they leave; ``limit``: distance beyond which a cell is unusual.
+    Attributes:
+        mean: z-scored mean spike.
+        axes, sd: principal components of z-scored mean spikes.
+        rest: rms of what they leave.
+        limit: distance beyond which a cell is unusual.
     """
 
-    mean: np.ndarray
-    axes: np.ndarray
-    sd: np.ndarray
+    mean: Float[np.ndarray, "160"]
+    axes: Float[np.ndarray, "axis 160"]
+    sd: Float[np.ndarray, " axis"]
     rest: float
     limit: float
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain numbers."""
-        return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in self._asdict().items()}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "Usual":
-        """What `to_json` gave."""
-        mean, axes, sd = (np.array(values[k]) for k in ("mean", "axes", "sd"))
-        return cls(mean, axes, sd, values["rest"], values["limit"])
-
-    def distance(self, mean_pA: np.ndarray) -> np.ndarray:
-        """Of mean spikes (cell, 160): root mean square of standard deviations along the axes and beside them."""
+    def distance(self, mean_pA: Float[np.ndarray, "cell 160"]) -> Float[np.ndarray, " cell"]:
+        """Return the root mean square of standard deviations of mean spikes along the axes and beside them."""
         centred = _z(mean_pA) - self.mean
         along = centred @ self.axes.T
         beside = np.sqrt(np.mean((centred - along @ self.axes) ** 2, axis=1)) / self.rest
-        return np.sqrt((np.sum((along / self.sd) ** 2, axis=1) + beside**2) / (len(self.sd) + 1))
+        return np.asarray(np.sqrt((np.sum((along / self.sd) ** 2, axis=1) + beside**2) / (len(self.sd) + 1)))
 
 
-def usual(mean_pA: np.ndarray) -> Usual:
-    """Learn usual shapes from mean spikes (cell, 160); the limit is that of cells left out while learning."""
+def usual(mean_pA: Float[np.ndarray, "cell 160"]) -> Usual:
+    """Learn usual shapes from mean spikes; the limit is that of cells left out while learning."""
     folds = min(FOLDS, len(mean_pA))
     left = np.concatenate(
         [_shapes(np.delete(mean_pA, np.s_[k::folds], axis=0)).distance(mean_pA[k::folds]) for k in range(folds)]
     )
     return _shapes(mean_pA)._replace(limit=float(np.quantile(left, USUAL)))
+
+
+def usual_of(table: RapheTable, train: Int[np.ndarray, " train"]) -> Usual:
+    """Learn usual shapes from the cells of a training part (sample indices)."""
+    return usual(noisy.templates(table, train)[np.unique(table.cell[train])])
 
 
 def _shapes(mean_pA: np.ndarray) -> Usual:
@@ -59,4 +60,4 @@ def _shapes(mean_pA: np.ndarray) -> Usual:
 
 def _z(mean_pA: np.ndarray) -> np.ndarray:
     centred = mean_pA - mean_pA.mean(axis=1, keepdims=True)
-    return centred / np.maximum(centred.std(axis=1, keepdims=True), 1e-6)
+    return np.asarray(centred / np.maximum(centred.std(axis=1, keepdims=True), 1e-6))

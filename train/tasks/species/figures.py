@@ -1,70 +1,75 @@
-"""Pictures of the species task: maps of the cells, accuracies, class frequencies by iteration, Shapley values."""
+"""Pictures of the species task: accuracies, maps of the cells, class frequencies by iteration, Shapley values."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from spiketype.datasets.allen.table import SPECIES, AllenTable
-from spiketype.train.judging.figures import (
-    BLUE,
-    CYCLE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PINK,
-    save,
-)
+from spiketype.edge import Json
+from spiketype.train.judging.figures import BLUE, CYCLE, GREEN, GREY, ORANGE, PINK, plane, training_figure
+from spiketype.train.judging.intervals import Estimate
+from spiketype.train.task import History, Member
 from spiketype.train.tasks.species.cells import CLASSES
-from spiketype.train.tasks.species.domains import plane
-from spiketype.train.tasks.species.networks import NAMES, Member
+from spiketype.train.tasks.species.config import METHODS
+from spiketype.train.tasks.species.explain import Views
 
 SHOWN, MAPPED = 15, 700  # features; cells
 COLOURS = ((ORANGE, BLUE), (PINK, GREEN))  # by species and class
+PANELS = (("loss", ("loss", "domain_loss")), ("accuracy", ("accuracy",)))
 
 
-def write(
-    folder: Path,
-    result: Mapping[str, Any],
-    views: Mapping[str, np.ndarray],
+def draw(
+    summary: Json,
+    views: Views,
     cells: AllenTable,
-    history: Sequence[Mapping[str, Any]],
+    history: History,
     members: Sequence[Member],
     explained: tuple[np.ndarray, np.ndarray] | None,
-) -> None:
-    """Write all pictures into a folder."""
-    save(models_figure(result), folder / "models.png")
-    save(domains_figure(views, result["separability"], cells), folder / "domains.png")
-    save(frequencies_figure(result["spiny_share"], history, members), folder / "frequencies.png")
-    if explained is not None:
-        save(shapley_figure(*explained, cells.feature_names), folder / "shapley.png")
+) -> dict[str, Figure]:
+    """Return all pictures.
+
+    Args:
+        summary: of the run.
+        views: features of training cells.
+        cells: these cells.
+        history: of the training.
+        members: of the networks.
+        explained: inputs and Shapley values (cell, feature) of tested cells.
+    """
+    found = {
+        "models": models_figure(summary),
+        "domains": domains_figure(views, summary["separability"], cells),
+        "frequencies": frequencies_figure(summary["spiny_share"], history, members),
+        "training": training_figure(history, f"networks, {summary['labels']}", PANELS),
+    }
+    return found if explained is None else found | {"shapley": shapley_figure(*explained, cells.feature_names)}
 
 
-def models_figure(result: Mapping[str, Any]) -> Figure:
-    """Accuracy and balanced accuracy of every model with its interval over donors."""
-    names = list(result["rows"])
-    figure = Figure(figsize=(7.5, 0.34 * len(names) + 1.4), layout="constrained")
+def models_figure(summary: Json) -> Figure:
+    """Draw accuracy and balanced accuracy of every model with its interval over donors."""
+    rows = summary["rows"]
+    figure = Figure(figsize=(7.5, 0.34 * len(rows) + 1.4), layout="constrained")
     axes = figure.subplots()
     for shift, key, colour in ((-0.15, "accuracy_percent", BLUE), (0.15, "balanced_accuracy_percent", ORANGE)):
-        value, low, high = (np.array([result["rows"][n][key][end] for n in names]) for end in ("value", "low", "high"))
+        value, low, high = (np.array([row[key][end] for row in rows.values()], float) for end in Estimate._fields)
         ends = [np.maximum(value - low, 0), np.maximum(high - value, 0)]
         label = key.replace("_percent", "").replace("_", " ")
         axes.errorbar(
-            value, np.arange(len(names)) + shift, xerr=ends, fmt="o", color=colour, ms=5, capsize=3, label=label
+            value, np.arange(len(rows)) + shift, xerr=ends, fmt="o", color=colour, ms=5, capsize=3, label=label
         )
-    axes.set(yticks=range(len(names)), yticklabels=names, xlabel="% of tested cells", ylim=(len(names) - 0.5, -0.5))
+    axes.set(yticks=range(len(rows)), yticklabels=list(rows), xlabel="% of tested cells", ylim=(len(rows) - 0.5, -0.5))
     axes.set_title(
-        f"{result['cells']} {result['tested']} cells of {result['donors']} donors, {result['labels']}", fontsize=10
+        f"{summary['cells']} {summary['tested']} cells of {summary['donors']} donors, {summary['labels']}", fontsize=10
     )
     axes.grid(axis="x", alpha=0.3)
     axes.legend(fontsize=8)
     return figure
 
 
-def domains_figure(views: Mapping[str, np.ndarray], spread: Mapping[str, Any], cells: AllenTable) -> Figure:
-    """Maps of some training cells before and after, coloured by species and class."""
+def domains_figure(views: Views, spread: Json, cells: AllenTable) -> Figure:
+    """Draw maps of some training cells before and after, coloured by species and class."""
     drawn = np.sort(np.random.default_rng(0).permutation(len(cells.x))[:MAPPED])
     cells = cells.take(drawn)
     columns = 2 if len(views) == 4 else 3
@@ -77,7 +82,8 @@ def domains_figure(views: Mapping[str, np.ndarray], spread: Mapping[str, Any], c
             rows = (cells.species == species) & (cells.spiny == kind)
             label = f"{SPECIES[species]}, {CLASSES[kind]} ({rows.sum()})"
             axes.scatter(*xy[rows].T, s=(4, 9)[species], color=colour, lw=0, alpha=0.75, label=label)
-        axes.set_title(f"{name}\nspecies told apart: AUC {spread[name]['auc']:.2f}", fontsize=9)
+        apart = f"\nspecies told apart: AUC {spread[name]['auc']:.2f}" if name in spread else ""
+        axes.set_title(f"{name}{apart}", fontsize=9)
         axes.set(xticks=[], yticks=[])
     for axes in every[len(views) :]:
         axes.set_axis_off()
@@ -85,10 +91,8 @@ def domains_figure(views: Mapping[str, np.ndarray], spread: Mapping[str, Any], c
     return figure
 
 
-def frequencies_figure(
-    share: Mapping[str, Any], history: Sequence[Mapping[str, Any]], members: Sequence[Member]
-) -> Figure:
-    """The share of spiny human cells as estimated: by iteration, and as networks say it in training."""
+def frequencies_figure(share: Json, history: History, members: Sequence[Member]) -> Figure:
+    """Draw the share of spiny human cells as estimated: by iteration, and by networks in training."""
     figure = Figure(figsize=(9, 3.7), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for row in share["by_iteration"]:
@@ -96,12 +100,12 @@ def frequencies_figure(
     left.set(xlabel="iteration", ylabel="share of spiny cells", title="estimated for the aligned SVC")
     left.set_xticks(range(max(map(len, share["by_iteration"]))))
     steps = [row["step"] for row in history]
-    for colour, (method, name) in zip(CYCLE, NAMES.items(), strict=False):
-        of = [k for k, m in enumerate(members) if m.method == method]
+    for colour, (variant, method) in zip(CYCLE, METHODS.items(), strict=False):
+        of = [k for k, member in enumerate(members) if member.variant == variant]
         if of:
             mean = [np.mean([row["human_spiny"][k] for k in of]) for row in history]
-            right.plot(steps, mean, color=colour, label=name)
-    right.set(xlabel="training step", title="said of human batches by networks in training")
+            right.plot(steps, mean, color=colour, label=method.title)
+    right.set(xlabel="training step", title="in human batches, by networks in training")
     for axes in (left, right):
         axes.axhline(share["true"], color=GREY, ls="--", label="human cells, by their labels")
         axes.grid(alpha=0.3)
@@ -109,8 +113,10 @@ def frequencies_figure(
     return figure
 
 
-def shapley_figure(z: np.ndarray, values: np.ndarray, names: Sequence[str]) -> Figure:
-    """Shapley values (cell, feature) of the features that matter most, coloured by their value z."""
+def shapley_figure(
+    z: Float[np.ndarray, "cell feature"], values: Float[np.ndarray, "cell feature"], names: Sequence[str]
+) -> Figure:
+    """Draw Shapley values of the features that matter most, coloured by their value z."""
     top = np.argsort(-np.abs(values).mean(axis=0))[:SHOWN]
     figure = Figure(figsize=(7, 0.33 * len(top) + 1.2), layout="constrained")
     axes = figure.subplots()

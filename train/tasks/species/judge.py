@@ -1,109 +1,136 @@
-"""The judgement of the species task: what all models say of the tested cells, and numbers."""
+"""The judgement of the species task: what all models call the tested cells, and how good that is."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
-import jax
 import numpy as np
-from sklearn.metrics import confusion_matrix
+from jaxtyping import Float
 
-from spiketype.datasets.allen.table import SPECIES, AllenTable
-from spiketype.models.dann import DANN
-from spiketype.train.judging import metrics as allen_metrics
-from spiketype.train.judging.nested import MAJORITY
-from spiketype.train.judging.predictions import write_predictions
+from spiketype.datasets.allen.table import AllenTable
+from spiketype.edge import Json
+from spiketype.train.judging.baselines import SVC_NAME, available, best, nested, out_of_fold
+from spiketype.train.judging.calls import Calls, held_out, scatter
+from spiketype.train.judging.metrics import accuracy
 from spiketype.train.judging.report import number, text_table
-from spiketype.train.tasks.species import baselines as species_baselines
-from spiketype.train.tasks.species import domains as species_domains
-from spiketype.train.tasks.species import figures as species_draw
-from spiketype.train.tasks.species.cells import (
-    CLASSES,
-    HUMAN,
-    TESTED,
-    Domains,
-    Part,
+from spiketype.train.judging.scale import Scale
+from spiketype.train.task import History, Judgement, Variables
+from spiketype.train.tasks.species import figures
+from spiketype.train.tasks.species.cells import CLASSES, HUMAN, Cells, Domains, Part
+from spiketype.train.tasks.species.config import METHODS, SpeciesConfig
+from spiketype.train.tasks.species.explain import explain, separability, views_of
+from spiketype.train.tasks.species.model import (
+    OFFERED,
+    AlignedSvc,
+    SpeciesModel,
+    calls_figures,
+    calls_of,
+    for_new_cells,
+    headline,
 )
-from spiketype.train.tasks.species.networks import NAMES
-from spiketype.train.tasks.species.offered import AlignedSvc
-from spiketype.train.tasks.species.shapley import shapley
-from spiketype.train.tasks.species.trained import Trained
+from spiketype.train.tasks.species.networks import Networks
 
-OFFERED = "aligned SVC"
-PIECE = 4096
+OWN_SCALE = "SVC, each species in its own scale"
+Probabilities = dict[str, Float[np.ndarray, "repeat cell class"]]  # of models, NaN where not tested
 
 
 def judge(
-    config: Any,
-    net: DANN,
+    config: SpeciesConfig,
     table: AllenTable,
+    about: Json,
     parts: Sequence[Part],
     aligned: Sequence[AlignedSvc],
-    about: dict[str, Any],
-    variables: Any,
-    history: list[dict[str, Any]],
-    folder: Path,
-) -> dict[str, Any]:
-    """Judge all models on the tested cells; write predictions and figures."""
-    shape = (config.repeats, len(table.x), len(CLASSES))
-    models = {OFFERED: np.zeros(shape)} | {NAMES[m]: np.zeros(shape) for m in config.methods}
-    trained = Trained(net, about, variables)
-    for fold, (part, one) in enumerate(zip(parts, aligned, strict=True)):
-        cells, repeat = (table.x[part.test], table.species[part.test]), fold // config.fold_count
-        models[OFFERED][repeat, part.test] = one.probability(*cells)
-        for k, member in enumerate(trained.members):
-            if member.part == fold:
-                models[NAMES[member.method]][repeat, part.test] += trained.say(k, *cells)[0] / config.seeds
-    models |= species_baselines.out_of_fold(table, parts, config.fold_count, config.baselines, config.seed)
-    result = summary(config, table, parts, models, aligned)
-    views, spread = look(table, parts[0], trained, config.seed)
-    result["separability"] = spread
-    explained = explain(table, parts[0], trained, config.seed)
+    networks_of: Callable[[Variables], Networks],
+    variables: Variables,
+    history: History,
+) -> Judgement:
+    """Judge all models on the tested cells.
+
+    Args:
+        config: of the run.
+        table: all cells.
+        about: the manifest.
+        parts: of all repeats.
+        aligned: support vectors of each part.
+        networks_of: variables -> the networks in use.
+        variables: of all members.
+        history: of the training.
+    """
+    networks = networks_of(variables)
+    found = of_parts(config, table, parts, aligned, networks) | baselines(config, table, parts)
+    rows = held_out([part.fold for part in parts])
+    calls = calls_of(table.take(rows), {name: probability[:, rows] for name, probability in found.items()})
+    first = parts[0]
+    views, trained = views_of(table, first, networks), table.take(np.concatenate([first.mouse, first.human]))
+    summary = summarise(config, table, parts, aligned, calls)
+    summary["separability"] = separability(views, trained, config.seed)
+    explained = explain(table, first, networks, config.seed)
     if explained is not None:
-        result["shapley"] = dict(zip(table.feature_names, np.abs(explained[1]).mean(axis=0).tolist(), strict=True))
-    write_predictions(folder, models, table.spiny, table.specimen_id, CLASSES)
-    rows = np.concatenate([parts[0].mouse, parts[0].human])
-    species_draw.write(folder / "figures", result, views, table.take(rows), history, trained.members, explained)
-    return result
+        values = np.abs(explained[1]).mean(axis=0).tolist()
+        summary["shapley"] = dict(zip(table.feature_names, values, strict=True))
+    drawn = calls_figures(calls, summary)
+    drawn |= figures.draw(summary, views, trained, history, networks.members, explained)
+    model = SpeciesModel(for_new_cells(config, table, aligned), networks, about)
+    return Judgement(summary, calls.pop(OFFERED), drawn, model, calls, OFFERED)
 
 
-def summary(
-    config: Any,
+def of_parts(
+    config: SpeciesConfig,
     table: AllenTable,
     parts: Sequence[Part],
-    models: Mapping[str, np.ndarray],
     aligned: Sequence[AlignedSvc],
-) -> dict[str, Any]:
-    """All numbers about calls; models are probabilities (repeat, cell, class)."""
-    tested = np.unique(np.concatenate([part.test for part in parts]))
-    y, donor = table.spiny[tested], table.donor[tested]
-    said = {name: p[:, tested] for name, p in models.items()}
-    rows = {name: allen_metrics.rates(y, p, donor, config.seed) for name, p in said.items()}
-    for name, p in said.items():
-        rows[name]["accuracy_of_repeats_percent"] = [100 * allen_metrics.accuracy(y, each) for each in p]
-    others = [name for name in models if name not in (OFFERED, *NAMES.values())]
-    best = max(others, key=lambda name: rows[name]["accuracy_percent"]["value"])
-    return {
-        "task": "species",
-        "labels": config.labels,
-        "tested": SPECIES[TESTED[config.labels]],
-        "transductive": any(np.isin(part.test, part.human).any() for part in parts),
-        "cells": len(tested),
-        "donors": len(np.unique(donor)),
-        "offered": OFFERED,
-        "rows": rows,
-        "over_best_baseline": {
-            name: {
-                "baseline": best,
-                "percent": allen_metrics.difference(y, said[name], said[best], donor, config.seed),
-            }
-            for name in models
-            if name not in others
-        },
-        "confusion": {
-            name: sum(confusion_matrix(y, each.argmax(axis=1), labels=(0, 1)) for each in p).tolist()
-            for name, p in said.items()
-        },
+    networks: Networks,
+) -> Probabilities:
+    """Return what the support vectors and, averaged over seeds, the networks of each part give for its test cells."""
+    folds, cells = [part.fold for part in parts], [Cells.of(table, part.test) for part in parts]
+    found = {OFFERED: [one.probability(each) for one, each in zip(aligned, cells, strict=True)]}
+    for method in config.methods:
+        found[METHODS[method].title] = [
+            np.sum([networks.probability(k, each) / config.seeds for k in networks.numbers(method, fold)], axis=0)
+            for fold, each in enumerate(cells)
+        ]
+    return {name: scatter(folds, config.repeats, len(table.x), each) for name, each in found.items()}
+
+
+def baselines(config: SpeciesConfig, table: AllenTable, parts: Sequence[Part]) -> Probabilities:
+    """Return what models of scikit-learn give for the test cells of parts, their hyperparameters by inner folds.
+
+    All are in the scale of the cells whose labels they are trained on: raw transfer, where these are mouse and the
+    tested are human. `OWN_SCALE` standardises each species by itself, which is what most would do.
+    """
+    folds = [part.fold for part in parts]
+    scales = [Scale.of(table.x[fold.train]) for fold in folds]
+    names = [name for name in available() if name in config.baselines]
+    given = table.x, table.spiny, table.donor, len(CLASSES)
+    found = out_of_fold(*given, folds, scales, config.repeats, config.seed, names)
+    if SVC_NAME in names and (table.species[parts[0].test] == HUMAN).any():  # in mouse alone it would be the same
+        each = [_own_scale(table, part, config.seed) for part in parts]
+        found[OWN_SCALE] = scatter(folds, config.repeats, len(table.x), each)
+    return found
+
+
+def _own_scale(table: AllenTable, part: Part, seed: int) -> np.ndarray:
+    """Return probabilities (test cell, class) of support vectors on cells in the scale of their species."""
+    domains, train = Domains.of(table, part), part.fold.train
+    z, test = (domains.apply(Cells.of(table, rows), domains.rate) for rows in (train, part.test))
+    return nested(SVC_NAME, z, table.spiny[train], table.donor[train], test, len(CLASSES), seed)
+
+
+def summarise(
+    config: SpeciesConfig,
+    table: AllenTable,
+    parts: Sequence[Part],
+    aligned: Sequence[AlignedSvc],
+    calls: Mapping[str, Calls],
+) -> Json:
+    """Return all numbers about calls; arguments as of `judge`."""
+    summary = headline(config, calls, any(np.isin(part.test, part.human).any() for part in parts))
+    rows, ours = summary["rows"], (OFFERED, *(METHODS[method].title for method in config.methods))
+    for name, each in calls.items():
+        rows[name]["accuracy_of_repeats_percent"] = [100 * accuracy(each.label, p) for p in each.probability]
+    baseline = best(rows, [name for name in calls if name not in ours], "accuracy_percent")
+    gap = {name: calls[name].difference(calls[baseline], config.seed) for name in ours}
+    return summary | {
+        "over_best_baseline": {name: {"baseline": baseline, "percent": value} for name, value in gap.items()},
+        "confusion": {name: each.confusion() for name, each in calls.items()},
         "spiny_share": {
             "true": float(table.spiny[table.species == HUMAN].mean()),
             "by_iteration": [one.prior[:, 1].tolist() for one in aligned],
@@ -111,41 +138,8 @@ def summary(
     }
 
 
-def look(table: AllenTable, part: Part, trained: Trained, seed: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The training cells of the first part before and after: features (cell, feature), how far apart species are."""
-    rows = np.concatenate([part.mouse, part.human])
-    x, species = table.x[rows], table.species[rows]
-    domains = Domains.of(table, part)
-    found = {
-        "features": domains.mouse.apply(x).astype(np.float64),
-        "each species in its own scale": domains.apply(x, species, domains.rate),
-    }
-    for method in dict.fromkeys(m.method for m in trained.members):
-        found[f"learned by {NAMES[method]}"] = trained.say(trained.number(0, method), x, species)[1]
-    spread = {
-        name: species_domains.separability(z, species, table.spiny[rows], table.donor[rows], seed)
-        for name, z in found.items()
-    }
-    return found, spread
-
-
-def explain(table: AllenTable, part: Part, trained: Trained, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Inputs (cell, feature) of tested cells of the first part and Shapley values of the last method's network."""
-    k = trained.number(0, trained.members[-1].method)
-    apply = jax.jit(lambda z: trained.apply(k, z)[0][:, 1])
-
-    def spiny(z: np.ndarray) -> np.ndarray:
-        padded = np.zeros((-(-len(z) // PIECE) * PIECE, z.shape[1]), np.float32)  # one shape, one compilation
-        padded[: len(z)] = z
-        return np.asarray(apply(padded), np.float64)[: len(z)]
-
-    z, background = (trained.inputs(k, table.x[rows], table.species[rows]) for rows in (part.test, part.mouse))
-    found = shapley(spiny, z, background, seed)
-    return None if found is None else (z[found[0]], found[1])
-
-
-def species_table(result: Mapping[str, Any]) -> str:
-    """A line for every model, how far apart the species are, and what the numbers are of."""
+def species_table(result: Json) -> str:
+    """Return a line for every model, how far apart the species are, and what the numbers are of."""
     names = ("accuracy_percent", "balanced_accuracy_percent", "macro_f1_percent")
     rows = [
         [
@@ -153,22 +147,21 @@ def species_table(result: Mapping[str, Any]) -> str:
             *(number(row[key]) for key in names),
             *("-" if value is None else f"{100 * value:.1f}" for value in row["recall"]),
             number(row["nll"], 3),
-            number(row["ece"], 3),
+            number(row["top_calibration_error"], 3),
             f"{row['accuracy_at_90_percent']['value']:.1f}",
         ]
         for name, row in result["rows"].items()
-        if name != MAJORITY or len(result["rows"]) > 1
     ]
     header = ["model", "accuracy (%)", "balanced (%)", "macro F1 (%)", *(f"{c} found (%)" for c in CLASSES)]
     header += ["NLL", "ECE", "accuracy of the surest 90 % (%)"]
     words = f"{result['cells']} {result['tested']} cells of {result['donors']} donors, --labels {result['labels']}"
     if result["transductive"]:
         words += "; the tested cells, without labels, gave the human scale and class frequencies"
-    parts = [text_table(header, rows), f"{words}; 95 % intervals over donors"]
-    if "separability" in result:
+    pieces = [text_table(header, rows), f"{words}; 95 % intervals over donors"]
+    if result.get("separability"):
         spread = [
             [name, f"{v['auc']:.3f}", f"{v['auc_within_class']:.3f}", f"{v['a_distance']:.2f}"]
             for name, v in result["separability"].items()
         ]
-        parts += [text_table(["mouse from human by", "AUC", "AUC within class", "proxy A-distance"], spread)]
-    return "\n\n".join(parts)
+        pieces += [text_table(["mouse from human by", "AUC", "AUC within class", "proxy A-distance"], spread)]
+    return "\n\n".join(pieces)

@@ -1,98 +1,120 @@
-"""The networks of the species task as a problem for the loop: plain, aligned, DANN, and aligned DANN.
+"""The networks of the species task: as a problem for the loop, and in use once they are trained.
 
-All four are one network trained with other weights, so that they train at once: `METHODS` says whether the gradient of
-the domain head is turned, and whether mouse cells are weighted to the class frequencies of the human, in the scale of
-the inputs, the batch normalisation and both losses. Without human labels these frequencies are those that the aligned
-support vectors settle on. Following what the network itself says of the human cells ran away with some settings.
+All methods are one network trained with other weights, so that they train at once: `METHODS` tells whether the gradient
+of the domain head is turned, and whether mouse cells are weighted to the class frequencies of the human, in the scale
+of the inputs, the batch normalisation and both losses. Without human labels these frequencies are those that the
+aligned support vectors settle on. Frequencies estimated by the network itself ran away with some settings.
 """
 
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Array, Float, Int
 
 from spiketype.datasets import batches
 from spiketype.datasets.allen.table import AllenTable
+from spiketype.datasets.batches import Plan
+from spiketype.edge import PyTree
 from spiketype.models.dann import DANN, ganin_lambda, ganin_rate
+from spiketype.train.apply import in_pieces, of_member
 from spiketype.train.loop import Problem
-from spiketype.train.tasks.species.cells import Domains, Part
+from spiketype.train.task import Member, Variables
+from spiketype.train.tasks.species.cells import CLASSES, Cells, Domains, Part
+from spiketype.train.tasks.species.config import METHODS, SpeciesConfig
 
-# Name: (is the domain unlearned, are mouse cells weighted to the human's class frequencies).
-METHODS = {"plain": (False, False), "aligned": (False, True), "dann": (True, False), "corrected": (True, True)}
-NAMES = {"plain": "network", "aligned": "aligned network", "dann": "DANN", "corrected": "aligned DANN"}
-
-
-class Member(NamedTuple):
-    """One training: the number of its part, over all repeats, its seed and its method."""
-
-    part: int
-    seed: int
-    method: str
-
-    @property
-    def name(self) -> str:
-        """For messages."""
-        return f"{self.method}, part {self.part}, seed {self.seed}"
+PIECE = 4096  # cells that a network calls at once
 
 
-class Own(NamedTuple):
-    """What a member sees: standardised cells (cell, feature), whom to draw of either species, how much what counts.
+class MemberData(NamedTuple):
+    """What a member sees.
 
-    ``ratio`` (class,): weights of mouse cells; ``adversary``: 1 where the gradient is turned; ``labelled``: 1 where the
-    human half of a batch has labels.
+    Attributes:
+        x: all cells, standardised.
+        plans: whom to draw of the mouse and of the human cells.
+        ratio: weights of mouse cells by class.
+        adversary: 1 where the gradient is turned, else 0.
+        labelled: 1 where the human half of a batch has labels, else 0.
     """
 
-    x: Any
-    draw: Any
-    ratio: Any
-    adversary: Any
-    labelled: Any
+    x: Float[np.ndarray, "cell feature"]
+    plans: tuple[Plan, Plan]
+    ratio: Float[np.ndarray, " class"]
+    adversary: Float[np.ndarray, ""]
+    labelled: Float[np.ndarray, ""]
 
 
-def own(table: AllenTable, part: Part, domains: Domains, method: str, prior: np.ndarray) -> Own:
-    """The data of a member that weights mouse cells, if it does, to the class frequencies prior (class,)."""
-    x = domains.apply(table.x, table.species, prior).astype(np.float32)
-    plans = tuple(batches.plan(rows, table.spiny, False, len(table.x)) for rows in (part.mouse, part.human))
-    numbers = (prior / domains.rate, METHODS[method][0], part.labelled)
-    return Own(x, plans, *(np.asarray(value, np.float32) for value in numbers))
+class Batch(NamedTuple):
+    """Cells of a step, mouse before human.
+
+    Attributes:
+        x: standardised cells.
+        label: their classes.
+        weight: how much a cell counts for the domain head and the batch normalisation.
+        named: how much it counts for the class head.
+        adversary: 1 where the gradient is turned, the same for all.
+    """
+
+    x: Float[Array, "batch feature"]
+    label: Int[Array, " batch"]
+    weight: Float[Array, " batch"]
+    named: Float[Array, " batch"]
+    adversary: Float[Array, " batch"]
 
 
-def make_problem(config: Any, net: DANN, size: int) -> Problem:
-    """Batches of which one half is mouse and one half human; shared data are the labels of all cells."""
+def network(config: SpeciesConfig) -> DANN:
+    """Return the network of every member."""
+    return DANN(config.hidden, config.activation, config.norm, len(CLASSES), 2, config.dropout)
+
+
+def member_data(
+    table: AllenTable, part: Part, domains: Domains, method: str, prior: Float[np.ndarray, " class"]
+) -> MemberData:
+    """Return the data of a member whose mouse cells are standardised and weighted to the class frequencies prior."""
+    x = domains.apply(Cells(table.x, table.species), prior).astype(np.float32)
+    mouse, human = (batches.plan(rows, table.spiny, False, len(table.x)) for rows in (part.mouse, part.human))
+    numbers = (prior / domains.rate, METHODS[method].adversarial, part.labelled)
+    return MemberData(x, (mouse, human), *(np.asarray(value, np.float32) for value in numbers))
+
+
+def make_problem(config: SpeciesConfig, net: DANN, features: int) -> Problem:
+    """Return a problem with batches of half mouse, half human cells; common data are the labels of all cells."""
     half = config.batch_size // 2
     is_human = jnp.arange(2 * half) >= half
 
-    def init(key: jax.Array) -> Any:
-        variables = net.init({"params": key}, jnp.zeros((1, size)))
+    def init(key: jax.Array) -> tuple[PyTree, PyTree]:
+        variables = net.init({"params": key}, jnp.zeros((1, features)))
         statistics = variables.get("batch_stats", {})
         return variables["params"], {"batch_stats": statistics, "progress": {"step": jnp.zeros((), jnp.int32)}}
 
-    def draw(shared: Any, own: Own, key: jax.Array) -> Any:
+    def draw(common: PyTree, member: PyTree, key: jax.Array) -> PyTree:
         keys = jax.random.split(key)
-        index = jnp.concatenate([batches.draw(plan, k, half) for plan, k in zip(own.draw, keys, strict=True)])
-        weight = jnp.where(is_human, 1.0, own.ratio[shared[index]])
+        index = jnp.concatenate([batches.draw(plan, k, half) for plan, k in zip(member.plans, keys, strict=True)])
+        weight = jnp.where(is_human, 1.0, member.ratio[common[index]])
         weight = jnp.where(is_human, 1.0, weight / weight[:half].mean())
-        named = weight * jnp.where(is_human, own.labelled, 1.0)
-        return own.x[index], shared[index], weight, named, jnp.full(2 * half, own.adversary)
+        named = weight * jnp.where(is_human, member.labelled, 1.0)
+        return Batch(member.x[index], common[index], weight, named, jnp.full(2 * half, member.adversary))
 
-    def loss(params: Any, state: Any, batch: Any, key: jax.Array) -> Any:
-        x, y, weight, named, adversary = batch
+    def loss(
+        params: PyTree, state: PyTree, batch: PyTree, key: jax.Array
+    ) -> tuple[jax.Array, tuple[PyTree, dict[str, jax.Array]]]:
         step = state["progress"]["step"]
         grown = ganin_lambda(step.astype(jnp.float32) / config.steps) if config.schedule == "ganin" else 1.0
         variables = {"params": params, "batch_stats": state["batch_stats"]}
-        scale = adversary[0] * config.adversary * grown
-        said: Any = net.apply(variables, x, scale, True, weight, rngs={"dropout": key}, mutable=["batch_stats"])
-        (logits, domain, _), new = said
-        named = named / named.sum()
-        of_class = named @ optax.softmax_cross_entropy_with_integer_labels(logits, y)
+        scale = batch.adversary[0] * config.adversary * grown
+        apply: PyTree = partial(net.apply, rngs={"dropout": key}, mutable=["batch_stats"])
+        (logits, domain, _), new = apply(variables, batch.x, scale, True, batch.weight)
+        named = batch.named / batch.named.sum()
+        of_class = named @ optax.softmax_cross_entropy_with_integer_labels(logits, batch.label)
         of_domain = (
-            weight * optax.softmax_cross_entropy_with_integer_labels(domain, is_human.astype(jnp.int32))
+            batch.weight * optax.softmax_cross_entropy_with_integer_labels(domain, is_human.astype(jnp.int32))
         ).mean()
         decay = config.l2 * sum(jnp.sum(layer["kernel"] ** 2) for layer in params.values() if "kernel" in layer)
         metrics = {
-            "accuracy": named @ (logits.argmax(axis=1) == y).astype(jnp.float32),
+            "accuracy": named @ (logits.argmax(axis=1) == batch.label).astype(jnp.float32),
             "domain_loss": of_domain,
             "human_spiny": jax.nn.softmax(logits)[half:, 1].mean(),
         }
@@ -102,15 +124,85 @@ def make_problem(config: Any, net: DANN, size: int) -> Problem:
     return Problem(init, draw, loss, make_optimizer(config))
 
 
-def make_optimizer(config: Any) -> optax.GradientTransformation:
-    """One step size for the features and the class head, another for the domain head."""
+def make_optimizer(config: SpeciesConfig) -> optax.GradientTransformation:
+    """Return an optimizer with one step size for the features and the class head, another for the domain head."""
 
     def one(rate: float) -> optax.GradientTransformation:
         if config.optimizer == "sgd":  # Ganin et al., section 5.2.2
             return optax.sgd(lambda step: rate * ganin_rate(step / config.steps, 1.0), momentum=0.9)
         return {"adam": optax.adam, "rmsprop": optax.rmsprop}[config.optimizer](rate)
 
-    def which(params: Any) -> Any:
+    def which(params: PyTree) -> dict[str, str]:
         return {name: "domain" if name == "domain" else "rest" for name in params}
 
     return optax.multi_transform({"rest": one(config.learning_rate), "domain": one(config.domain_learning_rate)}, which)
+
+
+class Networks(NamedTuple):
+    """Trained networks in use.
+
+    Attributes:
+        net: the network.
+        members: the method is their variant.
+        domains: of each fold.
+        prior: class frequencies that give the scale of a member's mouse cells.
+        variables: of all members.
+    """
+
+    net: DANN
+    members: tuple[Member, ...]
+    domains: tuple[Domains, ...]
+    prior: Float[np.ndarray, "member class"]
+    variables: Variables
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that there are members of, in their order."""
+        return tuple(dict.fromkeys(str(member.variant) for member in self.members))
+
+    def numbers(self, method: str, fold: int | None = None) -> list[int]:
+        """Return the numbers of the members of a method, on one fold or all."""
+        return [k for k, m in enumerate(self.members) if m.variant == method and fold in (None, m.fold)]
+
+    def inputs(self, number: int, cells: Cells) -> Float[np.ndarray, "cell feature"]:
+        """Return what a member sees of cells."""
+        domains = self.domains[self.members[number].fold]
+        return domains.apply(cells, self.prior[number]).astype(np.float32)
+
+    def apply(
+        self, number: int, z: Float[np.ndarray, "cell feature"]
+    ) -> tuple[Float[np.ndarray, "cell class"], Float[np.ndarray, "cell hidden"]]:
+        """Return what a member gives for its inputs: logits, and the features that it has learned; float32."""
+        given = of_member(self.variables, number)
+        variables = {name: given[name] for name in ("params", "batch_stats")}
+        logits, learned = in_pieces(partial(_apply, self.net, variables), z.astype(np.float32), PIECE)
+        return logits, learned
+
+    def probability(self, number: int, cells: Cells) -> Float[np.ndarray, "cell class"]:
+        """Return the probabilities that a member gives for cells, float64."""
+        return np.asarray(jax.nn.softmax(self.apply(number, self.inputs(number, cells))[0]), np.float64)
+
+    def learned(self, number: int, cells: Cells) -> Float[np.ndarray, "cell hidden"]:
+        """Return the features that a member has learned, of cells, float64."""
+        return self.apply(number, self.inputs(number, cells))[1].astype(np.float64)
+
+    def arrays(self) -> PyTree:
+        """Return all that is trained or fitted, as nested dicts of arrays."""
+        domains = jax.tree.map(lambda *each: np.stack(each), *(one.arrays() for one in self.domains))
+        return {"variables": self.variables, "prior": self.prior, "domains": domains}
+
+    @classmethod
+    def restore(cls, net: DANN, members: tuple[Member, ...], arrays: PyTree) -> "Networks":
+        """Return what `arrays` took apart."""
+        stacked = arrays["domains"]
+        domains = tuple(Domains.restore(of_member(stacked, fold)) for fold in range(len(stacked["rate"])))
+        return cls(net, members, domains, arrays["prior"], arrays["variables"])
+
+
+@partial(jax.jit, static_argnums=0)  # one program for all members
+def _apply(
+    net: DANN, variables: Variables, z: Float[Array, "cell feature"]
+) -> tuple[Float[Array, "cell class"], Float[Array, "cell hidden"]]:
+    """Return logits and learned features."""
+    logits, _, learned = net.apply(variables, z)  # type: ignore[misc]
+    return logits, learned

@@ -1,29 +1,39 @@
-"""What a call is read from: importances by permutation, the gate matrix in a clustering's order, a map of cells."""
+"""What a call is read from: importances by permutation, the gates of LSPIN, a map of the cells, and their pictures."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.cluster.hierarchy import leaves_list, linkage
-from sklearn.manifold import TSNE
+from jaxtyping import Float, Int, Shaped
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from scipy.cluster.hierarchy import dendrogram, leaves_list, linkage
 
+from spiketype.datasets.allen.table import AllenTable
+from spiketype.edge import Json
+from spiketype.train.judging.figures import CYCLE, GREY, draw_map, plane
+from spiketype.train.judging.intervals import plain
 from spiketype.train.judging.scale import Scale
-from spiketype.train.tasks.subclass.offered import Ensemble
+from spiketype.train.tasks.subclass.model import Calibrated, Inputs, Labels
 
 SHUFFLES = 3
+OPEN = 0.5
+MOST_SD = 3.0  # of a feature on the map
+
+PerFeature = Float[np.ndarray, "class feature"]
 
 
-def drops(model: Ensemble, x: np.ndarray, label: np.ndarray, features: int, classes: int, seed: int) -> np.ndarray:
-    """Mean loss of log probability (nats) of the true class when a feature is shuffled among test cells.
+def drops(model: Calibrated, x: Inputs, label: Labels, features: int, classes: int, seed: int) -> PerFeature:
+    """Return the mean loss of log probability (nats) of the true class when a feature is shuffled among test cells.
 
-    (class, feature): over the cells of each class; NaN where there are none (Breiman 2001; features that tell the same
-    share their importance). x (cell, input) with `features` features first, label (cell,).
+    Over the cells of each class, NaN where there are none (Breiman 2001; features that tell the same share their
+    importance). The first `features` inputs are features.
     """
     rng = np.random.default_rng(seed)
     rows = np.arange(len(x))
 
     def log_probability(inputs: np.ndarray) -> np.ndarray:
-        return np.log(np.clip(model.probability(inputs)[rows, label], 1e-12, 1))
+        return np.asarray(np.log(np.clip(model.probability(inputs)[rows, label], 1e-12, 1)))
 
     whole, found = log_probability(x), np.full((classes, features), np.nan)
     for k in range(features):
@@ -37,32 +47,104 @@ def drops(model: Ensemble, x: np.ndarray, label: np.ndarray, features: int, clas
     return found
 
 
-def mean_known(found: Sequence[np.ndarray]) -> np.ndarray:
-    """Mean over folds of what is known, 0 where nothing is."""
+def mean_known(found: Sequence[PerFeature]) -> PerFeature:
+    """Return the mean over folds of what is known, 0 where nothing is."""
     known = np.isfinite(found)
-    return np.where(known, found, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return np.asarray(np.where(known, found, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
+
+
+def importance_figure(importance: PerFeature, table: AllenTable) -> Figure:
+    """Draw what a shuffled feature costs each class (nats), the dearest features first."""
+    order = np.argsort(-importance.mean(axis=0))
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    axes = figure.subplots()
+    most = max(float(np.abs(importance).max()), 1e-6)
+    image = axes.imshow(importance[:, order], aspect="auto", cmap="RdBu_r", vmin=-most, vmax=most)
+    axes.set(yticks=range(len(importance)), yticklabels=table.class_names, xticks=range(importance.shape[1]))
+    axes.set_xticklabels([table.feature_names[k] for k in order], rotation=90, fontsize=7)
+    axes.set_title("loss of log probability of the true class when a feature is shuffled, held-out cells", fontsize=10)
+    figure.colorbar(image, label="nats")
+    return figure
+
+
+def gates(opened: Float[np.ndarray, "seed repeat cell feature"]) -> Json:
+    """Return how sparse and how stable gates are.
+
+    ``open``: mean number above 0; ``correlation`` of the mean gates and ``jaccard`` of the gates above OPEN in each
+    cell, both means over pairs of seeds. None with one seed, the correlation also where all mean gates of a seed agree.
+    """
+    seeds = len(opened)
+    pairs = [(a, b) for a in range(seeds) for b in range(a)]
+    mean = opened.mean(axis=(1, 2))
+    on = opened > OPEN
+    with np.errstate(invalid="ignore"):
+        correlation = [np.corrcoef(mean[a], mean[b])[0, 1] for a, b in pairs]
+    return {
+        "open": float((opened > 0).sum(axis=-1).mean()),
+        "features": opened.shape[-1],
+        "correlation": plain(np.mean(correlation)) if pairs else None,
+        "jaccard": float(np.mean([_jaccard(on[a], on[b]) for a, b in pairs])) if pairs else None,
+    }
+
+
+def _jaccard(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the mean over cells of shared over all open gates; 1 where neither has one."""
+    either = (a | b).sum(axis=-1)
+    return float(np.where(either > 0, (a & b).sum(axis=-1) / np.maximum(either, 1), 1.0).mean())
 
 
 class GateMap(NamedTuple):
-    """Order of the cells (cell,), within classes, and of the features (feature,), and the tree of the features."""
+    """Order of the cells, within classes, and of the features, and the tree of the features."""
 
-    cells: np.ndarray
-    features: np.ndarray
-    tree: np.ndarray
+    cells: Int[np.ndarray, " cell"]
+    features: Int[np.ndarray, " feature"]
+    tree: Float[np.ndarray, "merge 4"]
 
 
-def gate_map(gates: np.ndarray, label: np.ndarray) -> GateMap:
-    """Cluster gates (cell, feature) hierarchically (Ward), features over all cells and cells within their class."""
+def gate_map(opened: Float[np.ndarray, "cell feature"], label: Labels) -> GateMap:
+    """Cluster gates hierarchically (Ward), features over all cells and cells within their class."""
     order = []
     for c in np.unique(label):
         rows = np.flatnonzero(label == c)
-        order.append(rows[leaves_list(linkage(gates[rows], "ward"))] if len(rows) > 2 else rows)
-    tree = linkage(gates.T, "ward")
+        order.append(rows[leaves_list(linkage(opened[rows], "ward"))] if len(rows) > 2 else rows)
+    tree = linkage(opened.T, "ward")
     return GateMap(np.concatenate(order), leaves_list(tree), tree)
 
 
-def embedding(x: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Cells (cell, 2) by t-SNE of their standardised features x (cell, feature): a picture, not a judgement."""
-    z = np.clip(Scale.of(x).apply(x), -3, 3)
-    near = min(30.0, (len(z) - 1) / 3)
-    return TSNE(2, perplexity=near, init="pca", random_state=seed).fit_transform(z)
+def gates_figure(opened: Float[np.ndarray, "cell feature"], table: AllenTable) -> Figure:
+    """Draw Fig. 9 of Ophir et al.: mean gates of held-out cells, clustered, with the features' tree."""
+    order = gate_map(opened, table.subclass)
+    figure = Figure(figsize=(11, 7), layout="constrained")
+    grid = figure.subplots(2, 2, height_ratios=(1, 6), width_ratios=(1, 60))
+    grid[0, 0].set_axis_off()
+    lines = dendrogram(order.tree, no_plot=True)
+    for x, y in zip(lines["icoord"], lines["dcoord"], strict=True):
+        grid[0, 1].plot(np.array(x) / 10 - 0.5, y, color=GREY, lw=0.8)
+    grid[0, 1].set(xlim=(-0.5, opened.shape[1] - 0.5))
+    grid[0, 1].set_axis_off()
+    grid[0, 1].set_title("gates of LSPIN in held-out cells, mean over seeds and repeats", fontsize=10)
+    label = table.subclass[order.cells]
+    classes = len(table.class_names)
+    colours = ListedColormap(list(CYCLE[:classes]))
+    grid[1, 0].imshow(label[:, None], aspect="auto", cmap=colours, vmin=-0.5, vmax=classes - 0.5, interpolation="none")
+    middles = {c: np.flatnonzero(label == c).mean() for c in np.unique(label)}
+    grid[1, 0].set(xticks=[], yticks=list(middles.values()))
+    grid[1, 0].set_yticklabels([table.class_names[c] for c in middles], fontsize=8)
+    shown = opened[order.cells][:, order.features]
+    image = grid[1, 1].imshow(shown, aspect="auto", cmap="viridis", vmin=0, vmax=1, interpolation="none")
+    for edge in np.flatnonzero(np.diff(label)):
+        grid[1, 1].axhline(edge + 0.5, color="white", lw=1)
+    grid[1, 1].set(yticks=[], xticks=range(opened.shape[1]))
+    grid[1, 1].set_xticklabels([table.feature_names[k] for k in order.features], rotation=90, fontsize=7)
+    figure.colorbar(image, ax=grid[:, 1], label="gate", shrink=0.6)
+    return figure
+
+
+def map_figure(table: AllenTable, wrong: Shaped[np.ndarray, " cell"]) -> Figure:
+    """Draw the cells in two dimensions by their features; crosses are called wrong."""
+    z = np.clip(Scale.of(table.x).apply(table.x), -MOST_SD, MOST_SD)
+    figure = Figure(figsize=(7.5, 6), layout="constrained")
+    axes = figure.subplots()
+    draw_map(axes, plane(z, seed=0), table.subclass, table.class_names, wrong)
+    axes.set_title("t-SNE of the standardised features")
+    return figure

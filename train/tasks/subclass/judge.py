@@ -2,220 +2,250 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from statistics import mean, stdev
 
 import jax
 import numpy as np
-from sklearn.metrics import confusion_matrix
+from jaxtyping import Float, Int
+from matplotlib.figure import Figure
 
-from spiketype.datasets.allen import spikes as allen_spikes
 from spiketype.datasets.allen.table import AllenTable
 from spiketype.datasets.splits import Fold
-from spiketype.edge import progress
+from spiketype.edge import Json, PyTree, progress
 from spiketype.models.lspin import LSPIN
-from spiketype.train import runs
-from spiketype.train.judging import metrics as allen_metrics
-from spiketype.train.judging import nested as allen_baselines
-from spiketype.train.judging import predictions as allen_output
+from spiketype.train.apply import of_member
+from spiketype.train.judging import baselines, metrics
+from spiketype.train.judging.calls import Calls, held_out, scatter
+from spiketype.train.judging.figures import calls_confusion, reliability_figure
+from spiketype.train.judging.intervals import plain
+from spiketype.train.judging.metrics import MEASURES
+from spiketype.train.judging.report import number, text_table
 from spiketype.train.judging.scale import Scale
-from spiketype.train.tasks.subclass import (
-    explain as subclass_explain,
-)
-from spiketype.train.tasks.subclass import (
-    figures as subclass_figures,
-)
-from spiketype.train.tasks.subclass import (
-    new as subclass_new,
-)
-from spiketype.train.tasks.subclass import (
-    offered as subclass_ensemble,
-)
-from spiketype.train.tasks.subclass import (
-    splits as subclass_splits,
-)
+from spiketype.train.task import History, Judgement, Member, Variables
+from spiketype.train.tasks.subclass import explain, splits
+from spiketype.train.tasks.subclass.config import SubclassConfig
+from spiketype.train.tasks.subclass.data import Cells
+from spiketype.train.tasks.subclass.explain import PerFeature
+from spiketype.train.tasks.subclass.model import SubclassModel, fit
 
 LSPIN_NAME, OFFERED = "LSPIN", "support vectors and networks"
 WITH_SPIKES = f"{OFFERED}, with action potentials"
+OURS = (WITH_SPIKES, OFFERED, LSPIN_NAME)
+COMPARED = ("accuracy_percent", "macro_f1_percent", "nll")
+COLUMNS = {
+    "accuracy (%)": ("accuracy_percent", 1),
+    "balanced (%)": ("balanced_accuracy_percent", 1),
+    "macro F1 (%)": ("macro_f1_percent", 1),
+    "NLL": ("nll", 3),
+    "ECE": ("top_calibration_error", 3),
+    "at 90 % coverage": ("accuracy_at_90_percent", 1),
+    "at 80 %": ("accuracy_at_80_percent", 1),
+}
 
-
-class Member(NamedTuple):
-    """One training: the number of its fold, over all repeats, and its seed."""
-
-    fold: int
-    seed: int
-
-
-class Cells(NamedTuple):
-    """Inputs of the model offered: x (cell, features + shape), the number of features, whether shapes are known."""
-
-    x: np.ndarray
-    features: int
-    spikes: bool
-
-    @classmethod
-    def of(cls, table: AllenTable) -> "Cells":
-        """Of a table, with the action potentials of its folder."""
-        spikes = allen_spikes.load(table.source, table.specimen_id)
-        return cls(np.concatenate([table.x, spikes], axis=1), table.x.shape[1], bool(np.isfinite(spikes).any()))
-
-
-def say(net: LSPIN, variables: Any, member: int, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities (cell, class) and gates (cell, feature) that a member gives to standardised cells z."""
-    own = jax.tree.map(lambda a: a[member], variables)
-    said: Any = net.apply(own, z)
-    return np.asarray(jax.nn.softmax(said[0]), np.float64), np.asarray(said[2])
+Parts = Sequence[Sequence[Fold]]  # the folds of each repeat
+PerRepeat = Float[np.ndarray, "repeat cell class"]
 
 
 def judge(
-    config: Any,
+    config: SubclassConfig,
     net: LSPIN,
     table: AllenTable,
-    parts: Sequence[Sequence[Fold]],
+    parts: Parts,
+    optimistic: bool,
     scales: Sequence[Scale],
     members: Sequence[Member],
-    about: dict[str, Any],
-    variables: Any,
-    history: list[dict[str, Any]],
-    folder: Path,
-) -> dict[str, Any]:
-    """Judge all models on the cells that their training parts do not have; write predictions and figures.
+    variables: Variables,
+    history: History,
+) -> Judgement:
+    """Judge all models on the cells that their training parts do not have.
 
     The model offered is fitted to all cells at the end, for predictions of new ones.
     """
     for fold in parts[0]:
-        if missing := subclass_splits.absent(table, fold):
+        if missing := splits.absent(table, fold):
             print(f"{fold.name}: no cell of {', '.join(missing)} is trained on, all are called wrong", file=sys.stderr)
     cells, folds = Cells.of(table), [fold for part in parts for fold in part]
-    offered, drops = _offered(table, cells, parts, config.seed)
-    seeds, gates = _lspin(config, net, table, parts, scales, members, variables)
-    models = offered | {LSPIN_NAME: seeds.mean(axis=0)}
-    classes, names = len(table.class_names), allen_baselines.available()
-    models |= allen_baselines.out_of_fold(
-        table.x, table.subclass, table.donor, classes, folds, scales, len(parts[0]), config.seed, names
+    found, importance = _offered(table, cells, parts, config.seed)
+    first = next(iter(found))
+    seeds, opened = _lspin(net, table, folds, len(parts), scales, members, variables)
+    names = baselines.available()
+    found |= {LSPIN_NAME: seeds.mean(axis=0)}
+    found |= baselines.out_of_fold(
+        table.x, table.subclass, table.donor, len(table.class_names), folds, scales, len(parts), config.seed, names
     )
-    tested = np.unique(np.concatenate([fold.test for fold in parts[0]]))
-    result = summary(config, table, tested, parts, about, models, gates, drops)
-    result["lspin_each_seed_percent"] = [_accuracy(table.subclass[tested], said[:, tested]) for said in seeds]
-    allen_output.write_predictions(folder, models, table.subclass, table.specimen_id, table.class_names)
-    subclass_figures.write(result, table, tested, models, gates, folder / "figures")
-    runs.write_json(folder / runs.ABOUT, about | {subclass_new.KEPT: subclass_new.keep(table, cells.x, config.seed)})
-    return result
+    rows = held_out(folds)
+    part, opened = table.take(rows), opened[:, :, rows]
+    known = (part.subclass, part.donor, part.class_names, tuple(map(str, part.specimen_id)))
+    models = {name: Calls(p[:, rows], *known) for name, p in found.items()}
+    result = summary(config, table, parts, optimistic, models) | {
+        "gates": explain.gates(opened),
+        "importance_nats": importance.tolist(),
+        "lspin_each_seed_percent": [models[first].of(p[:, rows]).value(MEASURES["accuracy_percent"]) for p in seeds],
+    }
+    drawn = figures(result, part, models, opened.mean(axis=(0, 1)), importance)
+    model = SubclassModel.fit(table, cells, config.seed)
+    return Judgement(result, models.pop(first), drawn, model, models, first)
 
 
-def _offered(
-    table: AllenTable, cells: Cells, parts: Sequence[Sequence[Fold]], seed: int
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Probabilities (repeat, cell, class) of the model with and without action potentials; importances of the first.
+def _offered(table: AllenTable, cells: Cells, parts: Parts, seed: int) -> tuple[dict[str, PerRepeat], PerFeature]:
+    """Return probabilities of the model with and without action potentials, and importances of the latter.
 
-    Importances (class, feature): see `subclass_explain.drops`, means over the folds of the first repeat.
+    The probabilities are NaN where not tested. Importances: see `explain.drops`, means over the folds of the first
+    repeat.
     """
     inputs = {WITH_SPIKES: cells.x} if cells.spikes else {}
     inputs |= {OFFERED: cells.x[:, : cells.features]}
-    classes = len(table.class_names)
-    found = {name: np.zeros((len(parts), len(table.x), classes)) for name in inputs}
-    drops = []
+    classes, drops = len(table.class_names), []
+    found: dict[str, list[np.ndarray]] = {name: [] for name in inputs}
+    folds = [fold for part in parts for fold in part]
     with progress() as bar:
-        shown = bar.add_task("model offered", total=len(inputs) * sum(map(len, parts)))
-        for repeat, part in enumerate(parts):
-            for fold in part:
-                for name, x in inputs.items():
-                    train = (x[fold.train], table.subclass[fold.train], table.donor[fold.train])
-                    model = subclass_ensemble.fit(*train, cells.features, classes, seed)
-                    found[name][repeat, fold.test] = model.probability(x[fold.test])
-                    bar.advance(shown)
-                if repeat == 0:
-                    test = (x[fold.test], table.subclass[fold.test])
-                    drops.append(subclass_explain.drops(model, *test, cells.features, classes, seed))
-    return found, subclass_explain.mean_known(drops)
+        shown = bar.add_task("model offered", total=len(inputs) * len(folds))
+        for number, fold in enumerate(folds):
+            for name, x in inputs.items():
+                train = (x[fold.train], table.subclass[fold.train], table.donor[fold.train])
+                model = fit(*train, cells.features, classes, seed)
+                found[name].append(model.probability(x[fold.test]))
+                bar.advance(shown)
+            if number < len(parts[0]):
+                test = (x[fold.test], table.subclass[fold.test])
+                drops.append(explain.drops(model, *test, cells.features, classes, seed))
+    whole = {name: scatter(folds, len(parts), len(table.x), each) for name, each in found.items()}
+    return whole, explain.mean_known(drops)
 
 
 def _lspin(
-    config: Any,
     net: LSPIN,
     table: AllenTable,
-    parts: Sequence[Sequence[Fold]],
+    folds: Sequence[Fold],
+    repeats: int,
     scales: Sequence[Scale],
     members: Sequence[Member],
-    variables: Any,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities (seed, repeat, cell, class) and gates (seed, repeat, cell, feature)."""
-    shape, per = (config.seeds, len(parts), len(table.x)), len(parts[0])
-    ours = np.zeros((*shape, len(table.class_names)))
-    gates = np.zeros((*shape, table.x.shape[1]), np.float32)
-    for k, member in enumerate(members):
-        repeat = member.fold // per
-        test = parts[repeat][member.fold % per].test
-        found = say(net, variables, k, scales[member.fold].apply(table.x[test]))
-        seed = member.seed - config.seed
-        ours[seed, repeat, test], gates[seed, repeat, test] = found
-    return ours, gates
+    variables: Variables,
+) -> tuple[Float[np.ndarray, "seed repeat cell class"], Float[np.ndarray, "seed repeat cell feature"]]:
+    """Return the probabilities and gates of each seed, NaN where not tested."""
+    found: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for k, member in enumerate(members):  # the folds of a seed are in order
+        z = scales[member.fold].apply(table.x[folds[member.fold].test])
+        found.setdefault(member.seed, []).append(lspin_predict(net, of_member(variables, k), z))
+    probability, opened = (
+        np.stack([scatter(folds, repeats, len(table.x), [fold[which] for fold in each]) for each in found.values()])
+        for which in (0, 1)
+    )
+    return probability, opened.astype(np.float32)
+
+
+def lspin_predict(
+    net: LSPIN, variables: Variables, z: Float[np.ndarray, "cell feature"]
+) -> tuple[Float[np.ndarray, "cell class"], Float[np.ndarray, "cell feature"]]:
+    """Return probabilities and gates that a network gives to standardised cells."""
+    outputs: PyTree = net.apply(variables, z)
+    logits, _, opened = outputs
+    return np.asarray(jax.nn.softmax(logits), np.float64), np.asarray(opened)
 
 
 def summary(
-    config: Any,
-    table: AllenTable,
-    tested: np.ndarray,
-    parts: Sequence[Sequence[Fold]],
-    about: dict[str, Any],
-    models: Mapping[str, np.ndarray],
-    gates: np.ndarray,
-    drops: np.ndarray,
-) -> dict[str, Any]:
-    """All numbers of a judgement on the cells `tested`; models are probabilities (repeat, cell, class)."""
-    y, donor = table.subclass[tested], table.donor[tested]
-    said = {name: p[:, tested] for name, p in models.items()}
-    rows = {name: allen_metrics.rates(y, p, donor, config.seed) for name, p in said.items()}
-    ours = [name for name in (WITH_SPIKES, OFFERED, LSPIN_NAME) if name in models]
-    others = [name for name in models if name not in ours]
-    best = max(others, key=lambda name: rows[name]["accuracy_percent"]["value"])
-    whole = np.isfinite(table.x[tested]).all(axis=1)
+    config: SubclassConfig, table: AllenTable, parts: Parts, optimistic: bool, models: Mapping[str, Calls]
+) -> Json:
+    """Return the numbers of all models."""
+    rates = {name: calls.rates(config.seed) for name, calls in models.items()}
+    ours = [name for name in OURS if name in models]
+    best = baselines.best(rates, [name for name in models if name not in ours], "accuracy_percent")
+    rows = held_out([fold for part in parts for fold in part])
+    whole = np.isfinite(table.x[rows]).all(axis=1)
+    first = next(iter(models.values()))
     return {
         "task": "subclass",
         "split": config.split,
-        "optimistic": about["optimistic"],
+        "optimistic": optimistic,
         "classes": list(table.class_names),
         "features": list(table.feature_names),
-        "cells": len(y),
-        "donors": len(np.unique(donor)),
-        "rows": rows,
-        "complete_cells": {"cells": int(whole.sum())} | {name: _short(y[whole], said[name][:, whole]) for name in ours},
+        "cells": len(first.label),
+        "donors": len(np.unique(first.group)),
+        "rows": rates,
+        "complete_cells": {"cells": int(whole.sum())}
+        | {name: {m: models[name].take(whole).value(MEASURES[m]) for m in MEASURES} for name in ours if whole.any()},
         "over_best_baseline": {
-            name: {"baseline": best}
-            | {
-                m: allen_metrics.difference(y, said[name], said[best], donor, 0, measure)
-                for m, measure in allen_metrics.MEASURES.items()
-                if m in ("accuracy_percent", "macro_f1_percent", "nll")
-            }
+            name: {"baseline": best} | {m: models[name].difference(models[best], 0, MEASURES[m]) for m in COMPARED}
             for name in ours
         },
-        "folds": [_fold(table, fold, {n: p[0] for n, p in models.items()}) for fold in parts[0]],
-        "confusion": {
-            name: np.sum([confusion_matrix(y, q.argmax(axis=1), labels=range(q.shape[1])) for q in p], axis=0).tolist()
-            for name, p in said.items()
-        },
-        "gates": allen_metrics.gates(gates[:, :, tested]),
-        "importance_nats": drops.tolist(),
+        "folds": [_fold(table, fold, rows, models) for fold in parts[0]],
+        "confusion": {name: calls.confusion() for name, calls in models.items()},
     }
 
 
-def _accuracy(y: np.ndarray, said: np.ndarray) -> float:
-    return float(np.mean([allen_metrics.MEASURES["accuracy_percent"](y, p) for p in said]))
-
-
-def _short(y: np.ndarray, said: np.ndarray) -> dict[str, float]:
-    return {name: float(np.mean([measure(y, p) for p in said])) for name, measure in allen_metrics.MEASURES.items()}
-
-
-def _fold(table: AllenTable, fold: Fold, models: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """What a fold held out, which classes it lacks, and how the models did on it; None where a class is not tested."""
+def _fold(table: AllenTable, fold: Fold, rows: Int[np.ndarray, " tested"], models: Mapping[str, Calls]) -> Json:
+    """Return what a fold held out, which classes it lacks, and how the models did; None where a class is not tested."""
+    mine = {name: calls.take(np.isin(rows, fold.test)) for name, calls in models.items()}
     y = table.subclass[fold.test]
-    recall = {name: allen_metrics.recalls(y, p[fold.test])[1] for name, p in models.items()}
     return {
         "name": fold.name,
         "train_cells": np.bincount(table.subclass[fold.train], minlength=len(table.class_names)).tolist(),
         "test_cells": np.bincount(y, minlength=len(table.class_names)).tolist(),
-        "absent": subclass_splits.absent(table, fold),
-        "accuracy_percent": {name: 100 * allen_metrics.accuracy(y, p[fold.test]) for name, p in models.items()},
-        "recall": {name: [None if np.isnan(v) else float(v) for v in each] for name, each in recall.items()},
+        "absent": splits.absent(table, fold),
+        "accuracy_percent": {name: 100 * metrics.accuracy(y, calls.probability[0]) for name, calls in mine.items()},
+        "recall": {name: plain(metrics.recalls(y, calls.probability[0])[1]) for name, calls in mine.items()},
     }
+
+
+def figures(
+    result: Json,
+    part: AllenTable,
+    models: Mapping[str, Calls],
+    opened: Float[np.ndarray, "cell feature"],
+    importance: PerFeature,
+) -> dict[str, Figure]:
+    """Draw all pictures of a judgement of the cells `part`; the first model is the one offered."""
+    first, title = next(iter(models)), f"held out: {result['split']}"
+    accuracy = {name: number(result["rows"][name]["accuracy_percent"]) for name in (first, LSPIN_NAME)}
+    compared = {f"{name}\naccuracy {text} %": models[name] for name, text in accuracy.items()}
+    curves = {name: models[name] for name in (first, LSPIN_NAME, baselines.FOREST_NAME) if name in models}
+    drawn = {
+        "confusion": calls_confusion(compared, title),
+        "importances": explain.importance_figure(importance, part),
+        "reliability": reliability_figure(curves, title),
+    }
+    if len(part.x) > 2:
+        wrong = models[first].mean.argmax(axis=1) != part.subclass
+        drawn |= {"gates": explain.gates_figure(opened, part), "embedding": explain.map_figure(part, wrong)}
+    return drawn
+
+
+def subclass_table(result: Json) -> str:
+    """Return a line for every model, what the numbers are of, and each part where it has a name."""
+    rows = [
+        [name, *(number(row[key], digits) for key, digits in COLUMNS.values())] for name, row in result["rows"].items()
+    ]
+    words = f"{result['cells']} cells of {result['donors']} donors, split: {result['split']}"
+    words += " (optimistic: cells of tested donors are trained on)" if result["optimistic"] else ""
+    text = [text_table(["model", *COLUMNS], rows), f"{words}; 95 % intervals over donors", _classes(result)]
+    if "gates" in result and result["gates"]["jaccard"] is not None:
+        opened = result["gates"]
+        correlation = "unknown" if opened["correlation"] is None else f"{opened['correlation']:.2f}"
+        text.append(
+            f"LSPIN: {opened['open']:.1f} of {opened['features']} gates open in a cell; across seeds their correlation "
+            f"is {correlation}, the Jaccard index of gates above 0.5 {opened['jaccard']:.2f}"
+        )
+    each = result.get("lspin_each_seed_percent", [])
+    if len(each) > 1:
+        text.append(f"one LSPIN alone: {mean(each):.1f} ± {stdev(each):.1f} % (mean and sd of {len(each)} seeds)")
+    if result["split"] in ("era", "line"):
+        text.append(_folds(result))
+    return "\n".join(text)
+
+
+def _classes(result: Json) -> str:
+    name, row = next(iter(result["rows"].items()))
+    share = [["-" if v is None else f"{100 * v:.1f}" for v in row[key]] for key in ("precision", "recall")]
+    names = [each.replace("|", "\\|") for each in result["classes"]]  # a bar would end the cell of a table
+    rows = [list(values) for values in zip(names, *share, strict=True)]
+    return text_table([name, "precision (%)", "recall (%)"], rows)
+
+
+def _folds(result: Json) -> str:
+    models = list(result["rows"])
+    rows = [
+        [fold["name"], str(sum(fold["test_cells"])), ", ".join(fold["absent"]) or "-"]
+        + [f"{fold['accuracy_percent'][name]:.1f}" for name in models]
+        for fold in result["folds"]
+    ]
+    return "accuracy (%) of each part that is held out\n" + text_table(["part", "cells", "not trained", *models], rows)

@@ -1,20 +1,23 @@
 """What is held out in the subclass task: donors, cells, the published test set, a recording era, a transgenic line."""
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
+from jaxtyping import Shaped
 from sklearn.model_selection import train_test_split
 
 from spiketype.datasets import splits
 from spiketype.datasets.allen.table import AllenTable
 from spiketype.datasets.splits import Fold
 from spiketype.edge import UserError
+from spiketype.train.judging.calibration import INNER
+from spiketype.train.tasks.subclass.config import SubclassConfig
 
 LEAST = 10  # cells of a line that is left out
 
 
 def usable(kind: str, table: AllenTable) -> AllenTable:
-    """The cells that a split can have: complete rows for the published one, known eras for eras.
+    """Return the cells that a split can have: complete rows for the published one, known eras for eras.
 
     Raises:
         UserError: no cells, or one era alone.
@@ -31,12 +34,28 @@ def usable(kind: str, table: AllenTable) -> AllenTable:
     return table
 
 
-def make(config: Any, table: AllenTable) -> tuple[list[list[Fold]], bool]:
-    """The folds of each repeat, and whether they are optimistic: cells of tested donors are trained on."""
+def make(config: SubclassConfig, table: AllenTable) -> tuple[list[list[Fold]], bool]:
+    """Return the folds of each repeat, and whether they are optimistic: cells of tested donors are trained on.
+
+    Raises:
+        UserError: the cells do not allow the split, or a training part has too few donors.
+    """
+    parts, optimistic = _divide(config, table)
+    for fold in (fold for part in parts for fold in part):
+        donors = len(np.unique(table.donor[fold.train]))
+        if donors < INNER:
+            raise UserError(
+                f"--split {config.split}, {fold.name}: training cells of {donors} donors, calibration needs {INNER}: "
+                "choose another split, or add cells of other donors"
+            )
+    return parts, optimistic
+
+
+def _divide(config: SubclassConfig, table: AllenTable) -> tuple[list[list[Fold]], bool]:
     if config.split == "published":
         return [[published(len(table.x))]], True
     if config.split == "era":
-        return [_left_out(table, table.rate_kHz, {r: f"{r:g} kHz" for r in np.unique(table.rate_kHz)})], False
+        return [_left_out(table, table.rate_kHz, {r: f"{r:g} kHz" for r in np.unique(table.rate_kHz).tolist()})], False
     if config.split == "line":
         lines = [k for k, count in enumerate(np.bincount(table.line[table.line >= 0])) if count >= LEAST]
         return [_left_out(table, table.line, {k: table.line_names[k] for k in lines})], False
@@ -49,14 +68,14 @@ def make(config: Any, table: AllenTable) -> tuple[list[list[Fold]], bool]:
 
 
 def published(cells: int) -> Fold:
-    """Ophir et al. 2024: a fifth of the complete rows tests, of the others a fifth is not used."""
+    """Return the division of Ophir et al. 2024: a fifth of the complete rows tests, of the others a fifth is unused."""
     rest, test = train_test_split(np.arange(cells), train_size=0.8, random_state=1)
     train, _ = train_test_split(rest, train_size=0.8, random_state=1)
     return Fold(np.sort(train), np.sort(test), "published")
 
 
-def _left_out(table: AllenTable, value: np.ndarray, names: dict[Any, str]) -> list[Fold]:
-    """One fold for each name; donors of the tested cells do not train."""
+def _left_out(table: AllenTable, value: Shaped[np.ndarray, " cell"], names: Mapping[float, str]) -> list[Fold]:
+    """Return one fold for each name; donors of the tested cells do not train."""
     found = []
     for key, name in names.items():
         test = value == key
@@ -66,5 +85,5 @@ def _left_out(table: AllenTable, value: np.ndarray, names: dict[Any, str]) -> li
 
 
 def absent(table: AllenTable, fold: Fold) -> list[str]:
-    """Classes that are tested and not trained on."""
+    """Return the names of classes that are tested and not trained on."""
     return [table.class_names[k] for k in np.setdiff1d(table.subclass[fold.test], table.subclass[fold.train])]

@@ -1,22 +1,23 @@
 """The data of the unit task: labelled waveforms as one matrix, and what of them trains, adapts and tests."""
 
-import hashlib
 import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from spiketype.datasets import splits, waveforms
+from spiketype.datasets.fingerprint import fingerprint
 from spiketype.datasets.splits import Fold
 from spiketype.datasets.waveforms import inputs as waveform_inputs
 from spiketype.datasets.waveforms.table import WaveformTable
 from spiketype.edge import UserError
+from spiketype.train.tasks.unit.config import Split, UnitConfig
 
-KINDS = {"animal": "group", "unit": "group", "spike": "kfold"}
+KINDS: dict[Split, str] = {"animal": "group", "unit": "group", "spike": "kfold"}
 
 
 @dataclass(frozen=True)
@@ -25,34 +26,33 @@ class UnitData:
 
     Attributes:
         table: the rows with a label.
-        x: (row, feature) float32: waveforms of all channels and times, then what the histograms say.
+        x: waveforms of all channels and times, then what the histograms say.
         shape: (channel, time) of the waveforms.
         folds: of all repeats.
         adapt: rows of each fold's animal that fine-tune, which no model is tested on; None without fine-tuning.
-        split: animal, unit or spike.
+        split: what is held out.
         optimistic: units have spikes on both sides.
     """
 
     table: WaveformTable
-    x: np.ndarray
+    x: Float[np.ndarray, "row feature"]
     shape: tuple[int, int]
     folds: tuple[Fold, ...]
     adapt: tuple[np.ndarray, ...] | None
-    split: str
+    split: Split
     optimistic: bool
 
 
 def read(
-    config: Any, path: Path, shape: Sequence[int] | None = None, rate_kHz: float | None = None
-) -> tuple[WaveformTable, np.ndarray, tuple[int, int]]:
-    """The table of a path, its inputs (row, feature) and their (channel, time), at `rate_kHz` and of `shape` if given.
+    config: UnitConfig, path: Path, shape: Sequence[int] | None = None, rate_kHz: float | None = None
+) -> tuple[WaveformTable, Float[np.ndarray, "row feature"], tuple[int, int]]:
+    """Return the table of a path, its inputs and their (channel, time), at `rate_kHz` and of `shape` if given.
 
     Raises:
         UserError: as `waveforms.load`; waveforms of another shape than `shape`.
     """
     table = waveforms.load(path, config.label, config.rate_kHz)
-    window_ms = config.window_ms
-    x = waveform_inputs.inputs(table, rate_kHz, window_ms, config.channels, config.normalise)
+    x = waveform_inputs.inputs(table, rate_kHz, config.window_ms, config.channels, config.normalise)
     if shape is not None and x.shape[1:] != tuple(shape):
         raise UserError(
             f"{path} has waveforms of {x.shape[1]} channels x {x.shape[2]} times at {rate_kHz:g} kHz, the network was"
@@ -64,25 +64,25 @@ def read(
     return table, np.concatenate(features, axis=1), (x.shape[1], x.shape[2])
 
 
-def prepare(config: Any) -> UnitData:
+def prepare(config: UnitConfig, path: Path) -> UnitData:
     """Load the labelled rows and divide them.
 
     Raises:
         UserError: no classes, a single class or unit, a split that the data do not allow.
     """
-    table, x, shape = read(config, config.data)
+    table, x, shape = read(config, path)
     keep = table.label >= 0
     if not keep.any():
-        raise UserError(f"{config.data} has no labels: name their column with --label")
+        raise UserError(f"{path} has no labels: name their column with --label")
     if not keep.all():
-        print(f"{config.data}: {int((~keep).sum())} of {len(keep)} rows without a label are not used", file=sys.stderr)
+        print(f"{path}: {int((~keep).sum())} of {len(keep)} rows without a label are not used", file=sys.stderr)
     table, x = table.take(keep), x[keep]
     units, classes = len(np.unique(table.unit)), len(np.unique(table.label))
     if min(units, classes) < 2:
         raise UserError(
-            f"{config.data} has {units} labelled unit(s) of {classes} class(es): training needs two of both at least"
+            f"{path} has {units} labelled unit(s) of {classes} class(es): training needs two of both at least"
         )
-    split = config.split or ("animal" if len(np.unique(table.animal)) > 1 else "unit")
+    split = config.split or natural_split(table)
     folds, optimistic = _folds(config, table, split)
     adapt = None
     if config.finetune:
@@ -92,14 +92,24 @@ def prepare(config: Any) -> UnitData:
     return UnitData(table, x, shape, tuple(folds), adapt, split, optimistic)
 
 
-def _folds(config: Any, table: WaveformTable, split: str) -> tuple[list[Fold], bool]:
+def natural_split(table: WaveformTable) -> Split:
+    """Return what a result generalises to: animals if the table has several, else units."""
+    return "animal" if len(np.unique(table.animal)) > 1 else "unit"
+
+
+def labelled_fingerprint(table: WaveformTable) -> str:
+    """Return what identifies the labelled waveforms of a table, whatever else it has."""
+    return fingerprint(table.waveform[table.label >= 0])
+
+
+def _folds(config: UnitConfig, table: WaveformTable, split: Split) -> tuple[list[Fold], bool]:
     if split == "spike" and table.level == "unit":
-        raise UserError(f"{config.data} has one row for each unit: --split spike needs single spikes, choose unit")
+        raise UserError(f"{table.source} has one row for each unit: --split spike needs single spikes, choose unit")
     by_animal = split == "animal"
     group, names = (table.animal, table.animal_names) if by_animal else (table.unit, table.unit_names)
     kind = "leave-one-out" if config.finetune else KINDS[split]
     if by_animal and len(np.unique(group)) < 2:
-        raise UserError(f"{config.data} has a single animal: choose --split unit")
+        raise UserError(f"{table.source} has a single animal: choose --split unit")
     if split == "unit" and table.level == "unit":
         kind = "kfold"  # the same with fewer words: a group of one row is a row
     found = [
@@ -109,8 +119,8 @@ def _folds(config: Any, table: WaveformTable, split: str) -> tuple[list[Fold], b
     return [fold for split_ in found for fold in split_.folds], found[0].optimistic
 
 
-def _adapting(config: Any, table: WaveformTable, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of --finetune units of the tested animal, of every class in turn, and of the others."""
+def _adapting(config: UnitConfig, table: WaveformTable, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of --finetune units of the tested animal, of every class in turn, and those of its others."""
     name = table.animal_names[table.animal[fold.test[0]]]
     rng = np.random.default_rng([config.seed, zlib.crc32(name.encode())])
     units, first = np.unique(table.unit[fold.test], return_index=True)
@@ -124,8 +134,3 @@ def _adapting(config: Any, table: WaveformTable, fold: Fold) -> tuple[np.ndarray
     if adapts.all():
         raise UserError(f"--finetune {config.finetune}: animal {name} has {len(units)} units, none is left to test on")
     return fold.test[adapts], fold.test[~adapts]
-
-
-def digest(table: WaveformTable) -> str:
-    """What tells whether a table is the one that a run was trained on."""
-    return hashlib.sha256(table.waveform.tobytes()).hexdigest()[:16]

@@ -1,176 +1,180 @@
-"""The judgement of the unit task: what networks and baselines say of tested rows and units; other data."""
+"""The judgement of the unit task: what networks and baselines say of tested units and spikes; other data."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import xarray as xr
 
-from spiketype.edge import UserError
+from spiketype.datasets.waveforms.table import NOT_SAID, WaveformTable
+from spiketype.edge import Json, UserError
 from spiketype.models.unit_nets import UnitNet
+from spiketype.train.judging import baselines
+from spiketype.train.judging.baselines import FOREST_NAME, LOGISTIC_NAME, MAJORITY, SVC_NAME
+from spiketype.train.judging.calls import Calls, held_out, scatter
+from spiketype.train.judging.metrics import MEASURES, balanced_accuracy
+from spiketype.train.judging.report import number, text_table
 from spiketype.train.judging.scale import Scale
-from spiketype.train.tasks.unit import baselines as unit_baselines
-from spiketype.train.tasks.unit import data as unit_data
-from spiketype.train.tasks.unit.baselines import LOGISTIC_NAME, SVC_NAME
-from spiketype.train.tasks.unit.data import UnitData
-from spiketype.train.tasks.unit.report import figures
-from spiketype.train.tasks.unit.summary import summary
+from spiketype.train.task import History, Judgement, Member, Variables, refuse_training_data
+from spiketype.train.tasks.unit.config import Split, UnitConfig
+from spiketype.train.tasks.unit.data import UnitData, labelled_fingerprint, natural_split
+from spiketype.train.tasks.unit.figures import figures
+from spiketype.train.tasks.unit.model import UnitModel, by_spike, by_unit, ensemble, inputs_of
 
+TRAINED = "trained"  # the parameters that fine-tuning began with, beside those that it has left
 NETWORK, TUNED = "network", "network, tuned on {} units of the animal"
 AVERAGE = f"average of network, {SVC_NAME} and {LOGISTIC_NAME}"
-BATCH = 1000
-
-
-class Member(NamedTuple):
-    """One training: the number of its fold, over all repeats, and its seed."""
-
-    fold: int
-    seed: int
-
-
-def apply(net: UnitNet, variables: Any, z: jax.Array, shape: Sequence[int], **options: Any) -> jax.Array:
-    """Logits for standardised inputs z (row, feature) whose waveforms have (channel, time) `shape`."""
-    points = shape[0] * shape[1]
-    return jnp.asarray(net.apply(variables, z[:, :points].reshape(-1, *shape), z[:, points:], **options))
-
-
-def say(net: UnitNet, variables: Any, member: int, z: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Probabilities (row, class) that a member gives to standardised rows."""
-    own = jax.tree.map(lambda a: a[member], variables)
-    said = []
-    for first in range(0, len(z), BATCH):
-        part = z[first : first + BATCH]
-        padded = jnp.asarray(np.pad(part, ((0, BATCH - len(part)), (0, 0))))  # one shape, one program
-        said.append(np.asarray(_apply(net, own, padded, tuple(shape)))[: len(part)])
-    return np.asarray(jax.nn.softmax(np.concatenate(said)), np.float64)
-
-
-_apply = jax.jit(apply, static_argnums=(0, 3))
-
-
-def ensemble(
-    net: UnitNet, variables: Any, members: Sequence[Member], data: UnitData, scales: Sequence[Scale]
-) -> list[np.ndarray]:
-    """Probabilities (test row, class) of each fold, averaged over the fold's members."""
-    found = []
-    for number, (fold, scale) in enumerate(zip(data.folds, scales, strict=True)):
-        z = scale.apply(data.x[fold.test])
-        own = [k for k, member in enumerate(members) if member.fold == number]
-        found.append(np.mean([say(net, variables, k, z, data.shape) for k in own], axis=0))
-    return found
+BASELINES = (LOGISTIC_NAME, FOREST_NAME, SVC_NAME)
+MOST_ROWS = 500  # of a table of spikes, of all units alike: the inner folds then take seconds, not hours
+BALANCED = "balanced_accuracy_percent"
+OF_SPIKES = {name: MEASURES[name] for name in ("accuracy_percent", BALANCED)}
 
 
 def judge(
-    config: Any,
+    config: UnitConfig,
     net: UnitNet,
     data: UnitData,
     scales: Sequence[Scale],
     members: Sequence[Member],
-    about: dict[str, Any],
-    finetune: Callable[[Sequence[Member], Any], Any],
-    variables: Any,
-    history: list[dict[str, Any]],
-    folder: Path,
-) -> dict[str, Any]:
-    """Judge all models on rows that their training parts do not have; write predictions and figures."""
-    models = {NETWORK: ensemble(net, variables, members, data, scales)}
-    if data.adapt is not None:
-        tuned = finetune(members, variables)
-        models[TUNED.format(config.finetune)] = ensemble(net, tuned, members, data, scales)
-    table = data.table
-    most = unit_baselines.MOST_ROWS if table.level == "spike" else None
-    models |= unit_baselines.out_of_fold(
-        data.x, table.label, table.unit, len(table.class_names), data.folds, scales, config.seed, most
-    )
-    models = {AVERAGE: unit_baselines.average(models, (NETWORK, SVC_NAME, LOGISTIC_NAME))} | models
-    result = summary(config, data, {name: _rows(data, config.repeats, each) for name, each in models.items()})
-    _write(folder, data, models, config.repeats)
-    figures(result, data.table, history, folder / "figures")
-    return result
-
-
-def _rows(data: UnitData, repeats: int, said: Sequence[np.ndarray]) -> np.ndarray:
-    """Probabilities (repeat, row, class) of the tested rows from those of folds; NaN where a row is not tested."""
-    found = np.full((repeats, len(data.x), said[0].shape[1]), np.nan)
-    per_repeat = len(data.folds) // repeats
-    for number, (fold, each) in enumerate(zip(data.folds, said, strict=True)):
-        found[number // per_repeat, fold.test] = each
-    return found
-
-
-def _write(folder: Path, data: UnitData, models: Mapping[str, Sequence[np.ndarray]], repeats: int) -> None:
-    arrays: dict[str, Any] = {
-        "probability": (
-            ("model", "repeat", "row", "class"),
-            np.stack([_rows(data, repeats, said) for said in models.values()]).astype(np.float32),
-        ),
-        "label": ("row", data.table.label),
-        "unit": ("row", data.table.unit),
-        "animal": ("row", data.table.animal),
+    variables: Variables,
+    history: History,
+) -> Judgement:
+    """Judge all models on rows that their training parts do not have; what is offered is the network as it ends."""
+    ended = {"params": variables["params"]}
+    networks = {NETWORK: {"params": variables.get(TRAINED, variables["params"])}}
+    if config.finetune:
+        networks[TUNED.format(config.finetune)] = ended
+    models = {
+        name: scatter(data.folds, config.repeats, len(data.x), ensemble(net, each, members, data, scales))
+        for name, each in networks.items()
     }
-    # Names as attributes: Zarr 3 has no specification for text yet.
-    named = {"models": list(models), "classes": list(data.table.class_names), "units": list(data.table.unit_names)}
-    found = xr.Dataset(arrays, attrs=named)
-    found.to_zarr(folder / "predictions.zarr", mode="w", zarr_format=3, consolidated=False)
+    table, classes = data.table, data.table.class_names
+    models |= baselines.out_of_fold(
+        data.x, table.label, table.unit, len(classes), data.folds, scales, config.repeats, config.seed, BASELINES,
+        most=MOST_ROWS if table.level == "spike" else None, even=True,
+    )  # fmt: skip
+    models = {AVERAGE: baselines.average(models, (NETWORK, SVC_NAME, LOGISTIC_NAME))} | models
+    rows = held_out(data.folds)
+    offered = UnitModel(
+        net, ended, tuple(members), tuple(scales), classes, data.shape, data.x.shape[1], table.rate_kHz,
+        labelled_fingerprint(table),
+    )  # fmt: skip
+    parts = {name: each[:, rows] for name, each in models.items()}
+    judgement = _judgement(config, table.take(rows), data.split, data.optimistic, parts, list(networks)[-1], history)
+    return dataclasses.replace(judgement, model=offered)
 
 
-def other(config: Any, about: dict[str, Any], net: UnitNet, variables: Any, path: Path) -> tuple[Any, np.ndarray]:
-    """The table of a path, and what the mean over all members says of its rows (row, class).
-
-    Raises:
-        UserError: waveforms of another shape, or without the histograms that the network was trained with.
-    """
-    table, x, shape = unit_data.read(config, path, about["shape"], about["rate_kHz"])
-    if x.shape[1] != about["features"]:
-        raise UserError(
-            f"{path} gives {x.shape[1]} inputs, the network was trained on {about['features']}: it needs the same"
-            " histograms (isi, autocorrelogram) with as many bins, or train with --no-histograms"
-        )
-    scales = [Scale.from_json(values) for values in about["scales"]]
-    said = [say(net, variables, k, scales[m["fold"]].apply(x), shape) for k, m in enumerate(about["members"])]
-    return table, np.mean(said, axis=0)
-
-
-def evaluate(config: Any, about: dict[str, Any], net: UnitNet, variables: Any, path: Path, folder: Path) -> Any:
-    """Judge on other labelled waveforms.
+def evaluate(config: UnitConfig, model: UnitModel, path: Path) -> Judgement:
+    """Judge the network offered on other labelled waveforms.
 
     Raises:
-        UserError: the waveforms of the training itself; no labels; classes that the network does not know.
+        UserError: the waveforms of the training itself; no labels; classes that the network does not know; as
+            `inputs_of`.
     """
-    table, said = other(config, about, net, variables, path)
-    if unit_data.digest(table.take(table.label >= 0)) == about["trained_on"]:
-        raise UserError(f"{path} is what the run was trained on: its own judgement is in summary.json")
-    if unknown := sorted(set(table.class_names) - set(about["classes"])):
+    table, x = inputs_of(config, model, path)
+    refuse_training_data(model.manifest(), labelled_fingerprint(table), path)
+    if unknown := sorted(set(table.class_names) - set(model.classes)):
         raise UserError(f"{path} has classes that the network does not know: {', '.join(unknown)}")
-    if not (table.label >= 0).any():
-        raise UserError(f"{path} has no labels: use train.predict, or name their column with --label when training")
-    ours = np.array([about["classes"].index(name) for name in table.class_names])
     known = np.flatnonzero(table.label >= 0)
-    table = dataclasses.replace(table.take(known), class_names=tuple(about["classes"]))
-    table = dataclasses.replace(table, label=ours[table.label].astype(np.int32))
-    split = "animal" if len(np.unique(table.animal)) > 1 else "unit"
-    data = UnitData(table, np.zeros((len(known), 0)), tuple(about["shape"]), (), None, split, False)
-    result = summary(config, data, {NETWORK: said[known][None]})
-    figures(result, table, [], folder)
+    if not len(known):
+        raise UserError(f"{path} has no labels: use train.predict, or name their column with --label when training")
+    number_of = np.array([model.classes.index(name) for name in table.class_names], np.int32)
+    table = table.take(known)
+    table = dataclasses.replace(table, label=number_of[table.label], class_names=model.classes)
+    said = {NETWORK: model.probability(x[known])[None]}
+    return _judgement(config, table, natural_split(table), False, said, NETWORK, [])
+
+
+def _judgement(
+    config: UnitConfig,
+    table: WaveformTable,
+    split: Split,
+    optimistic: bool,
+    models: Mapping[str, np.ndarray],
+    name: str,
+    history: History,
+) -> Judgement:
+    """Judge probabilities (repeat, row, class) of a table by unit and, of spikes, by spike; `name` is offered."""
+    units = {model: by_unit(table, each, split) for model, each in models.items()}
+    spikes = {model: by_spike(table, each, split) for model, each in models.items() if table.level == "spike"}
+    result: Json = {"task": config.task, "split": split, "optimistic": optimistic, "classes": list(table.class_names)}
+    # None: the source does not say, and units of one animal may be on both sides.
+    result["animals"] = None if table.animal_names == (NOT_SAID,) else len(np.unique(table.animal))
+    result |= summary(config.seed, units, spikes)
+    result["abstention"] = {"model": name, **units[name].abstention(config.certain)}
+    rows = spikes or units
+    return Judgement(
+        summary=result,
+        calls=rows[name],
+        figures=figures({model: units[model] for model in _shown(result)}, words(result), table, history),
+        others={model: calls for model, calls in rows.items() if model != name},
+        name=name,
+    )
+
+
+def summary(seed: int, units: Mapping[str, Calls], spikes: Mapping[str, Calls]) -> Json:
+    """Return the rates of all models by unit and, if there are any, by spike, and what those with a network gain."""
+    first = next(iter(units.values()))
+    rates = {name: calls.rates(seed) for name, calls in units.items()}
+    result: Json = {
+        "units": len(first.label),
+        "units_of_class": np.bincount(first.label, minlength=len(first.class_names)).tolist(),
+        "rows": rates,
+        "each_repeat": {
+            name: [100 * balanced_accuracy(calls.label, p) for p in calls.probability] for name, calls in units.items()
+        },
+        "confusion": {name: calls.confusion() for name, calls in units.items()},
+    }
+    simple = [name for name in units if name in (*BASELINES, MAJORITY)]
+    if simple:
+        best = baselines.best(rates, simple, BALANCED)
+        result["over_best_baseline"] = {
+            name: {"baseline": best, "percent": calls.difference(units[best], seed, MEASURES[BALANCED])}
+            for name, calls in units.items()
+            if name not in simple
+        }
+    if spikes:
+        result["spikes"] = len(next(iter(spikes.values())).label)
+        result["by_spike"] = {name: calls.rates(seed, OF_SPIKES) for name, calls in spikes.items()}
     return result
 
 
-def predict(config: Any, about: dict[str, Any], net: UnitNet, variables: Any, path: Path) -> dict[str, Any]:
-    """Columns of a table with one row a unit: the mean over its rows and over members."""
-    config = dataclasses.replace(config, label=None)
-    table, said = other(config, about, net, variables, path)
-    units, first, index, count = np.unique(table.unit, return_index=True, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(units), said.shape[1]))
-    np.add.at(sums, index, said)
-    mean = sums / count[:, None]
-    return {
-        "unit": np.array(table.unit_names)[units],
-        "animal": np.array(table.animal_names)[table.animal[first]],
-        "rows": count,
-        "call": np.array(about["classes"])[mean.argmax(axis=1)],
-        "probability": mean.max(axis=1),
-    } | {f"p_{name}": mean[:, k] for k, name in enumerate(about["classes"])}
+def _shown(result: Json) -> list[str]:
+    """Return the models in the pictures: those with a network, and the best baseline."""
+    gains = result.get("over_best_baseline")
+    return [*gains, next(iter(gains.values()))["baseline"]] if gains else [NETWORK]
+
+
+def unit_table(result: Json) -> str:
+    """Return a line for every model, by unit and, of spikes, by spike; and what the numbers are of."""
+    by_spike = result.get("by_spike", {})
+    rows = []
+    for name, row in result["rows"].items():
+        line = [name, number(row[BALANCED]), number(row["accuracy_percent"]), number(row["nll"], 3)]
+        line += ["-" if r is None else f"{100 * r:.0f}" for r in row["recall"]]
+        rows.append(line + ([number(by_spike[name][BALANCED])] if by_spike else []))
+    header = ["model", "balanced accuracy (%)", "accuracy (%)", "NLL", *(f"recall {c} (%)" for c in result["classes"])]
+    header += ["balanced, single spikes (%)"] if by_spike else []
+    return f"{text_table(header, rows)}\n{words(result)}\n{no_call(result['abstention'])}"
+
+
+def words(result: Json) -> str:
+    """Return what was tested and how, in a sentence or two."""
+    held_out = {"animal": "animals held out", "unit": "units held out", "spike": "spikes held out at random"}
+    animals = "animals not said" if result["animals"] is None else f"{result['animals']} animal(s)"
+    text = f"{result['units']} units ({animals}), {held_out[result['split']]}"
+    if "spikes" in result:
+        text += f"; a unit's call is the mean over its spikes ({result['spikes']} in all)"
+    if result["optimistic"]:
+        text += "\nOPTIMISTIC: tested units have spikes that were trained on; this is recognising known units again"
+    over = "animals" if result["split"] == "animal" else "units"
+    return f"{text}; 95 % intervals over {over}"
+
+
+def no_call(rest: Json) -> str:
+    """Return how many units the model offered does not call, and how many of its calls are right."""
+    text = (
+        f"{rest['model']}: no call below probability {rest['certain']:g} for {rest['abstained_percent']:.1f} % of units"
+    )
+    right = rest["accuracy_of_calls_percent"]
+    return text if right is None else f"{text}; {right:.1f} % of the others are right"

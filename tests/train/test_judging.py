@@ -1,0 +1,25 @@
+"""Judging: measures of class probabilities against scikit-learn."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss
+
+from spiketype.train.judging import metrics
+
+
+def test_measures_are_those_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    y, probability = rng.integers(0, 5, 200), rng.dirichlet(np.ones(5), 200)
+    called = probability.argmax(axis=1)
+    assert metrics.balanced_accuracy(y, probability) == pytest.approx(balanced_accuracy_score(y, called))
+    assert metrics.macro_f1(y, probability) == pytest.approx(f1_score(y, called, average="macro"))
+    assert metrics.nll(y, probability) == pytest.approx(log_loss(y, probability, labels=range(5)))
+
+
+def test_calibration_and_selection():
+    probability = np.tile([0.8, 0.2], (10, 1))
+    y = np.array([0] * 8 + [1] * 2)
+    assert metrics.top_calibration_error(y, probability) == pytest.approx(0)
+    assert metrics.top_calibration_error(np.zeros(10, int), probability) == pytest.approx(0.2)
+    sure = np.concatenate([np.tile([0.99, 0.01], (8, 1)), probability[:2]])
+    assert metrics.selective(y, sure, 0.8) == 1

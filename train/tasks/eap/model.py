@@ -1,0 +1,131 @@
+"""The networks of a run on an EAP store, in use: what every member says of the samples of a store."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+
+from spiketype.datasets.eap import EapTable, Inputs
+from spiketype.datasets.fingerprint import fingerprint
+from spiketype.edge import Json, PyTree, UserError
+from spiketype.models.cnn import CNN
+from spiketype.train.apply import of_member
+from spiketype.train.task import Variables
+from spiketype.train.tasks.eap.config import EapTaskConfig
+
+LENGTH_UM = 50.0  # positions are learned in units of this
+BATCH = 1000
+
+
+@dataclass(frozen=True)
+class EapModel:
+    """All networks of a run; what they say together is the mean over them.
+
+    Attributes:
+        net: the network.
+        about: what the run tells of itself: classes, grid, members.
+        variables: of all members.
+    """
+
+    net: CNN
+    about: Json
+    variables: Variables
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; none for positions."""
+        return tuple(self.about["classes"])
+
+    @property
+    def members(self) -> list[Json]:
+        """Seed, fold, cell models trained on and mean position of each member."""
+        return list(self.about["members"])
+
+    def outputs(self, member: int, inputs: Inputs, index: Int[np.ndarray, " row"]) -> Float[np.ndarray, "row output"]:
+        """Return what one member gives for samples `index`, ascending: probabilities, or positions in um."""
+        variables = of_member(self.variables, member)
+        found = [np.asarray(_apply(self.net, variables, x)) for x in inputs.pieces(index, BATCH)]
+        raw = np.concatenate(found)[: len(index)]
+        return np.asarray(jax.nn.softmax(raw, axis=-1), np.float64) if self.classes else raw * LENGTH_UM
+
+    def each(self, inputs: Inputs) -> Float[np.ndarray, "member row output"]:
+        """Return what every member gives for all samples."""
+        index = np.arange(inputs.shape[0])
+        return np.stack([self.outputs(number, inputs, index) for number in range(len(self.members))])
+
+    def probability(self, inputs: Inputs) -> Float[np.ndarray, "row class"]:
+        """Return the mean class probabilities over members, of all samples of a store."""
+        return np.asarray(self.each(inputs).mean(axis=0))
+
+    def arrays(self) -> PyTree:
+        """Return the variables."""
+        return self.variables
+
+    def manifest(self) -> Json:
+        """Return what the run tells of itself."""
+        return self.about
+
+
+@partial(jax.jit, static_argnums=0)  # one program for all members
+def _apply(net: CNN, variables: Variables, x: jax.Array | np.ndarray) -> PyTree:
+    return net.apply(variables, x)
+
+
+def network(config: EapTaskConfig, outputs: int) -> CNN:
+    """Return the network of every member."""
+    return CNN(outputs, config.network, config.dropout)
+
+
+def restore(config: EapTaskConfig, arrays: PyTree, manifest: Json) -> EapModel:
+    """Return the model that was taken apart."""
+    return EapModel(network(config, len(manifest["classes"]) or 3), manifest, arrays)
+
+
+def classes_of(config: EapTaskConfig, table: EapTable) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Return the class of each sample (sample,) int32 and the names of the classes; None for positions."""
+    if config.task == "location":
+        return None, ()
+    if config.task == "binary":
+        return table.excitatory.astype(np.int32), ("inhibitory", "excitatory")
+    return table.m_type, table.m_type_names
+
+
+def fingerprint_of(table: EapTable) -> str:
+    """Return what tells whether a store holds the very samples of another."""
+    return fingerprint(table.position_um, table.amplitude_uV)
+
+
+def other_inputs(config: EapTaskConfig, manifest: Json, data: Path) -> Inputs:
+    """Return the network's inputs from another store.
+
+    Raises:
+        UserError: a store whose grid or features are not those that the network was trained on.
+    """
+    inputs = Inputs(data, config.features, config.scaled)
+    grid, images = list(inputs.shape[1:3]), inputs.shape[3]
+    if grid != manifest["grid"] or images != manifest["images_in_a_sample"]:
+        rows, columns = manifest["grid"]
+        raise UserError(
+            f"{data} has {images} images of {grid[0]}x{grid[1]} contacts; the network was trained on"
+            f" {manifest['images_in_a_sample']} of {rows}x{columns} ({config.features}):"
+            " make a store with the same --probe and --waveform-khz"
+        )
+    return inputs
+
+
+def known_labels(config: EapTaskConfig, classes: Sequence[str], table: EapTable, data: Path) -> np.ndarray:
+    """Return the class (sample,) of another store's samples.
+
+    Raises:
+        UserError: it has classes that the network does not know.
+    """
+    if config.task == "binary":
+        return table.excitatory.astype(np.int32)
+    if unknown := sorted(set(table.m_type_names) - set(classes)):
+        raise UserError(f"{data} has m-types that the network does not know: {', '.join(unknown)}")
+    numbers = np.array([classes.index(name) for name in table.m_type_names], np.int32)
+    return np.asarray(numbers[table.m_type])

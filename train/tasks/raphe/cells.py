@@ -1,0 +1,108 @@
+"""The cells that are called: what networks and mean spikes tell of each, and the calls made from it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float32, Int
+
+from spiketype.datasets.raphe import RapheTable
+from spiketype.train.judging.calls import Calls
+from spiketype.train.judging.intervals import Estimate
+from spiketype.train.tasks.raphe import evidence
+from spiketype.train.tasks.raphe.evidence import Evidence, Stages
+from spiketype.train.tasks.raphe.shape import features
+from spiketype.train.tasks.raphe.usual import Usual
+
+
+class Tested(NamedTuple):
+    """Cells that are called by networks which have not seen them.
+
+    Attributes:
+        cells: indices into the table's.
+        arriving: evidence of each, as spikes arrive.
+        fold: that tests it.
+        mean_pA: mean spikes.
+    """
+
+    cells: Int[np.ndarray, " cell"]
+    arriving: list[Evidence]
+    fold: Int[np.ndarray, " cell"]
+    mean_pA: Float32[np.ndarray, "cell 160"]
+
+    def after(self, stages: Sequence[Stages]) -> list[Estimate]:
+        """Return the probability (count,) of serotonergic of each cell as spikes arrive, by the stages of its fold."""
+        pairs = zip(self.arriving, self.fold, strict=True)
+        return [evidence.as_spikes_arrive(known, stages[fold]) for known, fold in pairs]
+
+
+def collect(
+    table: RapheTable,
+    tests: Sequence[Int[np.ndarray, " _spike"]],
+    shares: Sequence[Float[np.ndarray, "_network _spike"]],
+) -> Tested:
+    """Collect the votes of tests by cell; a cell that several folds test counts in the first.
+
+    Args:
+        table: of the spikes.
+        tests: sample indices of each fold.
+        shares: votes for them, 0 to 1.
+    """
+    cells: list[int] = []
+    arriving, folds, means = [], [], []
+    for number, (test, share) in enumerate(zip(tests, shares, strict=True)):
+        for cell in np.setdiff1d(table.cell[test], np.array(cells, int)):
+            mine = table.cell[test] == cell
+            spike_pA = table.spike_pA[test[mine]]
+            cells.append(int(cell))
+            arriving.append(evidence.of_cell(2 * share[:, mine] - 1, spike_pA, features))
+            folds.append(number)
+            means.append(spike_pA.mean(axis=0))
+    return Tested(np.array(cells), arriving, np.array(folds), np.stack(means))
+
+
+def calls(table: RapheTable, tested: Tested, after: Sequence[Estimate], shapes: Sequence[Usual]) -> Calls:
+    """Return the calls of cells from all their spikes, with all that qualifies them; what is not known is NaN.
+
+    Args:
+        table: of the cells.
+        tested: which of them, and their evidence.
+        after: their probabilities as spikes arrive.
+        shapes: that are usual, by fold.
+    """
+    rows, day = tested.cells, table.cell_day[tested.cells]
+    value, low, high = (np.array([end[-1] for end in ends]) for ends in zip(*after, strict=True))
+    pairs = list(zip(tested.fold, tested.mean_pA, strict=True))
+    distance = np.array([shapes[fold].distance(mean_pA[None])[0] for fold, mean_pA in pairs])
+    limit = np.array([shapes[fold].limit for fold in tested.fold])
+    measured = {
+        "day": np.array(table.day_names)[day],
+        "low_serotonergic": low,
+        "high_serotonergic": high,
+        "spikes": np.array([known.spikes[-1] for known in tested.arriving]),
+        "settled_after": np.array(
+            [evidence.settled_after(known.spikes, p.value) for known, p in zip(tested.arriving, after, strict=True)]
+        ),
+        "unusual": np.where(distance > limit, "yes", "no"),
+        "published_vote": published(tested),
+        "distance_over_limit": distance / limit,
+    }
+    for name, values in (
+        ("udi_ms", table.cell_udi_ms),
+        ("rate_Hz", table.rate_Hz),
+        ("isi_cv", table.isi_cv),
+        ("noise_rms_pA", table.noise_rms_pA),
+    ):
+        measured[name] = np.where(values[rows] < 0, np.nan, values[rows])
+    names = tuple(table.cell_names[cell] for cell in rows)
+    return Calls(of_serotonergic(value), table.cell_label[rows], day, table.class_names, names, measured)
+
+
+def published(tested: Tested) -> Float[np.ndarray, " cell"]:
+    """Return the published vote of cells, 0 to 1: the mean over networks and spikes."""
+    return 0.5 + 0.5 * np.array([known.x[-1, 0] for known in tested.arriving])
+
+
+def of_serotonergic(probability: Float[np.ndarray, " cell"]) -> Float[np.ndarray, "1 cell 2"]:
+    """Return the probabilities of both classes from that of the second, as `Calls` takes them."""
+    return np.stack([1 - probability, probability], axis=1)[None]

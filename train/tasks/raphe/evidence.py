@@ -1,0 +1,181 @@
+"""From the votes of networks to the probability of a cell: what is known of it as spikes arrive, and calibration.
+
+Plain NumPy. A *vote* is what one network says of one spike: -1 not serotonergic to 1 serotonergic. The *evidence* of a
+cell is the mean vote and the shape of the mean spike: measured features tell what networks trained on few cells have
+not learned.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.interpolate import BSpline
+from scipy.special import expit
+from scipy.stats import norm
+from threadpoolctl import threadpool_limits
+
+from spiketype.train.judging.intervals import CONFIDENCE, Estimate
+
+VOTE_PRECISION, SHAPE_PRECISION = 0.01, 10.0  # of a Gaussian prior of the weights, which keeps them finite
+DEGREE, PIECES = 3, 3  # of the splines of a feature: what a measure means need not grow with it
+KNOWN_SPIKES, KNOWN_VARIANCE = 2.0, 0.05  # so few spikes do not tell their spread: as if two more had this one
+COUNTS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300)
+ITERATIONS, CONVERGED = 50, 1e-9
+# Spikes, for each of which there is a calibration: a shape is worth less if it is measured on few.
+STAGES = (1, 3, 10, 30, 100)
+
+
+class Evidence(NamedTuple):
+    """What is known of a cell after each of so many spikes, the last being all.
+
+    Attributes:
+        x: mean vote over networks and spikes, whose sign is the published call, and features of the mean spike.
+        variance: of that mean vote, from spike to spike.
+        spikes: their number.
+    """
+
+    x: Float[np.ndarray, "count column"]
+    variance: Float[np.ndarray, " count"]
+    spikes: Int[np.ndarray, " count"]
+
+
+def of_cell(
+    votes: Float[np.ndarray, "network spike"],
+    spike_pA: Float[np.ndarray, "spike 160"],
+    features: Callable[[np.ndarray], np.ndarray],
+    counts: Sequence[int] = COUNTS,
+) -> Evidence:
+    """Return the evidence of one cell.
+
+    Args:
+        votes: of its spikes, in order.
+        spike_pA: less the local baseline.
+        features: mean spikes (row, 160) -> (row, feature).
+        counts: numbers of spikes after which to look; those that the cell does not have are left out.
+    """
+    vote, total = votes.mean(axis=0), len(spike_pA)
+    after = np.array([n for n in counts if n < total] + [total])
+    mean_pA = np.stack([spike_pA[:n].mean(axis=0) for n in after])
+    mean_vote = np.array([vote[:n].mean() for n in after])
+    return Evidence(
+        np.column_stack([mean_vote, features(mean_pA)]), np.array([_variance(vote[:n]) for n in after]), after
+    )
+
+
+def _variance(vote: np.ndarray) -> float:
+    """Return the variance of the mean of votes (spike,)."""
+    n = len(vote)
+    spread = (n * vote.var() + KNOWN_SPIKES * KNOWN_VARIANCE) / (n - 1 + KNOWN_SPIKES)
+    return float(spread / n)
+
+
+class Calibration(NamedTuple):
+    """Logit of serotonergic = design @ weight, with the covariance of weight.
+
+    Attributes:
+        low, high: range of known cells, over which each feature becomes `DEGREE` + `PIECES` B-splines.
+        centre, scale: standardise the mean vote and those splines.
+        weight: the offset first.
+        covariance: of the weight.
+    """
+
+    low: Float[np.ndarray, " feature"]
+    high: Float[np.ndarray, " feature"]
+    centre: Float[np.ndarray, " spline"]
+    scale: Float[np.ndarray, " spline"]
+    weight: Float[np.ndarray, " weight"]
+    covariance: Float[np.ndarray, "weight weight"]
+
+    def design(self, x: Float[np.ndarray, "cell column"]) -> Float[np.ndarray, "cell weight"]:
+        """Return the rows that `weight` is multiplied with, from evidence."""
+        return np.column_stack([np.ones(len(x)), (_columns(x, self.low, self.high) - self.centre) / self.scale])
+
+
+def _columns(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return the mean vote and B-splines of the features; beyond the known range a feature counts as at its end."""
+    share = np.clip((x[:, 1:] - low) / np.maximum(high - low, 1e-6), 0, 1)
+    knots = np.arange(-DEGREE, PIECES + DEGREE + 1) / PIECES
+    splines = BSpline.design_matrix(share.ravel(), knots, DEGREE).toarray()
+    return np.column_stack([x[:, 0], splines.reshape(len(x), -1)])
+
+
+def calibrate(x: Float[np.ndarray, "cell column"], label: Int[np.ndarray, " cell"]) -> Calibration:
+    """Return a logistic regression of the label on evidence, with a prior; its covariance is Laplace's.
+
+    Votes, not logits: a network that is wrong of a cell is often very sure, and single large logits would flatten the
+    slope for all others. Platt's softened targets made the calibration worse, too.
+    """
+    target = (label == 1).astype(float)
+    low, high = x[:, 1:].min(axis=0), x[:, 1:].max(axis=0)
+    columns = _columns(x, low, high)
+    size, scale = columns.shape[1], np.maximum(columns.std(axis=0), 1e-3)  # a spline that no cell reaches stays small
+    fitted = Calibration(low, high, columns.mean(axis=0), scale, np.zeros(size + 1), np.zeros((0, 0)))
+    rows, weight = fitted.design(x), fitted.weight
+    prior = np.diag([VOTE_PRECISION, VOTE_PRECISION, *[SHAPE_PRECISION] * (size - 1)])
+    for _ in range(ITERATIONS):
+        p = expit(rows @ weight)
+        hessian = rows.T @ (rows * (p * (1 - p))[:, None]) + prior
+        step = np.linalg.solve(hessian, rows.T @ (p - target) + prior @ weight)
+        weight = weight - step * min(1.0, 5.0 / max(np.abs(step).max(), 1e-9))
+        if np.abs(step).max() < CONVERGED:
+            break
+    return fitted._replace(weight=weight, covariance=np.linalg.inv(hessian))
+
+
+Stages = tuple[Calibration, ...]  # one for each of `STAGES`
+
+
+def calibrate_stages(arriving: Sequence[Evidence], label: Int[np.ndarray, " cell"]) -> Stages:
+    """Return a calibration for each of `STAGES`: of what was known after so many spikes, or all where there are fewer.
+
+    Args:
+        arriving: evidence of each cell.
+        label: of the cells.
+    """
+    at = [[max(int(np.searchsorted(known.spikes, n, "right")) - 1, 0) for known in arriving] for n in STAGES]
+    rows = [np.stack([known.x[k] for known, k in zip(arriving, row, strict=True)]) for row in at]
+    with threadpool_limits(1, "blas"):  # threads of so small systems do little but wait for each other
+        return tuple(calibrate(x, label) for x in rows)
+
+
+def probability(
+    calibration: Calibration, x: Float[np.ndarray, "cell column"], variance: Float[np.ndarray, " cell"]
+) -> Estimate:
+    """Return the calibrated probability (cell,) of serotonergic, with an interval.
+
+    Two things are uncertain and widen the interval: the mean vote, of which only so many spikes are known, and the
+    calibration, fitted on only so many cells.
+
+    Args:
+        calibration: which to use.
+        x: evidence.
+        variance: of its mean vote.
+    """
+    rows = calibration.design(x)
+    logit, few = rows @ calibration.weight, (calibration.weight[1] / calibration.scale[0]) ** 2 * variance
+    spread = np.sum((rows @ calibration.covariance) * rows, axis=1)
+    z = norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt(few + spread)
+    return Estimate(expit(logit), expit(logit - z), expit(logit + z))
+
+
+def as_spikes_arrive(known: Evidence, stages: Stages) -> Estimate:
+    """Return the probability (count,) of one cell after each number of spikes.
+
+    Each is by the last stage that the cell has the spikes for.
+    """
+    stage = np.searchsorted(STAGES, known.spikes, "right") - 1
+    each = [probability(stages[s], known.x[[k]], known.variance[[k]]) for k, s in enumerate(stage)]
+    return Estimate(*(np.concatenate(end) for end in zip(*each, strict=True)))
+
+
+def settled_after(spikes: Int[np.ndarray, " count"], after: Float[np.ndarray, " count"]) -> int:
+    """Return the number of spikes, of those looked at, from which on the likelier class of a cell stays the same.
+
+    Args:
+        spikes: numbers of them.
+        after: probability of serotonergic after each.
+    """
+    serotonergic = after > 0.5
+    changed = np.flatnonzero(serotonergic[:-1] != serotonergic[-1])
+    return int(spikes[changed[-1] + 1 if len(changed) else 0])

@@ -1,0 +1,113 @@
+"""The raphe model that users get: all networks of a run, the calibration of cells, and the shapes that it knows."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from spiketype.datasets.raphe import RapheTable
+from spiketype.datasets.raphe.extract import SpikeOptions
+from spiketype.edge import Json, PyTree
+from spiketype.train.judging.calls import Calls
+from spiketype.train.task import Judgement, Variables, refuse_training_data
+from spiketype.train.tasks.raphe import cells, data, evidence
+from spiketype.train.tasks.raphe.cells import Tested
+from spiketype.train.tasks.raphe.config import RapheTaskConfig
+from spiketype.train.tasks.raphe.evidence import Calibration, Stages
+from spiketype.train.tasks.raphe.figures import figures
+from spiketype.train.tasks.raphe.networks import shares
+from spiketype.train.tasks.raphe.summary import CALIBRATED, PUBLISHED, summary
+from spiketype.train.tasks.raphe.usual import Usual, usual_of
+
+
+@dataclass(frozen=True)
+class RapheModel:
+    """A consensus of networks with its calibration.
+
+    Attributes:
+        config: of the run.
+        variables: of all networks.
+        stages: calibrations, by the number of spikes.
+        usual: shapes of the cells that were trained on.
+        origin: JSON: classes, members, what was held out, how spikes were cut, and the fingerprint of those trained on.
+    """
+
+    config: RapheTaskConfig
+    variables: Variables
+    stages: Stages
+    usual: Usual
+    origin: Json
+
+    @classmethod
+    def fit(
+        cls, config: RapheTaskConfig, variables: Variables, table: RapheTable, tested: Tested, origin: Json
+    ) -> "RapheModel":
+        """Return the model of trained networks: calibrated on all tested cells, knowing the shapes of all of them."""
+        stages = evidence.calibrate_stages(tested.arriving, table.cell_label[tested.cells])
+        return cls(config, variables, stages, usual_of(table, np.arange(len(table.cell))), origin)
+
+    @classmethod
+    def restore(cls, config: RapheTaskConfig, arrays: PyTree, manifest: Json) -> "RapheModel":
+        """Return what `arrays` and `manifest` took apart."""
+        stages = tuple(Calibration(**arrays["stages"][str(k)]) for k in range(len(evidence.STAGES)))
+        limits = {name: float(arrays["usual"][name]) for name in ("rest", "limit")}
+        origin = {name: value for name, value in manifest.items() if name != "thresholds"}
+        return cls(config, arrays["networks"], stages, Usual(**(arrays["usual"] | limits)), origin)
+
+    def arrays(self) -> PyTree:
+        """Return the networks, the calibrations and the usual shapes."""
+        return {
+            "networks": self.variables,
+            "stages": {str(k): stage._asdict() for k, stage in enumerate(self.stages)},
+            "usual": {name: np.asarray(value) for name, value in self.usual._asdict().items()},
+        }
+
+    def manifest(self) -> Json:
+        """Return what it was trained on, and the probability and the distance that are its thresholds."""
+        return {**self.origin, "thresholds": {"certain": self.config.certain, "unusual": self.usual.limit}}
+
+    def tested(self, table: RapheTable) -> Tested:
+        """Return what all networks tell of all cells of other data."""
+        members = [(number, member["width"]) for number, member in enumerate(self.origin["members"])]
+        everything = np.arange(len(table.cell))
+        return cells.collect(table, [everything], [shares(self.config, self.variables, members, table.spike_pA)])
+
+    def calls(self, table: RapheTable) -> Calls:
+        """Return the calls of all cells of other data."""
+        tested = self.tested(table)
+        return cells.calls(table, tested, tested.after([self.stages]), [self.usual])
+
+    def probability(self, table: RapheTable) -> Float[np.ndarray, "cell 2"]:
+        """Return the probabilities of both classes for all cells of other data."""
+        return self.calls(table).mean
+
+
+def evaluate(config: RapheTaskConfig, model: RapheModel, path: Path) -> Judgement:
+    """Judge on another store with labels; all its cells are new to the networks.
+
+    Raises:
+        UserError: the store holds what was trained on; a class has no cell; no store, or damaged.
+    """
+    table = data.labelled(path)
+    refuse_training_data(model.manifest(), data.content(table), path)
+    tested = model.tested(table)
+    after = tested.after([model.stages])
+    calls = cells.calls(table, tested, after, [model.usual])
+    others = {PUBLISHED: calls.of(cells.of_serotonergic(cells.published(tested)))}
+    models = {CALIBRATED: calls, **others}
+    result = summary(config, table, tested, after, models, {}, None)
+    return Judgement(result, calls, figures(result, table, tested.cells, models, []), None, others, CALIBRATED)
+
+
+def predict(config: RapheTaskConfig, model: RapheModel, path: Path) -> dict[str, np.ndarray]:
+    """Return one row a cell: the call with all that qualifies it. What cannot be read is listed on stderr.
+
+    Raises:
+        UserError: nothing of `path` gives a spike.
+    """
+    table = data.read(path, SpikeOptions(**model.origin["spikes"]))
+    for file, why in table.left_out:
+        print(f"left out: {file}: {why}", file=sys.stderr)
+    return model.calls(table).table(config.certain)
