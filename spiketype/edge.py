@@ -43,7 +43,7 @@ class UserError(ValueError):
 
 
 def cache_dir() -> Path:
-    """The folder for what can be made again: ``$XDG_CACHE_HOME/spiketype``, else ``~/.cache/spiketype``."""
+    """Return the folder for what can be made again: ``$XDG_CACHE_HOME/spiketype``, else ``~/.cache/spiketype``."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "spiketype"
 
@@ -61,7 +61,7 @@ class _RateColumn(ProgressColumn):
 
 
 def progress() -> Progress:
-    """A progress display on stderr: description, bar, count, rate, time spent and time left."""
+    """Return a progress display on stderr: description, bar, count, rate, time spent and time left."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -95,7 +95,7 @@ def guard() -> Iterator[None]:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Where to write a file that gets its name when it is complete: what stops half-way leaves nothing behind."""
+    """Give a path to write to; the file gets its name when it is complete, and what stops half-way leaves nothing."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial

@@ -44,7 +44,7 @@ def plain(values: ArrayLike, factor: float = 1.0) -> Any:
 
 
 def wilson(successes: ArrayLike, trials: ArrayLike, confidence: float = CONFIDENCE) -> Estimate:
-    """Wilson's score interval of a proportion (J. Am. Stat. Assoc. 22, 1927, 209), elementwise.
+    """Return Wilson's score interval of a proportion (J. Am. Stat. Assoc. 22, 1927, 209), elementwise.
 
     With p = successes / trials and z the normal quantile:
     (p + z^2/2n -+ z sqrt(p(1 - p)/n + z^2/4n^2)) / (1 + z^2/n).
@@ -66,11 +66,11 @@ def wilson(successes: ArrayLike, trials: ArrayLike, confidence: float = CONFIDEN
 def percentile(
     value: ArrayLike, draws: np.ndarray, units: int, strata: int = 1, confidence: float = CONFIDENCE
 ) -> Estimate:
-    """Expanded percentile interval of bootstrap draws (resample, ...) around the observed value (...).
+    """Return the expanded percentile interval of bootstrap draws (resample, ...) around the observed value (...).
 
     Plain percentiles of n units are too narrow by sqrt((n - 1)/n) and ignore Student's t, which matters for
     13 cell models; the tails are widened to Phi(sqrt(n/(n - 1)) t) (Hesterberg, Am. Stat. 69, 2015, 371,
-    section 3.3). Fewer than two units per stratum say nothing about their spread: the ends are NaN.
+    section 3.3). Fewer than two units per stratum tell nothing of their spread: the ends are NaN.
     """
     freedom = units - strata
     if freedom < 1:
@@ -81,7 +81,7 @@ def percentile(
 
 
 def resample_means(values: np.ndarray, stratum: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
-    """Means of each stratum when its samples are redrawn: (resample, stratum), strata in sorted order.
+    """Return the means of each stratum when its samples are redrawn: (resample, stratum), strata in sorted order.
 
     values (n,), stratum (n,). Samples of equal value are drawn together as one multinomial count, so that
     correct or wrong over a million samples costs as much as over a hundred.
@@ -97,7 +97,7 @@ def resample_means(values: np.ndarray, stratum: np.ndarray, rng: np.random.Gener
 def resample_ratio(
     numerator: np.ndarray, denominator: np.ndarray, rng: np.random.Generator, resamples: int
 ) -> np.ndarray:
-    """Ratios (resample, ...) of sums of numerator (group, ...) and denominator (group,), groups redrawn."""
+    """Return ratios (resample, ...) of sums of numerator (group, ...) and denominator (group,), groups redrawn."""
     groups = len(denominator)
     drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=resamples)
     total = (drawn @ denominator).reshape(-1, *[1] * (numerator.ndim - 1))
@@ -111,7 +111,7 @@ def bootstrap(
     resamples: int = RESAMPLES,
     confidence: float = CONFIDENCE,
 ) -> Estimate:
-    """Any statistic of rows, resampled by unit: rows that share a unit (n,) are drawn together.
+    """Return any statistic of rows, resampled by unit: rows that share a unit (n,) are drawn together.
 
     statistic takes row numbers, with repetitions, and returns an array.
     """

@@ -132,10 +132,10 @@ def _stability(z: np.ndarray, first: np.ndarray, second: np.ndarray, clusters: i
 def _halves(train: np.ndarray, test: np.ndarray, clusters: int, seed: int) -> tuple[float, float]:
     """Return prediction strength, and the ratio of losses."""
     ours, theirs = _fit(train, clusters, seed), _fit(test, clusters, seed)
-    said = ours.predict(test)
+    found = ours.predict(test)
     kept = []
     for k in range(clusters):
-        size = np.bincount(said[theirs.labels_ == k], minlength=clusters)
+        size = np.bincount(found[theirs.labels_ == k], minlength=clusters)
         pairs = size.sum() * (size.sum() - 1)
         kept.append((size * (size - 1)).sum() / pairs if pairs else 0.0)
     losses = [_loss(part, ours.cluster_centers_) for part in (train, test)]

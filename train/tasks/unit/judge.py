@@ -81,8 +81,8 @@ def evaluate(config: UnitConfig, model: UnitModel, path: Path) -> Judgement:
     number_of = np.array([model.classes.index(name) for name in table.class_names], np.int32)
     table = table.take(known)
     table = dataclasses.replace(table, label=number_of[table.label], class_names=model.classes)
-    said = {NETWORK: model.probability(x[known])[None]}
-    return _judgement(config, table, natural_split(table), False, said, NETWORK, [])
+    models = {NETWORK: model.probability(x[known])[None]}
+    return _judgement(config, table, natural_split(table), False, models, NETWORK, [])
 
 
 def _judgement(
