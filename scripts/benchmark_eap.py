@@ -18,6 +18,7 @@ from pathlib import Path
 import lfpykit
 import numpy as np
 
+from spiketype.edge import cores
 from spiketype.simulator.eap import forward, lowrank, placement
 from spiketype.simulator.eap.blocks import CPU_BATCH, RANK_MULTIPLE
 from spiketype.simulator.eap.generate import ONE_THREAD
@@ -54,7 +55,7 @@ def benchmark(rounds: int = 5, batches: int = 8, lfpykit_batch: int = 4, mearec_
     sources = membrane.simulate(models)
     before = dict(os.environ)
     os.environ.update(ONE_THREAD)
-    count = membrane.cores()
+    count = cores()
     context = get_context("spawn")
     order = sorted(models, key=lambda m: -sources[m.name].current_nA.shape[1])  # the heaviest first, as the writer does
     paths = [str(membrane.cache_path(model, membrane.PUBLISHED)) for model in order]
