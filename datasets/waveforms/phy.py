@@ -1,19 +1,33 @@
-"""Templates of a phy folder, as Kilosort and others write it: templates.npy, params.py and cluster_*.tsv.
+"""Templates of a phy folder, as Kilosort, SpikeInterface and others write it: templates.npy, params.py, cluster_*.tsv.
 
-``templates.npy`` (template, time, channel) is in whitened units; ``whitening_mat_inv.npy`` undoes that. Curation merges
-and splits clusters: the waveform of a cluster is the mean of its spikes' templates, by ``spike_templates.npy`` and
-``spike_clusters.npy``; without them every template is a cluster.
+``templates.npy`` (template, time, channel) holds all channels, or those that ``template_ind.npy`` names. What
+Kilosort's matrices mean depends on its version (`_unwhitened`), and so do ``amplitudes.npy`` (`_factors`). Curation
+merges and splits clusters: the waveform of a cluster is the mean over its spikes of template times amplitude, by
+``spike_templates.npy`` and ``spike_clusters.npy``; without them every template is a cluster.
+
+phylib is the oracle of the tests and not the reader: its ``load_model`` runs params.py, opens templates.npy for
+writing, creates files in the folder, and applies the inverse of Kilosort 4 untransposed.
 """
 
-import ast
+import csv
+import sys
+import tokenize
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from spiketype.datasets.waveforms import histograms
-from spiketype.datasets.waveforms.table import WaveformTable, build
+from spiketype.datasets.waveforms import histograms, phy_params
+from spiketype.datasets.waveforms.table import UNKNOWN, WaveformTable, build
 from spiketype.edge import UserError
+
+KILOSORT_4 = ("whitening_mat_dat.npy", "spike_detection_templates.npy", "kept_spikes.npy", "ops.npy")
+SPIKEINTERFACE = ("channel_map_si.npy", "cluster_si_unit_ids.tsv")
+# What NumPy raises for files that are no array.
+NO_ARRAY = (
+    *(ValueError, OSError, EOFError, MemoryError, SyntaxError, TypeError, OverflowError, KeyError, RecursionError),
+    tokenize.TokenError,
+)
 
 
 def is_phy(path: Path) -> bool:
@@ -22,116 +36,418 @@ def is_phy(path: Path) -> bool:
 
 
 def load(path: Path, label: str | None) -> WaveformTable:
-    """Read the mean template of each cluster; a column of a ``cluster_*.tsv`` is the label (such as ``group``).
+    """Read the mean template of each cluster that has spikes; what was left out, and why, is listed on stderr.
+
+    Args:
+        path: the folder.
+        label: a column of a ``cluster_*.tsv`` or ``.csv``, such as ``group``.
 
     Raises:
-        UserError: files that are missing, damaged or do not fit together; no such column.
+        UserError: files that are missing, damaged or do not fit together; no such column; no cluster that can be read.
     """
-    rate_Hz = _rate(path / "params.py")
-    template = _templates(path)
-    cluster, weight = _clusters(path, len(template))
-    isi, acg = _histograms(path, cluster, rate_Hz)
-    waveform = np.tensordot(weight, template, axes=1)
+    said = _Said(path)
+    rate_Hz, channels_dat = phy_params.read(path / "params.py")
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is left out and said
+        template, broken = _templates(path, channels_dat, said)
+        template, units = _unwhitened(path, template, said)
+        spikes = _spikes(path, len(template), said)
+        cluster, waveform = _means(template, broken, spikes, said)
+        kept = _usable(cluster, waveform, spikes, said)
+    cluster, waveform = cluster[kept], waveform[kept]
+    if not len(cluster):
+        raise UserError(f"{path}: none of its clusters can be read ({'; '.join(said.reasons) or 'there are none'})")
+    values = None if label is None else _labels(path, label, cluster, said)
+    isi, acg = _histograms(path, spikes, cluster, rate_Hz)
+    said.out()
     return build(
         path,
         waveform.swapaxes(1, 2),
         rate_Hz / 1000,
-        None if label is None else _labels(path, label, cluster),
+        values,
         unit=cluster.astype(str),
+        units=units,
         isi=isi,
         autocorrelogram=acg,
     )
 
 
-def _rate(file: Path) -> float:
-    """Return ``sample_rate`` of params.py, which is parsed, not run."""
-    try:
-        tree = ast.parse(file.read_text())
-        values = {
-            target.id: ast.literal_eval(line.value)
-            for line in tree.body
-            if isinstance(line, ast.Assign)
-            for target in line.targets
-            if isinstance(target, ast.Name) and target.id == "sample_rate"
-        }
-        return float(values["sample_rate"])
-    except (SyntaxError, ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} does not say sample_rate as a number ({error})") from None
+@dataclass
+class _Said:
+    """What the user is told about a folder, at once and on stderr."""
+
+    path: Path
+    lines: list[str] = field(default_factory=list)
+    left_out: dict[str, list[int]] = field(default_factory=dict)
+
+    def leave_out(self, cluster: int, why: str) -> None:
+        """Note that a cluster is left out."""
+        self.left_out.setdefault(why, []).append(cluster)
+
+    @property
+    def reasons(self) -> list[str]:
+        """What was left out and why, a line for each reason."""
+        return [
+            f"cluster{'s' * (len(c) > 1)} {', '.join(map(str, c[:10]))}{f' and {len(c) - 10} more' * (len(c) > 10)}"
+            f" left out: {why}"
+            for why, c in self.left_out.items()
+        ]
+
+    def out(self) -> None:
+        """Print it."""
+        if lines := self.lines + self.reasons:
+            print("\n  ".join([f"{self.path}:", *lines]), file=sys.stderr)
+
+
+# --- arrays
 
 
 def _array(path: Path, name: str, dimensions: int) -> np.ndarray | None:
+    """Read NAME.npy, whole numbers or float64 of so many dimensions; None if there is no such file."""
     file = path / f"{name}.npy"
     if not file.exists():
         return None
     try:
-        values: np.ndarray = np.load(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        with open(file, "rb") as opened:
+            values: np.ndarray = np.lib.format.read_array(opened, allow_pickle=False)
+    except NO_ARRAY as error:
         raise UserError(f"{file} is damaged: {error}") from None
+    if values.dtype.kind not in "fiu":
+        raise UserError(f"{file} holds {values.dtype}, not numbers")
+    values = values.astype(np.float64) if values.dtype.kind == "f" else values
     values = values.reshape(-1) if dimensions == 1 else values
     if values.ndim != dimensions:
         raise UserError(f"{file} has {values.ndim} dimensions, expected {dimensions}")
     return values
 
 
-def _templates(path: Path) -> np.ndarray:
-    """Read templates (template, time, channel) on all channels, unwhitened if the folder says how."""
+def _whole(path: Path, name: str, dimensions: int) -> np.ndarray | None:
+    """Read an array of whole numbers, of whatever type; in a table of channels, NaN is -1."""
+    values = _array(path, name, dimensions)
+    if values is None or values.dtype.kind == "i":
+        return None if values is None else values.astype(np.int64)
+    if dimensions > 1 and values.dtype.kind == "f":
+        values = np.where(np.isnan(values), -1, values)
+    if not ((values == np.round(values)) & (np.abs(values) < 2**62)).all():
+        raise UserError(f"{path / name}.npy must hold whole numbers: it is damaged")
+    return values.astype(np.int64)
+
+
+def _templates(path: Path, channels_dat: int | None, said: _Said) -> tuple[np.ndarray, dict[int, str]]:
+    """Read templates (template, time, channel) on all channels, zero where they are not; and which are broken, why."""
     template = _array(path, "templates", 3)
-    assert template is not None
-    index = _array(path, "templates_ind", 2)
+    if template is None or not template.size:
+        raise UserError(f"{path / 'templates.npy'} is empty: export the folder again")
+    broken: dict[int, str] = {}
+    name = "template_ind" if (path / "template_ind.npy").exists() else "templates_ind"
+    index, channels = _whole(path, name, 2), _channels(path)
+    if index is not None and index.shape != template.shape[::2]:
+        if name == "template_ind" or channels != template.shape[2]:
+            raise UserError(
+                f"{path / name}.npy has shape {index.shape}, templates.npy {template.shape}: one is cut off"
+            )
+        index = None  # templates on all channels need none, and phy itself does not read templates_ind.npy
     if index is not None:
-        if index.shape != template.shape[::2]:
-            raise UserError(f"{path}/templates_ind.npy has shape {index.shape}, templates.npy {template.shape}")
-        channels = 1 + int(index.max())
-        whole = np.zeros((*template.shape[:2], channels + 1), template.dtype)
-        # Channels that a template does not have are marked by -1, or by a number that no channel has.
-        np.put_along_axis(whole, np.where(index < 0, channels, index)[:, None, :].astype(np.int64), template, axis=2)
-        template = whole[:, :, :channels]
-    inverse = _array(path, "whitening_mat_inv", 2)
-    if inverse is None:
-        return template
-    if inverse.shape[0] != template.shape[2]:
-        raise UserError(f"{path}: whitening_mat_inv.npy is for {len(inverse)} channels, not {template.shape[2]}")
-    unwhitened: np.ndarray = template @ inverse
-    return unwhitened
-
-
-def _clusters(path: Path, templates: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the numbers of the clusters, and the share of each template in their spikes (cluster, template)."""
-    of_spike, cluster = _array(path, "spike_templates", 1), _array(path, "spike_clusters", 1)
-    if of_spike is None or cluster is None:
-        return np.arange(templates), np.eye(templates)
-    if len(of_spike) != len(cluster):
+        channels = channels_dat if channels is None else channels
+        if channels is None:
+            raise UserError(
+                f"{path} does not say how many channels there are: restore channel_map.npy, or give n_channels_dat in"
+                " params.py"
+            )
+        template = _dense(template, index, channels, name, broken)
+    elif channels is not None and channels != template.shape[2]:
         raise UserError(
-            f"{path}: spike_templates.npy has {len(of_spike)} spikes, spike_clusters.npy {len(cluster)}: one is cut off"
+            f"{path}: templates.npy has {template.shape[2]} channels, channel_map.npy or channel_positions.npy"
+            f" {channels}, and there is no template_ind.npy to say which: export the folder again"
         )
-    if len(of_spike) and of_spike.max() >= templates:
-        raise UserError(f"{path}: a spike has template {of_spike.max()}, templates.npy has {templates}")
-    numbers, index = np.unique(cluster, return_inverse=True)
-    count = np.zeros((len(numbers), templates))
-    np.add.at(count, (index, of_spike.astype(np.int64)), 1)
-    return numbers, count / count.sum(axis=1, keepdims=True)
+    elif channels is None and channels_dat not in (None, template.shape[2]):
+        said.lines.append(
+            f"no channel_map.npy: all {template.shape[2]} channels of templates.npy are taken in order, though"
+            f" n_channels_dat is {channels_dat}"
+        )
+    template = template.astype(np.float64)
+    for t in np.flatnonzero(~np.isfinite(template).all(axis=(1, 2))).tolist():
+        broken[t] = f"template {t} is not finite"
+        template[t] = 0  # lest a template that no spike uses makes all means NaN
+    return template, broken
 
 
-def _histograms(path: Path, cluster: np.ndarray, rate_Hz: float) -> tuple[np.ndarray | None, np.ndarray | None]:
-    sample, of_spike = _array(path, "spike_times", 1), _array(path, "spike_clusters", 1)
-    if sample is None or of_spike is None:
+def _channels(path: Path) -> int | None:
+    """Return the number of sorted channels, None if neither channel_map.npy nor channel_positions.npy is there."""
+    arrays = _array(path, "channel_map", 1), _array(path, "channel_positions", 2)
+    counts = {len(a) for a in arrays if a is not None}
+    if len(counts) > 1:
+        raise UserError(f"{path}: channel_map.npy and channel_positions.npy are of different lengths: one is cut off")
+    return counts.pop() if counts else None
+
+
+def _dense(template: np.ndarray, index: np.ndarray, channels: int, name: str, broken: dict[int, str]) -> np.ndarray:
+    """Put channels in their places: -1, `channels`, and any other number of an empty column mean no channel."""
+    inside = (index >= 0) & (index < channels)
+    strange = ~inside & (index != -1) & (index != channels) & np.nan_to_num(template).any(axis=1)
+    for t in np.flatnonzero(strange.any(axis=1)).tolist():
+        broken[t] = f"{name}.npy gives template {t} channel {index[t][strange[t]][0]}, there are {channels}"
+    for t, row in enumerate(index):
+        if len(np.unique(row[inside[t]])) < inside[t].sum():
+            broken[t] = f"{name}.npy gives template {t} a channel twice"
+    whole = np.zeros((*template.shape[:2], channels + 1), template.dtype)
+    np.put_along_axis(whole, np.where(inside, index, channels)[:, None, :], template, axis=2)
+    return whole[:, :, :channels]
+
+
+# --- whitening
+
+
+def _unwhitened(path: Path, template: np.ndarray, said: _Said) -> tuple[np.ndarray, str]:
+    """Return templates with the whitening undone where the folder says for certain how, and their units.
+
+    Kilosort 1 and 2 multiply data (time, channel) by the matrix on their right, so its inverse goes there too. Kilosort
+    4 multiplies data (channel, time) on their left: the inverse is applied transposed. Kilosort 2.5, 3, and 4 before
+    4.0.7 store 200 times the identity as inverse, for phy to show whitened data; only Kilosort 4 stores the matrix
+    itself as well (``whitening_mat_dat.npy``), the others keep it in ``rez.mat``.
+    """
+    inverse, matrix, data = matrices = tuple(
+        _square(path, name, template.shape[2]) for name in ("whitening_mat_inv", "whitening_mat", "whitening_mat_dat")
+    )
+    if all(m is None or np.array_equal(m, np.eye(len(m))) for m in matrices):
+        return template, "as stored"
+    undo = _undo(inverse, matrix, data)
+    if isinstance(undo, str):
+        said.lines.append(f"templates stay whitened, as stored: {undo}")
+        return template, "as stored"
+    kilosort_4 = _is_kilosort_4(path)
+    transposed = kilosort_4 or (matrix is not None and _regularised(undo, matrix))
+    said.lines.append(f"whitening undone as Kilosort {'4' if transposed else '1 and 2'} applied it")
+    scaled = kilosort_4 or (path / "amplitudes.npy").exists()  # else templates have norm 1 before unwhitening
+    return template @ (undo.T if transposed else undo), "as recorded" if scaled else "as stored"
+
+
+def _undo(inverse: np.ndarray | None, matrix: np.ndarray | None, data: np.ndarray | None) -> np.ndarray | str:
+    """Return the inverse of the whitening matrix from the three matrices of a folder, or why it is not certain."""
+    if data is not None:
+        if inverse is None or _is_scaled_identity(inverse):
+            found = _inverse(data)
+            return "whitening_mat_dat.npy has no inverse" if found is None else found
+        return inverse if _inverts(inverse, data) else "whitening_mat_inv.npy does not invert whitening_mat_dat.npy"
+    if inverse is None:
+        inverse = _inverse(matrix)
+        if inverse is None:
+            return "whitening_mat.npy has no inverse"
+    elif matrix is not None and not _inverts(inverse, matrix):
+        return "whitening_mat_inv.npy does not invert whitening_mat.npy"
+    if _is_scaled_identity(inverse):
+        return "the folder lacks the whitening matrix, as Kilosort 2.5 and 3 write it (it is in rez.mat)"
+    return inverse
+
+
+def _is_scaled_identity(matrix: np.ndarray) -> bool:
+    return bool(np.allclose(matrix, matrix[0, 0] * np.eye(len(matrix)), 0, 1e-6 * abs(matrix[0, 0])))
+
+
+def _square(path: Path, name: str, channels: int) -> np.ndarray | None:
+    matrix = _array(path, name, 2)
+    if matrix is None:
+        return None
+    if matrix.shape != (channels, channels):
+        raise UserError(f"{path}: {name}.npy is for {len(matrix)} channels, not {channels}")
+    if not np.isfinite(matrix).all():
+        raise UserError(f"{path / name}.npy has values that are not finite: it is damaged")
+    return matrix.astype(np.float64)
+
+
+def _inverse(matrix: np.ndarray | None) -> np.ndarray | None:
+    """Return the inverse, None if there is none in the precision of the files."""
+    if matrix is None or not np.linalg.cond(matrix) < 1e6:
+        return None
+    return np.linalg.inv(matrix)
+
+
+def _inverts(inverse: np.ndarray, matrix: np.ndarray) -> bool:
+    """Say whether a matrix is another's inverse, but for what Kilosort 4 adds to the diagonal before it inverts."""
+    eye = np.eye(len(matrix))
+    return any(bool(np.allclose(inverse @ (matrix + more * eye), eye, atol=0.01)) for more in (0, 1e-5))
+
+
+def _regularised(inverse: np.ndarray, matrix: np.ndarray) -> bool:
+    """Say whether 0.00001 was added to the diagonal before inverting, which only Kilosort 4 does."""
+    found = _inverse(inverse)
+    return found is not None and bool(np.allclose(found - matrix, 1e-5 * np.eye(len(matrix)), 0, 3e-6))
+
+
+def _is_kilosort_4(path: Path) -> bool:
+    return any((path / name).exists() for name in KILOSORT_4)
+
+
+# --- spikes and clusters
+
+
+@dataclass
+class _Spikes:
+    """Cluster, template and factor of its template of each spike; without spikes, one of each template.
+
+    Attributes:
+        factor: NaN where the amplitude is not a number.
+        real: whether they are spikes.
+    """
+
+    cluster: np.ndarray
+    template: np.ndarray
+    factor: np.ndarray
+    real: bool
+
+
+def _spikes(path: Path, templates: int, said: _Said) -> _Spikes:
+    template, cluster = _whole(path, "spike_templates", 1), _whole(path, "spike_clusters", 1)
+    if template is None and cluster is None:
+        every = np.arange(templates)
+        said.lines.append("no spike_templates.npy: every template is taken as a cluster")
+        return _Spikes(every, every, np.ones(templates), real=False)
+    if template is None:
+        raise UserError(f"{path} lacks spike_templates.npy, without which clusters have no waveform: restore it")
+    cluster = template if cluster is None else cluster  # phy begins with the templates as clusters
+    if len(template) != len(cluster):
+        raise UserError(
+            f"{path}: spike_templates.npy has {len(template)} spikes, spike_clusters.npy {len(cluster)}: one is cut off"
+        )
+    if _are_detection_templates(path, template, cluster, templates):
+        said.lines.append("spike_templates.npy is of Kilosort 4.0 and numbers no rows of templates.npy: clusters do")
+        template = cluster
+    if idle := templates - len(np.unique(template[(template >= 0) & (template < templates)])):
+        said.lines.append(f"{idle} of {templates} templates have no spikes, and are no units")
+    return _Spikes(cluster, template, _factors(path, template, templates, said), real=True)
+
+
+def _are_detection_templates(path: Path, template: np.ndarray, cluster: np.ndarray, templates: int) -> bool:
+    """Say whether a folder is of Kilosort 4.0, whose spike_templates.npy numbers other templates than templates.npy."""
+    if not (path / "whitening_mat_dat.npy").exists() or (path / "spike_detection_templates.npy").exists():
+        return False
+    first = cluster < templates  # not made in phy, so these should be their own templates
+    return bool(first.any() and np.mean(template[first] == cluster[first]) < 0.5)
+
+
+def _factors(path: Path, template: np.ndarray, templates: int, said: _Said) -> np.ndarray:
+    """Return by what the template of each spike is to be multiplied.
+
+    Kilosort 1 to 3 and others store that as amplitude. In folders of Kilosort 4 and SpikeInterface templates are means
+    already and amplitudes are measured, the latter with a sign: divided by their mean over a template's spikes.
+    """
+    amplitude = _array(path, "amplitudes", 1)
+    if amplitude is None:
+        said.lines.append("no amplitudes.npy: all spikes count alike")
+        return np.ones(len(template))
+    if len(amplitude) != len(template):
+        raise UserError(f"{path}: amplitudes.npy has {len(amplitude)} spikes, spike_templates.npy {len(template)}")
+    amplitude = np.where(np.isfinite(amplitude), amplitude, np.nan).astype(np.float64)
+    finite = np.isfinite(amplitude) & (template >= 0) & (template < templates)
+    measured = _is_kilosort_4(path) or any((path / name).exists() for name in SPIKEINTERFACE)
+    if not measured and (not finite.any() or np.median(amplitude[finite]) > 0):
+        return amplitude
+    of, size = template[finite], np.abs(amplitude[finite])
+    mean = np.bincount(of, size, templates) / np.maximum(np.bincount(of, minlength=templates), 1)
+    amplitude[finite] = np.divide(size, mean[of], out=np.ones(len(of)), where=mean[of] > 0)
+    return amplitude
+
+
+def _means(template: np.ndarray, broken: dict[int, str], spikes: _Spikes, said: _Said) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of the clusters that have a mean, and their means (cluster, time, channel)."""
+    cluster, row = np.unique(spikes.cluster, return_inverse=True)
+    shape = len(cluster), len(template)
+    known = (spikes.template >= 0) & (spikes.template < len(template))
+    for c in np.unique(spikes.cluster[~known]).tolist():
+        one = spikes.template[~known & (spikes.cluster == c)][0]
+        said.leave_out(c, f"a spike has template {one}, templates.npy has {len(template)}")
+    used = known & np.isfinite(spikes.factor)
+    place = row[used] * shape[1] + spikes.template[used]
+    count = np.bincount(place, minlength=shape[0] * shape[1]).reshape(shape)
+    total = np.bincount(place, spikes.factor[used], shape[0] * shape[1]).reshape(shape)
+    share = total / np.maximum(count.sum(axis=1, keepdims=True), 1)
+    lost = np.isin(cluster, spikes.cluster[~known])
+    for k, c in enumerate(cluster.tolist()):
+        bad = [why for t, why in sorted(broken.items()) if count[k, t]]
+        if not lost[k] and (bad or not count[k].any() or (share[k][count[k] > 0] <= 0).any()):
+            unusable = "no spike has an amplitude" if not count[k].any() else "the mean amplitude is not positive"
+            said.leave_out(c, bad[0] if bad else unusable)
+            lost[k] = True
+    return cluster[~lost], np.tensordot(share[~lost], template, axes=1)
+
+
+def _usable(cluster: np.ndarray, waveform: np.ndarray, spikes: _Spikes, said: _Said) -> np.ndarray:
+    """Return the rows that can be used: not constant, and of the same waveform only the cluster with most spikes."""
+    single = waveform.astype(np.float32)
+    numbers, counts = np.unique(spikes.cluster, return_counts=True)
+    first: dict[bytes, int] = {}
+    for k in np.argsort(-counts[np.searchsorted(numbers, cluster)], kind="stable").tolist():
+        if not np.isfinite(single[k]).all():
+            said.leave_out(int(cluster[k]), "the waveform is not finite")
+        elif single[k].max() == single[k].min():
+            said.leave_out(int(cluster[k]), "the waveform is constant on all channels")
+        elif (same := first.setdefault(single[k].tobytes(), k)) != k:
+            said.leave_out(int(cluster[k]), f"the very same waveform as cluster {cluster[same]}, as after a split")
+    return np.array(sorted(first.values()), np.int64)
+
+
+def _histograms(
+    path: Path, spikes: _Spikes, cluster: np.ndarray, rate_Hz: float
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    sample = _array(path, "spike_times", 1)
+    if sample is None or not spikes.real:
         return None, None
-    if len(sample) != len(of_spike):
-        raise UserError(f"{path}: spike_times.npy has {len(sample)} spikes, spike_clusters.npy {len(of_spike)}")
-    return histograms.histograms(sample * (1000 / rate_Hz), of_spike, cluster)
+    if len(sample) != len(spikes.cluster):
+        raise UserError(f"{path}: spike_times.npy has {len(sample)} spikes, spike_clusters.npy {len(spikes.cluster)}")
+    if not np.isfinite(sample).all():
+        raise UserError(f"{path / 'spike_times.npy'} has times that are not finite: it is damaged")
+    return histograms.histograms(sample * (1000 / rate_Hz), spikes.cluster, cluster)
 
 
-def _labels(path: Path, label: str, cluster: np.ndarray) -> np.ndarray:
-    """Return the column of the first table that has it, for each cluster; "" for clusters that it lacks."""
+# --- labels
+
+
+def _labels(path: Path, label: str, cluster: np.ndarray, said: _Said) -> np.ndarray:
+    """Return a column for each cluster, "" for those that it lacks, from the table named after it before any other.
+
+    Phy's cluster_info.tsv repeats the other tables as they were when last saved, so it comes last.
+    """
+    files = [f for kind in ("tsv", "csv") for f in sorted(path.glob(f"cluster_*.{kind}"))]
+    own = {f"cluster_{label}", f"cluster_{label}s"}
     columns: list[str] = []
-    for file in sorted(path.glob("cluster_*.tsv")):
+    for file in sorted(files, key=lambda f: (f.stem not in own, f.stem == "cluster_info")):
         try:
-            table = pd.read_csv(file, sep="\t", dtype=str).fillna("")
-        except (ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
-            raise UserError(f"{file} cannot be read as a table: {error}") from None
-        key = next((name for name in ("cluster_id", "id") if name in table), None)
-        columns += [name for name in table.columns if name != key]
-        if key is not None and label in table:
-            column = table.drop_duplicates(key).set_index(key)[label]
-            return np.asarray(column.reindex(cluster.astype(str)).fillna("").to_numpy(str))
-    raise UserError(f"{path} has no column {label!r} in a cluster_*.tsv; it has {', '.join(columns) or 'none'}")
+            names, rows = _table(file)
+        except UserError as error:
+            said.lines.append(str(error))
+            continue
+        key = next((name for name in ("cluster_id", "id") if name in names), None)
+        columns += [name for name in names if name != key and name not in columns]
+        if key is not None and label in names and label != key:
+            where = names.index(key), names.index(label)
+            whole = [row for row in rows if len(row) > max(where)]
+            return _of_clusters(file, [(row[where[0]], row[where[1]]) for row in whole], cluster, said)
+    said.out()
+    raise UserError(f"{path} has no column {label!r} in a cluster_*.tsv or .csv; it has {', '.join(columns) or 'none'}")
+
+
+def _table(file: Path) -> tuple[list[str], list[list[str]]]:
+    """Return the names of the columns and the rows of a table with tabs or, as some .csv of phy, commas.
+
+    Raises:
+        UserError: a file that cannot be read.
+    """
+    text = phy_params.text_of(file)
+    try:
+        rows = list(csv.reader(text.splitlines(), delimiter="\t" if "\t" in text else ","))
+    except csv.Error as error:
+        raise UserError(f"{file} cannot be read as a table: {error}") from None
+    stripped = [[word.strip() for word in row] for row in rows if row]
+    return (stripped[0], stripped[1:]) if stripped else ([], [])
+
+
+def _of_clusters(file: Path, pairs: list[tuple[str, str]], cluster: np.ndarray, said: _Said) -> np.ndarray:
+    """Return the value of each cluster from its number and value in a table; a cluster with several has none."""
+    found: dict[str, set[str]] = {}
+    for number, word in pairs:
+        if word.lower() not in UNKNOWN:
+            found.setdefault(number.removesuffix(".0"), set()).add(word)
+    values = [sorted(found.get(str(c), ())) for c in cluster]
+    several = [f"{c} ({', '.join(words)})" for c, words in zip(cluster, values, strict=True) if len(words) > 1]
+    if several:
+        said.lines.append(f"{file.name}: clusters with several labels have none: {'; '.join(several)}")
+    return np.array([words[0] if len(words) == 1 else "" for words in values], dtype=str)
