@@ -4,6 +4,7 @@ extract RECORDING... --out STORE      recordings -> spikes
 noisy STORE --out NOISY               spikes -> many noisy copies
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,8 +15,8 @@ from tyro.conf import Positional, arg
 
 from spiketype.datasets.raphe import noisy
 from spiketype.datasets.raphe.extract import SpikeOptions
-from spiketype.datasets.raphe.sources import ReadOptions, extract, read_labels
-from spiketype.datasets.raphe.table import CLASSES, load, write
+from spiketype.datasets.raphe.sources import Labels, ReadOptions, extract, labelled_above, read_labels
+from spiketype.datasets.raphe.table import CLASSES, LabelledCell, load, write
 from spiketype.edge import UserError, guard
 
 DEFAULT_SPIKES, DEFAULT_READ, DEFAULT_NOISY = SpikeOptions(), ReadOptions(), noisy.NoisyConfig()
@@ -35,11 +36,13 @@ def extract_command(
         out: Folder of the store.
         spikes: How spikes are found.
         read: How recordings are read.
-        labels: CSV table (cell, label, perhaps day); without it, folders named SER or NSER give the label.
+        labels: CSV table (cell, label, perhaps day). A cell that is not in it has the label of the nearest folder that
+            is called SER or NSER, of the given folders and those in them.
     """
     if out.exists():
         raise UserError(f"{out} exists already: choose another folder or remove it")
-    cells, left_out = extract(list(recordings), spikes, read, read_labels(labels))
+    table = read_labels(labels)
+    cells, left_out = extract(list(recordings), spikes, read, table)
     for cell in cells:
         name = CLASSES[cell.label] if cell.label >= 0 else "unknown"
         print(f"{cell.day}  {cell.name}  {len(cell.spikes.spike_pA)} spikes  {name}  ({'; '.join(cell.spikes.notes)})")
@@ -49,8 +52,36 @@ def extract_command(
             print(f"  {file}: {why}")
     if not cells:
         raise UserError("no spike was found in any of the recordings: no store is written")
+    _tell_labels(labels, table, cells)
     config = {"spikes": asdict(spikes), "read": asdict(read)}
     print(write(out, cells, config, left_out))
+
+
+def _tell_labels(path: Path | None, table: Labels, cells: Sequence[LabelledCell]) -> None:
+    """Say which rows of a table of labels are of no cell, and which cells lack a label that was perhaps meant.
+
+    Raises:
+        UserError: no row of the table is of a cell.
+    """
+    unmatched = table.unmatched(cells)
+    if unmatched and len(unmatched) == len(table.by_day) + len(table.by_name):
+        there = ", ".join(f"cell {cell.name} of day {cell.day}" for cell in cells[:3])
+        raise UserError(
+            f"{path}: none of its rows is of a recording that was read: it has {', '.join(unmatched[:3])}, the"
+            f" recordings are {there}{', ...' if len(cells) > 3 else ''}: write cells and days as here; no store is"
+            " written"
+        )
+    if unmatched:
+        print(f"{path}: rows that are of no recording that was read, {len(unmatched)}:", file=sys.stderr)
+        print(*(f"  {row}" for row in unmatched), sep="\n", file=sys.stderr)
+    above = labelled_above(cells)
+    if above:
+        print(
+            f"without a label, though in a folder called SER or NSER, {len(above)}; such a folder counts only if it, or"
+            " one above it, is given:",
+            file=sys.stderr,
+        )
+        print(*(f"  {source}" for source in above), sep="\n", file=sys.stderr)
 
 
 def noisy_command(

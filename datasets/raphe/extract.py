@@ -62,15 +62,15 @@ class CellSpikes:
 
     Attributes:
         spike_pA: from the local baseline, inward negative.
-        time_s: in the recording; -1 unknown.
+        time_s: since the start of the recording, pauses between its sweeps included; -1 unknown.
         isi_ms: interval since the spike before; -1 unknown or the first.
         baseline_pA: local baseline that was subtracted.
         snr: trough over the recording's noise.
         noise_pA: spike-free windows.
         found: spikes found; more than are kept if there are more than wanted.
-        rate_Hz, isi_cv, noise_rms_pA: of the recording; -1 unknown.
+        rate_Hz, isi_cv, noise_rms_pA: of the recorded time; -1 unknown.
         drift_pA: range of the recording's baselines, 5th to 95th percentile; -1 unknown.
-        duration_s: recorded; -1 unknown.
+        duration_s: recorded, without pauses; -1 unknown.
         notes: what was chosen or inferred, and what was left out.
     """
 
@@ -271,7 +271,7 @@ def _collect(
     notes += [f"{levels.missing} samples are NaN"] if levels.missing else []
     return CellSpikes(
         spike_pA=spike_pA,
-        time_s=sample / recording.rate_Hz,
+        time_s=recording.time_s(sample, segment),
         isi_ms=before[mine].astype(np.float32),
         baseline_pA=baseline.astype(np.float32),
         snr=(-trough_pA / max(rms, 1e-6)).astype(np.float32),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Num
+from jaxtyping import Float, Int, Num
 
 from spiketype.datasets.raphe.abf import open_abf
 from spiketype.edge import UserError
@@ -18,6 +18,13 @@ from spiketype.edge import UserError
 PA_PER_UNIT = {"fA": 1e-3, "pA": 1.0, "nA": 1e3, "uA": 1e6, "µA": 1e6, "A": 1e12}
 # The published names: day, then recording: A131024#089, F160411#014.
 NAMED = re.compile(r"^(?P<day>[A-Za-z]?\d{6})[#_-]\d+")
+# Names of channels that hold what was put in (I_Com, Cmd 0, I_MTest, AO #0), not what was recorded.
+COMMAND = re.compile(
+    r"command|cmd|stim|m_?test|inject|(?<![a-z])([iv]?com|inj|ao|dac|out|output)(?![a-z])", re.IGNORECASE
+)
+ABOUT = ("rate_Hz", "rate_kHz", "units", "gain", "offset")  # what an .npz may say of its array
+POTENTIAL = ("V", "mV", "uV")
+UNKNOWN_S = -1.0
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,8 @@ class Recording:
         segments: (first, end) sample of each stretch without a gap.
         read: (start, stop) -> float32 samples in pA.
         notes: what was chosen or inferred.
+        start_s: time of each segment since the start of the recording, pauses included; -1 unknown. Empty where there
+            are no pauses: the time of a sample is its number over the rate.
     """
 
     path: Path
@@ -41,11 +50,22 @@ class Recording:
     segments: tuple[tuple[int, int], ...]
     read: Callable[[int, int], np.ndarray]
     notes: tuple[str, ...] = ()
+    start_s: tuple[float, ...] = ()
 
     @property
     def duration_s(self) -> float:
         """Return the time recorded, without the gaps."""
         return sum(stop - start for start, stop in self.segments) / self.rate_Hz
+
+    def time_s(
+        self, sample: Int[np.ndarray, " spike"], segment: Int[np.ndarray, " spike"]
+    ) -> Float[np.ndarray, " spike"]:
+        """Return the time of samples since the start of the recording, given the segments they lie in; -1 unknown."""
+        if not self.start_s:
+            return sample / self.rate_Hz
+        first, start_s = np.array(self.segments)[:, 0], np.array(self.start_s)
+        since_s = (sample - first[segment]) / self.rate_Hz
+        return np.where(start_s[segment] < 0, UNKNOWN_S, start_s[segment] + since_s)
 
 
 def open_recording(path: Path, channel: str = "", units: str = "", rate_Hz: float = 0.0, day: str = "") -> Recording:
@@ -53,7 +73,8 @@ def open_recording(path: Path, channel: str = "", units: str = "", rate_Hz: floa
 
     Args:
         path: ``.abf``; ``.npy`` with (sample,) or (sample, channel); ``.npz`` with the same under the name
-            ``current`` or as its only array, and perhaps ``rate_Hz`` and ``units``.
+            ``current`` or as its only array, and perhaps ``rate_Hz`` or ``rate_kHz``, ``units``, ``gain`` and
+            ``offset`` (current = stored number x gain + offset, in the units).
         channel: name or number (from 0) of the channel; "" takes the first in a unit of current.
         units: unit of the samples, whatever the file says; "" takes the file's, and pA for arrays that have none.
         rate_Hz: of an array that does not say; 0 takes the file's.
@@ -85,7 +106,8 @@ def day_of(path: Path, header: str = "") -> str:
 
 def _from_abf(path: Path, channel: str, units: str, day: str) -> Recording:
     file = open_abf(path)
-    index = _choose(path, channel, file.names, [units] * len(file.names) if units else list(file.units))
+    index = _choose(path, channel, file.names, list(file.units), units)
+    file.check(index)
     unit = units or file.units[index]
     factor = np.float32(PA_PER_UNIT[unit])
 
@@ -94,34 +116,65 @@ def _from_abf(path: Path, channel: str, units: str, day: str) -> Recording:
 
     said = f"channel {index} ({file.names[index]}) of {len(file.names)}, in {unit}"
     said += f" (the file says {file.units[index]})" if units and units != file.units[index] else ""
-    return Recording(path, path.stem, day or day_of(path, file.day), file.rate_Hz, file.segments, read, (said,))
+    notes = [said, *_doubts(index, channel, file.names, file.units)]
+    if min(file.start_s) < 0:
+        notes.append("WARNING: the file does not tell when its sweeps began: the times of spikes are unknown")
+    header_day = day or day_of(path, file.day)
+    return Recording(path, path.stem, header_day, file.rate_Hz, file.segments, read, tuple(notes), file.start_s)
 
 
-def _choose(path: Path, channel: str, names: tuple[str, ...], units: list[str]) -> int:
-    """Return the number of the wanted channel, or of the first that is a current."""
-    listed = ", ".join(f"{i} ({name}, {unit})" for i, (name, unit) in enumerate(zip(names, units, strict=True)))
+def _doubts(index: int, channel: str, names: tuple[str, ...], units: tuple[str, ...]) -> list[str]:
+    """Return what speaks against a channel being the recording."""
+    if COMMAND.search(names[index]):
+        return [f"WARNING: by its name, {names[index]} is a command and no recording"]
+    beside = [i for i, unit in enumerate(units) if unit in POTENTIAL and i != index and not COMMAND.search(names[i])]
+    if beside and not channel:
+        told = f"{beside[0]} ({names[beside[0]]}, {units[beside[0]]})"
+        return [f"beside a potential, channel {told}: was this current recorded, or injected?"]
+    return []
+
+
+def _choose(path: Path, channel: str, names: tuple[str, ...], units: list[str], told: str) -> int:
+    """Return the number of the wanted channel, or of the first that is a current and not named as a command.
+
+    ``told`` is the unit that the user gives, if any: for the chosen channel, and for the only one.
+    """
+    each = [f"{i} ({name}, {unit})" for i, (name, unit) in enumerate(zip(names, units, strict=True))]
+    listed = ", ".join(each)
     if channel:
-        if channel in names:
-            index = names.index(channel)
-        elif channel.isdecimal() and int(channel) < len(names):
-            index = int(channel)
-        else:
-            raise UserError(f"{path}: has no channel {channel!r}: it has {listed}")
-        if units[index] not in PA_PER_UNIT:
+        index = _wanted(path, channel, names, listed)
+        if not told and units[index] not in PA_PER_UNIT:
             raise UserError(
-                f"{path}: channel {listed.split(', ')[0] if len(names) == 1 else channel} is in "
+                f"{path}: channel {each[0] if len(names) == 1 else channel} is in "
                 f"{units[index]}, which is no unit of current: if the file is wrong, give --units"
             )
         return index
-    currents = [i for i, unit in enumerate(units) if unit in PA_PER_UNIT]
+    currents = [i for i, unit in enumerate(units) if unit in PA_PER_UNIT or (told and len(units) == 1)]
     if not currents:
-        raise UserError(f"{path}: no channel is a current: it has {listed}; if the file is wrong, give --units")
-    return currents[0]
+        remedy = "--units" if len(units) == 1 else "--channel and --units"
+        raise UserError(f"{path}: no channel is a current: it has {listed}; if the file is wrong, give {remedy}")
+    recorded = [i for i in currents if not COMMAND.search(names[i])]
+    if not recorded:
+        raise UserError(
+            f"{path}: by its name, channel {each[currents[0]]} is a command and no recording: it has {listed}; if a "
+            f"command is the recording all the same, give --channel {currents[0]}"
+        )
+    return recorded[0]
+
+
+def _wanted(path: Path, channel: str, names: tuple[str, ...], listed: str) -> int:
+    if names.count(channel) > 1:
+        raise UserError(f"{path}: {names.count(channel)} channels are named {channel!r}: give its number: {listed}")
+    if channel in names:
+        return names.index(channel)
+    if channel.isdecimal() and int(channel) < len(names):
+        return int(channel)
+    raise UserError(f"{path}: has no channel {channel!r}: it has {listed}")
 
 
 def _from_array(path: Path, channel: str, units: str, rate_Hz: float, day: str) -> Recording:
-    values, said_rate, said_units = _load(path)
-    rate, unit = rate_Hz or said_rate, units or said_units or "pA"
+    stored = _load(path)
+    values, rate, unit = stored.values, rate_Hz or stored.rate_Hz, units or stored.units or "pA"
     if unit not in PA_PER_UNIT:
         raise UserError(f"{path}: {unit!r} is no unit of current: give --units")
     if not 100 <= rate <= 1e7:
@@ -132,31 +185,60 @@ def _from_array(path: Path, channel: str, units: str, rate_Hz: float, day: str) 
         )
     table = values.reshape(len(values), -1)
     n = table.shape[1]
-    index = _choose(path, channel, tuple(map(str, range(n))), [unit] * n)
-    factor = np.float32(PA_PER_UNIT[unit])
+    index = _choose(path, channel, tuple(map(str, range(n))), [unit] * n, units)
+    factor, offset = (np.float32(x * PA_PER_UNIT[unit]) for x in (stored.gain, stored.offset))
 
     def read(start: int, stop: int) -> np.ndarray:
-        with np.errstate(over="ignore"):  # infinite, and so left out with NaN
-            return table[start:stop, index].astype(np.float32) * factor
+        with np.errstate(over="ignore", invalid="ignore"):  # infinite, and so left out with NaN
+            found: np.ndarray = table[start:stop, index].astype(np.float32) * factor
+            return found + offset if offset else found
 
-    notes = (f"column {index} of {n}, in {unit}, at {rate:g} Hz",)
-    return Recording(path, path.stem, day or day_of(path), float(rate), ((0, len(table)),), read, notes)
+    notes = [f"column {index} of {n}, in {unit}, at {rate:g} Hz"]
+    if (stored.gain, stored.offset) != (1.0, 0.0):
+        notes.append(f"scaled by the file's gain {stored.gain:g} and offset {stored.offset:g}")
+    return Recording(path, path.stem, day or day_of(path), float(rate), ((0, len(table)),), read, tuple(notes))
 
 
-def _load(path: Path) -> tuple[np.ndarray, float, str]:
-    """Return the array, and the rate and unit that the file gives (0 and "" if it does not); .npy stays on disk."""
+@dataclass(frozen=True)
+class _Stored:
+    """An array and what its file says of it: rate 0 and unit "" if it says nothing."""
+
+    values: np.ndarray
+    rate_Hz: float = 0.0
+    units: str = ""
+    gain: float = 1.0
+    offset: float = 0.0
+
+
+def _load(path: Path) -> _Stored:
+    """Return the array of a file, and what it says of it; .npy stays on disk."""
     try:
         if path.suffix.lower() == ".npy":
-            return np.lib.format.open_memmap(path, mode="r"), 0.0, ""
+            return _Stored(np.lib.format.open_memmap(path, mode="r"))
         # np.load leaves a path that it cannot read open.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            names = [n for n in archive.files if n not in ("rate_Hz", "units")]
+            names = [n for n in archive.files if n not in ABOUT]
             name = "current" if "current" in names else names[0] if len(names) == 1 else ""
             if not name:
                 raise UserError(f"{path}: holds {', '.join(names) or 'nothing'}; expected an array named current")
-            rate = float(archive["rate_Hz"]) if "rate_Hz" in archive.files else 0.0
-            return archive[name], rate, str(archive["units"]) if "units" in archive.files else ""
+            about = {n: _number(path, n, archive[n]) for n in ABOUT if n in archive.files and n != "units"}
+            rate_kHz = about.get("rate_kHz", 0.0)
+            rate = about.get("rate_Hz", 1000 * rate_kHz)
+            if rate_kHz >= 1000:
+                raise UserError(f"{path}: rate_kHz is {rate_kHz:g}: Hz was probably meant; store it as rate_Hz")
+            if rate_kHz and abs(rate - 1000 * rate_kHz) > 1e-6 * rate:
+                raise UserError(f"{path}: rate_Hz is {rate:g}, but rate_kHz {rate_kHz:g}: store only one of them")
+            if not about.get("gain", 1.0):
+                raise UserError(f"{path}: gain is 0: store what a stored unit is in the array's unit")
+            units = str(archive["units"]).split("\x00")[0].strip() if "units" in archive.files else ""
+            return _Stored(archive[name], rate, units, about.get("gain", 1.0), about.get("offset", 0.0))
     except UserError:
         raise
     except (Exception, MemoryError) as error:  # zipfile, zlib, struct, NumPy: each has its own
         raise UserError(f"{path}: cannot be read as a NumPy file ({type(error).__name__}: {error})") from error
+
+
+def _number(path: Path, name: str, value: np.ndarray) -> float:
+    if value.size != 1 or value.dtype.kind not in "fiu" or not np.isfinite(value).all():
+        raise UserError(f"{path}: {name} is {value.dtype} of shape {value.shape}: expected one finite number")
+    return float(value.reshape(()))

@@ -1,6 +1,7 @@
 """Which files hold which raphe cells: recordings, folders of published CSV spikes, and the table of labels."""
 
 import csv
+import os
 import re
 import warnings
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ WORDS = {
     1: ("1", "ser", "sertip", "serotonergic"),
 }
 LABEL = {word: label for label, words in WORDS.items() for word in words}
+FOLDERS = {word: label for word, label in LABEL.items() if "ser" in word}  # "other" and numbers are folders of anything
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,24 @@ class Labels:
     by_day: dict[tuple[str, str], int]
     by_name: dict[str, int]
 
-    def of(self, name: str, day: str, path: Path) -> int:
-        """Return the label of a cell: the table's, else that of a folder called SER, NSER, ...; -1 if there is none."""
+    def of(self, name: str, day: str, folders: Sequence[str] = ()) -> int:
+        """Return the label of a cell: the table's, else that of a folder called SER, NSER, ...; -1 if there is none.
+
+        Args:
+            name: of the cell.
+            day: of its recording.
+            folders: in which the recording is, from the outermost to the nearest.
+        """
         found = self.by_day.get((day, name), self.by_name.get(name))
         if found is not None:
             return found
-        folders = [LABEL[p.lower()] for p in path.resolve().parts[:-1] if p.lower() in LABEL and not p.isdecimal()]
-        return folders[-1] if folders else -1
+        return next((FOLDERS[folder.lower()] for folder in reversed(folders) if folder.lower() in FOLDERS), -1)
+
+    def unmatched(self, cells: Sequence[LabelledCell]) -> list[str]:
+        """Return the rows of the table that are of none of the cells, as text."""
+        days, names = {(cell.day, cell.name) for cell in cells}, {cell.name for cell in cells}
+        found = [f"cell {name} of day {day}" for day, name in self.by_day if (day, name) not in days]
+        return found + [f"cell {name}" for name in self.by_name if name not in names]
 
 
 def read_labels(path: Path | None) -> Labels:
@@ -71,24 +84,42 @@ def read_labels(path: Path | None) -> Labels:
     return Labels(by_day, by_name)
 
 
-def find(paths: Sequence[Path]) -> tuple[list[Path], list[tuple[str, str]]]:
-    """Return the recordings and folders of CSV spikes in and below the paths, and (file, reason) of what is neither."""
-    found: list[Path] = []
+def find(paths: Sequence[Path]) -> tuple[dict[Path, Path], list[tuple[str, str]]]:
+    """Look for recordings and folders of CSV spikes in and below the paths.
+
+    Returns:
+        What was found, each with the outermost of the paths that holds it; and (file, reason) of what is neither.
+    """
+    found: dict[Path, Path] = {}
     left_out: list[tuple[str, str]] = []
     for path in paths:
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.is_file())
             folders = sorted({p.parent for p in inside if p.suffix.lower() == ".csv" and p.name != LABELS})
             mine = [p for p in inside if p.suffix.lower() in RECORDINGS] + folders
-            found += mine
+            for source in mine:
+                found[source] = min(found.get(source, path), path, key=lambda root: len(root.parts))
             left_out += [] if mine else [(str(path), "holds no .abf, .npy or .npz and no folder of .csv spikes")]
         elif not path.exists():
             left_out.append((str(path), "does not exist"))
         elif path.suffix.lower() in RECORDINGS:
-            found.append(path)
+            found.setdefault(path, path)
         else:
             left_out.append((str(path), f"unrecognised format: recordings are {', '.join(RECORDINGS)}, or folders"))
-    return list(dict.fromkeys(found)), left_out
+    return found, left_out
+
+
+def folders_of(source: Path, root: Path) -> list[str]:
+    """Return the names of the folders that hold a source, from the given path `root` on; none above it."""
+    if source == root:
+        return []
+    return [Path(os.path.abspath(root)).name, *source.relative_to(root).parts[:-1]]
+
+
+def labelled_above(cells: Sequence[LabelledCell]) -> list[str]:
+    """Return the sources of cells without a label that a folder above the given path would have labelled."""
+    without = [Path(os.path.abspath(cell.source)) for cell in cells if cell.label < 0]
+    return [str(path) for path in without if any(folder.lower() in FOLDERS for folder in path.parts[:-1])]
 
 
 def csv_day(folder: Path) -> str:
@@ -176,7 +207,7 @@ class ReadOptions:
     """How recordings are read."""
 
     channel: str = ""
-    """Name or number (from 0) of the channel; by default the first in a unit of current."""
+    """Name or number (from 0) of the channel; by default the first in a unit of current, not named as a command."""
     units: str = ""
     """Unit of the samples (pA, nA, ...), whatever the file says."""
     rate_hz: float = 0.0
@@ -190,7 +221,7 @@ def extract(
 ) -> tuple[list[LabelledCell], list[tuple[str, str]]]:
     """Return the cells of recordings and folders, and (file, reason) of what was left out."""
     sources, left_out = find(paths)
-    opened: list[tuple[Path, Recording | None]] = []
+    opened: list[tuple[Path, Recording | None]] = []  # None for a folder of CSV spikes
     for path in sources:
         try:
             opened.append((path, None if path.is_dir() else _open(path, read)))
@@ -213,7 +244,9 @@ def extract(
                 if (day, name) in cells:
                     earlier = cells[day, name].source
                     raise UserError(f"{path}: cell {name} of day {day} is already there, from {earlier}")
-                cells[day, name] = LabelledCell(name, day, labels.of(name, day, path), spikes, str(path))
+                cells[day, name] = LabelledCell(
+                    name, day, labels.of(name, day, folders_of(path, sources[path])), spikes, str(path)
+                )
             except UserError as error:
                 left_out.append((str(path), str(error).removeprefix(f"{path}: ")))
             bar.update(shown, completed=ahead)

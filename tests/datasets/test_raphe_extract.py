@@ -7,9 +7,10 @@ import pytest
 
 from spiketype.datasets.raphe import levels
 from spiketype.datasets.raphe.extract import SpikeOptions, extract
-from spiketype.datasets.raphe.recordings import from_array
+from spiketype.datasets.raphe.recordings import from_array, open_recording
 from spiketype.edge import UserError
 from tests.datasets.raphe_synthetic import recording
+from tests.datasets.test_abf import abf2
 
 TIMES = np.arange(0.3, 9.8, 0.5)
 
@@ -97,6 +98,36 @@ def test_sweeps_are_not_joined(current):
     found = extract(sweeps)
     assert (found.isi_ms == -1).sum() == 3
     assert found.duration_s == pytest.approx(6.5)
+
+
+def test_times_include_the_pauses_between_sweeps_and_rates_do_not(current):
+    sweeps = replace(as_recording(current), segments=((0, 200_000), (200_000, 400_000)), start_s=(1.0, 60.0))
+    found = extract(sweeps)
+    expected = np.where(TIMES < 5, 1 + TIMES, 55 + TIMES)  # the second sweep begins 55 s later than it lies
+    np.testing.assert_allclose(found.time_s, expected, atol=2e-4)
+    assert (found.duration_s, found.rate_Hz) == (10.0, pytest.approx(1.9))
+    assert (found.isi_ms == -1).sum() == 2
+    unknown = extract(replace(sweeps, start_s=(-1.0, -1.0)))
+    np.testing.assert_array_equal(unknown.time_s, np.full(19, -1.0))
+    np.testing.assert_array_equal(unknown.spike_pA, found.spike_pA)
+
+
+@pytest.mark.parametrize("with_table", [True, False])
+def test_the_times_of_an_abf_with_pauses(tmp_path, with_table):
+    raw = np.round(current_of_sweeps() * 100).astype("<i2")[:, None]
+    table = [(0, 40_000), (100_000, 40_000), (150_000, 40_000)]  # in units of 100 us: 0, 10 and 15 s
+    path = abf2(
+        tmp_path / "a.abf", raw, [("IN 0", "pA", 10 / 327.68)], 5 if with_table else 3, table * with_table, 100.0
+    )
+    found = extract(open_recording(path))
+    within = np.array([0.3, 0.8, 1.3, 1.8])
+    starts = (0, 10, 15) if with_table else (0, 2, 4)  # without a table it is gap-free
+    np.testing.assert_allclose(found.time_s, np.concatenate([s + within for s in starts]), atol=2e-4)
+    assert (found.duration_s, found.rate_Hz) == (6.0, pytest.approx(2))
+
+
+def current_of_sweeps():
+    return recording(np.arange(0.3, 6, 0.5), 6.0, 20_000.0)
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from spiketype.datasets.raphe.abf import open_abf
 from spiketype.datasets.raphe.recordings import day_of, open_recording
 from spiketype.edge import UserError
 from tests import shared_data
+from tests.datasets.test_abf import abf2, samples
 
 FAST = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -31,6 +33,70 @@ def test_wrong_channels_and_units_are_named():
     with pytest.raises(UserError, match="'mV' is no unit of current"):
         open_recording(volts, units="mV")
     assert open_recording(volts, units="pA").segments[1] == (60_000, 120_000)
+
+
+@pytest.mark.parametrize("name", ["I_Com", "Cmd 0", "Command", "ICmd", "I_MTest 1", "Stim", "AO #0", "OUT 0"])
+def test_a_command_is_not_taken_as_the_recording(tmp_path, name):
+    path = abf2(tmp_path / "a.abf", samples(2), [("Potential", "mV", 0.01), (name, "pA", 0.01)])
+    with pytest.raises(UserError) as error:
+        open_recording(path)
+    assert f"channel 1 ({name}, pA) is a command and no recording" in str(error.value)
+    assert f"it has 0 (Potential, mV), 1 ({name}, pA)" in str(error.value)
+    assert "give --channel 1" in str(error.value)
+    chosen = open_recording(path, channel="1")
+    assert f"by its name, {name} is a command" in chosen.notes[1]
+    np.testing.assert_array_equal(chosen.read(0, 9), open_abf(path).read(1, 0, 9))
+
+
+def test_a_current_is_taken_before_a_command(tmp_path):
+    path = abf2(tmp_path / "a.abf", samples(2), [("I_Com", "pA", 0.01), ("Imemb", "pA", 0.01)])
+    assert "channel 1 (Imemb) of 2, in pA" in open_recording(path).notes[0]
+
+
+def test_a_current_beside_a_potential_is_pointed_out(tmp_path):
+    about = [("IN 0", "mV", 0.01), ("IN 1", "pA", 0.01)]
+    assert "recorded, or injected?" in open_recording(abf2(tmp_path / "a.abf", samples(2), about)).notes[1]
+    about[0] = ("V command", "mV", 0.01)  # voltage clamp
+    assert len(open_recording(abf2(tmp_path / "b.abf", samples(2), about)).notes) == 1
+
+
+def test_a_unit_that_the_user_gives_needs_a_channel_where_there_are_several(tmp_path):
+    path = abf2(tmp_path / "a.abf", samples(2), [("IN 0", "mV", 0.01), ("IN 1", "V", 0.01)])
+    with pytest.raises(UserError, match=r"no channel is a current.*give --channel and --units"):
+        open_recording(path, units="pA")
+    assert "channel 1 (IN 1) of 2, in pA (the file says V)" in open_recording(path, "1", units="pA").notes[0]
+
+
+def test_a_name_of_two_channels_is_refused(tmp_path):
+    path = abf2(tmp_path / "a.abf", samples(2), [("IN 0", "pA", 0.01), ("IN 0", "pA", 0.02)])
+    with pytest.raises(UserError, match="2 channels are named 'IN 0': give its number"):
+        open_recording(path, channel="IN 0")
+    assert "channel 1" in open_recording(path, channel="1").notes[0]
+
+
+def test_what_an_npz_says_of_its_array_is_heeded(tmp_path):
+    raw = np.arange(100, dtype=np.int16)
+    np.savez(tmp_path / "a.npz", current=raw, rate_kHz=20.0, units="nA\x00 ", gain=0.5, offset=-3.0)
+    found = open_recording(tmp_path / "a.npz")
+    assert found.rate_Hz == 20_000
+    assert "gain 0.5 and offset -3" in found.notes[1]
+    np.testing.assert_allclose(found.read(0, 100), (raw * 0.5 - 3) * 1000)
+
+
+@pytest.mark.parametrize(
+    ("about", "reason"),
+    [
+        ({"rate_kHz": 30_000.0}, "Hz was probably meant"),
+        ({"rate_kHz": 30.0, "rate_Hz": 20_000.0}, "store only one"),
+        ({"rate_Hz": 20_000.0, "gain": 0.0}, "gain is 0"),
+        ({"rate_Hz": 20_000.0, "gain": np.nan}, "one finite number"),
+        ({"rate_Hz": [20_000.0, 1.0]}, "one finite number"),
+    ],
+)
+def test_what_an_npz_says_and_cannot_be_is_refused(tmp_path, about, reason):
+    np.savez(tmp_path / "a.npz", current=np.arange(100), **about)
+    with pytest.raises(UserError, match=reason):
+        open_recording(tmp_path / "a.npz")
 
 
 def test_arrays(tmp_path):

@@ -1,16 +1,23 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from spiketype.datasets.raphe.__main__ import command_line
+from spiketype.datasets.raphe.extract import SpikeOptions
 from spiketype.datasets.raphe.sources import (
+    ReadOptions,
+    extract,
     find,
+    folders_of,
     read_csv_cell,
     read_csv_spike,
     read_labels,
 )
 from spiketype.edge import UserError
-from tests.datasets.raphe_synthetic import wave
+from tests.datasets.raphe_synthetic import recording, wave
 
 FAST = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 TIME_MS = (np.arange(160) - 42) / 40
@@ -92,9 +99,9 @@ def test_labels(tmp_path):
     table = tmp_path / "labels.csv"
     table.write_text("cell,label,day\na,SER,d1\na,NSER,d2\nb,0,\n")
     labels = read_labels(table)
-    assert [labels.of("a", day, tmp_path / "f") for day in ("d1", "d2", "d3")] == [1, 0, -1]
-    assert labels.of("b", "any", tmp_path / "f") == 0
-    assert read_labels(None).of("c", "d", tmp_path / "NSERTIP" / "c.abf") == 0
+    assert [labels.of("a", day) for day in ("d1", "d2", "d3")] == [1, 0, -1]
+    assert labels.of("b", "any", ["SER"]) == 0  # the table comes first
+    assert read_labels(None).of("c", "d", ["NSERTIP"]) == 0
     for content, reason in (
         ("cell,label\na,maybe\n", "unknown label 'maybe'"),
         ("a,b\n1,2\n", "columns cell, label"),
@@ -104,3 +111,90 @@ def test_labels(tmp_path):
         table.write_text(content)
         with pytest.raises(UserError, match=reason):
             read_labels(table)
+
+
+WORDS = {"SER": 1, "SERTIP": 1, "serotonergic": 1, "NSER": 0, "nsertip": 0, "Non-serotonergic": 0}
+
+
+@FAST
+@given(st.lists(st.sampled_from([*WORDS, "Other", "0", "1", "observer", "SER2", "130101", "rig"]), max_size=6))
+def test_the_nearest_folder_of_the_right_name_labels(folders):
+    known = [WORDS[folder] for folder in folders if folder in WORDS]
+    assert read_labels(None).of("c", "d", folders) == (known[-1] if known else -1)
+
+
+@FAST
+@given(above=st.lists(st.sampled_from([*WORDS, "a"]), max_size=3), inside=st.lists(st.sampled_from([*WORDS, "a"])))
+def test_folders_above_the_given_path_do_not_count(tmp_path, above, inside):
+    root = tmp_path.joinpath(*above, "given")
+    assert folders_of(root.joinpath(*inside, "c.abf"), root) == ["given", *inside]
+    assert folders_of(root, root) == []
+
+
+def save(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, current=recording(np.arange(0.2, 2, 0.4), 2.2), rate_Hz=40_000)
+    return path
+
+
+def labels_by_folder(*paths):
+    cells, left_out = extract(list(paths), SpikeOptions(), ReadOptions(), read_labels(None))
+    assert left_out == []
+    return {cell.name: cell.label for cell in cells}
+
+
+def test_labels_by_folder(tmp_path, monkeypatch):
+    """ "Other" is no class; the nearest class counts, and only from the given path on."""
+    data = tmp_path / "SER" / "data"
+    for where in ("Other/c1", "NSER/c2", "NSER/rig/c3", "serotonergic/Other/c4", "NSER/SERTIP/c5", "c6"):
+        save(data / f"{where}.npz")
+    write_spike(data / "NSER" / "c7" / "s_1.csv", wave(TIME_MS))
+    expected = {"c1": -1, "c2": 0, "c3": 0, "c4": 1, "c5": 1, "c6": -1, "c7": 0}
+    assert labels_by_folder(data) == expected
+    assert labels_by_folder(data / "NSER") == {"c2": 0, "c3": 0, "c5": 1, "c7": 0}
+    assert labels_by_folder(data / "NSER" / "rig") == {"c3": -1}
+    assert labels_by_folder(data / "NSER" / "rig", data) == expected
+    assert labels_by_folder(data / "NSER" / "c2.npz", data / "NSER" / "c7") == {"c2": -1, "c7": -1}
+    monkeypatch.chdir(data / "NSER")
+    assert labels_by_folder(Path()) == {"c2": 0, "c3": 0, "c5": 1, "c7": 0}
+
+
+def run(*arguments):
+    command_line([str(a) for a in ("extract", *arguments)])
+
+
+def test_rows_of_no_recording_are_told(tmp_path, capsys):
+    for name in ("c1", "c2"):
+        save(tmp_path / "rig" / "131024" / f"{name}.npz")
+    table = tmp_path / "labels.csv"
+    table.write_text("cell,label,day\nc1,SER,\nc2,NSER,131024\nc1.abf,SER,\nc2,SER,131025\n")
+    run(tmp_path / "rig", "--out", tmp_path / "a.zarr", "--labels", table)
+    told = capsys.readouterr()
+    assert "rows that are of no recording that was read, 2:" in told.err
+    assert "\n  cell c2 of day 131025\n  cell c1.abf\n" in told.err
+    assert "c1  5 spikes  serotonergic" in told.out
+    assert "c2  5 spikes  non-serotonergic" in told.out
+    table.write_text("cell,label\nc1,SER\nc2,NSER\n")
+    run(tmp_path / "rig", "--out", tmp_path / "b.zarr", "--labels", table)
+    assert "no recording" not in capsys.readouterr().err
+
+
+def test_a_table_of_other_cells_is_refused(tmp_path, capsys):
+    save(tmp_path / "rig" / "131024" / "c1.npz")
+    table = tmp_path / "labels.csv"
+    table.write_text("cell,label,day\nc1.abf,SER,\nc1,NSER,24.10.13\n")
+    with pytest.raises(SystemExit):
+        run(tmp_path / "rig", "--out", tmp_path / "a.zarr", "--labels", table)
+    told = capsys.readouterr().err
+    assert "labels.csv: none of its rows is of a recording that was read" in told
+    assert "cell c1 of day 24.10.13, cell c1.abf, the recordings are cell c1 of day 131024" in told
+    assert not (tmp_path / "a.zarr").exists()
+
+
+def test_labels_above_the_given_path_are_mentioned(tmp_path, capsys):
+    path = save(tmp_path / "SER" / "131024" / "c1.npz")
+    run(path, "--out", tmp_path / "a.zarr")
+    told = capsys.readouterr()
+    assert "c1  5 spikes  unknown" in told.out
+    assert "without a label, though in a folder called SER or NSER, 1; such a folder counts" in told.err
+    assert str(path) in told.err
