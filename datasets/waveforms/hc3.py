@@ -1,32 +1,46 @@
-"""Spikes of Buzsaki-laboratory recordings as in CRCNS hc-3: .xml, .spk, .clu and .res files, and the table of cells.
+"""Spikes of Buzsaki-laboratory recordings as in CRCNS hc-3: .xml, .spk, .clu and .res files, and the tables.
 
 For each electrode group K of session NAME: ``NAME.spk.K`` int16 (spike, time, channel), ``NAME.clu.K`` the number of
 clusters and then the cluster of each spike, ``NAME.res.K`` the sample at which it is. ``NAME.xml`` says rate, channels
-and samples. Clusters 0 and 1 are artefacts and spikes that were not sorted. Labels are in ``hc3-cell.csv``, in the
-folder or the one above (Mizuseki et al., hc-3 documentation, CRCNS 2013, 10.6080/K09G5JRZ).
+and samples. Clusters 0 and 1 are artefacts and spikes that were not sorted.
+
+The layout is ``topdir/session/session.xml``. The sessions of a top directory were sorted together, so a cell is a
+cluster of a group of a topdir. Which topdir a session is of, and animal and labels of its cells, stand in the tables
+(`hc3_tables`); names of sessions and topdirs are unrelated (Mizuseki et al., hc-3 documentation, CRCNS 2013,
+10.6080/K09G5JRZ).
 """
 
+import os
+import re
 import sys
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Int, Int16
 
 from spiketype.datasets.waveforms import histograms
+from spiketype.datasets.waveforms.hc3_tables import (
+    CELLS,
+    LABELS,
+    SESSIONS,
+    Session,
+    Tables,
+    pair,
+    read_tables,
+    some,
+    table_file,
+)
 from spiketype.datasets.waveforms.table import WaveformTable, build
 from spiketype.edge import UserError
 
-CELLS = "hc3-cell.csv"
-CELL_COLUMNS = (
-    *("id", "topdir", "animal", "ele", "clu", "region", "nexciting", "ninhibiting", "exciting", "inhibiting"),
-    *("excited", "inhibited", "fireRate", "totalFireRate", "cellType"),
-)
-LABELS = ("pyr-int", "exc-inh", "region")
 UNSORTED = 1  # clusters up to this one are not units
+LEAST_SAMPLES = 3
+FILES = ("spk", "clu", "res")
+UNITS = "int16 as recorded"
 
 
 @dataclass(frozen=True)
@@ -34,120 +48,299 @@ class Group:
     """The spikes of one electrode group.
 
     Attributes:
-        session: name of the recording.
+        session: in which they were recorded.
         number: of the group.
         waveform: as recorded.
         cluster: of each spike.
-        sample: at which it is, ascending.
+        sample: at which it is.
         rate_kHz: of the recording.
     """
 
-    session: str
+    session: Session
     number: int
     waveform: Int16[np.ndarray, "spike channel time"]
     cluster: Int[np.ndarray, " spike"]
     sample: Int[np.ndarray, " spike"]
     rate_kHz: float
 
+    @property
+    def shape(self) -> tuple[float, int, int]:
+        """Rate, channels and samples, which are the same in all groups of a table."""
+        _, channels, times = self.waveform.shape
+        return self.rate_kHz, channels, times
+
+    def take(self, keep: np.ndarray) -> "Group":
+        """Return the group with the spikes of a mask."""
+        return replace(self, waveform=self.waveform[keep], cluster=self.cluster[keep], sample=self.sample[keep])
+
+
+def is_hc3(path: Path) -> bool:
+    """Say whether a path is an .xml file, or a folder with a session at any depth."""
+    if not path.is_dir():
+        return path.suffix == ".xml"
+    return any(_numbers(xml) for xml in path.rglob("*.xml") if not _hidden(xml, path))
+
 
 def load(path: Path, label: str | None) -> WaveformTable:
     """Read the sorted spikes of one recording, or of all recordings in a folder, with their units' histograms.
 
+    What cannot be read is left out, and listed on stderr with the reason.
+
     Args:
-        path: ``NAME.xml``, or a folder of them (each with its files beside it).
+        path: ``NAME.xml`` (with its files beside it), or the folder of a session, of a topdir or of all.
         label: ``pyr-int`` (the default), ``exc-inh`` or ``region``, by the table of cells; all unknown without one.
 
     Raises:
-        UserError: files that are missing, cut off or of other lengths; recordings of several rates or shapes.
+        UserError: nothing can be read; a table that cannot.
     """
     if label not in (None, *LABELS):
         raise UserError(f"{path} has no column {label!r}; it has {', '.join(LABELS)}")
-    groups = [group for xml in (sorted(path.rglob("*.xml")) if path.is_dir() else [path]) for group in _groups(xml)]
-    shapes = {(group.rate_kHz, *group.waveform.shape[1:]) for group in groups}
-    if len(shapes) != 1:
-        told = "; ".join(f"{rate:g} kHz, {channels} x {times}" for rate, channels, times in sorted(shapes))
-        raise UserError(f"{path}: recordings of different rates or shapes are mixed ({told}): read each alone")
-    left_out = sum(int((g.cluster <= UNSORTED).sum()) for g in groups)
-    if left_out:
-        print(f"{path}: {left_out} spikes of clusters 0 and 1 (artefacts, unsorted) are left out", file=sys.stderr)
-    kept = [_sorted_spikes(group) for group in groups]
-    session = np.concatenate([np.full(len(g.cluster), g.session) for g in kept])
-    unit = np.concatenate([np.char.add(f"{g.number}.", g.cluster.astype(str)) for g in kept])
-    if not len(unit):
+    notes: list[str] = []
+    left_out: list[str] = []
+    groups = [group for xml, session in _sessions(path, notes, left_out) for group in _groups(xml, session, left_out)]
+    if not groups:
+        raise UserError(_nothing(path, left_out))
+    kept = [group.take(group.cluster > UNSORTED) for group in groups]
+    unsorted = sum(len(a.cluster) - len(b.cluster) for a, b in zip(groups, kept, strict=True))
+    if unsorted:
+        notes.append(f"{unsorted} spikes of clusters 0 and 1 (artefacts, unsorted) are left out")
+    kept = _of_one_shape([group for group in kept if len(group.cluster)], left_out)
+    counts = _histograms(kept)  # before spikes are left out: they are times of the unit all the same
+    kept = [_not_constant(group, left_out) for group in kept]
+    if not sum(len(group.cluster) for group in kept):
         raise UserError(f"{path}: no spike belongs to a unit (clusters from 2 on)")
-    cells = _cells(path)
-    counts = [_histograms(group) for group in kept]
-    return build(
-        path,
-        np.concatenate([g.waveform for g in kept]),
-        groups[0].rate_kHz,
-        None if cells is None else _labels(cells, session, unit, label or LABELS[0]),
-        animal=_animals(cells, session),
-        session=session,
-        unit=unit,
-        units="int16 as recorded",
-        isi=np.concatenate([isi for isi, _ in counts]),
-        autocorrelogram=np.concatenate([acg for _, acg in counts]),
+    table = _table(path, kept, counts, label or LABELS[0], notes)
+    for note in notes:
+        print(f"{path}: {note}", file=sys.stderr)
+    if left_out:
+        print(f"{path}: left out, {len(left_out)}:", *(f"  {line}" for line in left_out), sep="\n", file=sys.stderr)
+    return table
+
+
+def _nothing(path: Path, left_out: Sequence[str]) -> str:
+    if not left_out:
+        return f"{path}: holds no session: give a folder with NAME.xml and NAME.spk.N, NAME.clu.N and NAME.res.N"
+    more = f"; {len(left_out) - 3} more" if len(left_out) > 3 else ""
+    return f"{path}: nothing can be read: {'; '.join(left_out[:3])}{more}"
+
+
+def _table(
+    path: Path,
+    groups: Sequence[Group],
+    counts: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    rule: str,
+    notes: list[str],
+) -> WaveformTable:
+    """Put groups of one shape together; `counts` are the histograms by unit."""
+    columns: dict[str, list[np.ndarray]] = defaultdict(list)
+    unlisted = []
+    for group, session in zip(groups, _session_names([group.session for group in groups]), strict=True):
+        clusters, index = np.unique(group.cluster, return_inverse=True)
+        names = [group.session.unit(group.number, cluster) for cluster in clusters.tolist()]
+        cells = [group.session.cell(group.number, cluster) for cluster in clusters.tolist()]
+        if group.session.tables.cells is not None and not group.session.doubt:
+            unlisted += [name for name, cell in zip(names, cells, strict=True) if cell is None]
+        of_cluster = {
+            "unit": names,
+            "label": ["unknown" if cell is None else cell.label(rule) for cell in cells],
+            "isi": [counts[name][0] for name in names],
+            "autocorrelogram": [counts[name][1] for name in names],
+            "animal": [group.session.animal for _ in names],
+            "session": [session for _ in names],
+        }
+        for column, values in of_cluster.items():
+            columns[column] += [np.array(values)[index]] if names else []
+    if unlisted:
+        notes.append(f"{some(sorted(set(unlisted)), 'unit')} not in {CELLS}: the label is unknown")
+    joined = {column: np.concatenate(values) for column, values in columns.items()}
+    if all(group.session.tables.cells is None for group in groups):
+        del joined["label"]
+    waveform = np.concatenate([group.waveform for group in groups])
+    in_sessions = np.char.add(np.char.add(joined["session"], "/"), joined["unit"])
+    if len(np.unique(in_sessions)) == len(np.unique(joined["unit"])):
+        return build(path, waveform, groups[0].rate_kHz, units=UNITS, **joined)
+    # To `build`, a unit is inside one session: here some are in several. It leaves out no spike of those given here.
+    session_names, of_row = np.unique(joined.pop("session"), return_inverse=True)
+    table = build(path, waveform, groups[0].rate_kHz, units=UNITS, **joined)
+    return replace(table, session=of_row.astype(np.int32), session_names=tuple(session_names.tolist()))
+
+
+def _session_names(sessions: Sequence[Session]) -> list[str]:
+    """Return the name of each session, with its topdir where several topdirs have one of this name."""
+    topdirs = defaultdict(set)
+    for session in sessions:
+        topdirs[session.name].add(session.topdir)
+    return [s.name if len(topdirs[s.name]) == 1 else f"{s.topdir}/{s.name}" for s in sessions]
+
+
+def _histograms(groups: Sequence[Group]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return both histograms of each unit, summed over its sessions: time between two sessions is no interval."""
+    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for group in groups:
+        clusters = np.unique(group.cluster)
+        counts = histograms.histograms(group.sample / group.rate_kHz, group.cluster, clusters)
+        for cluster, isi, acg in zip(clusters.tolist(), *counts, strict=True):
+            name = group.session.unit(group.number, cluster)
+            earlier = found.get(name)
+            found[name] = (isi, acg) if earlier is None else (earlier[0] + isi, earlier[1] + acg)
+    return found
+
+
+def _of_one_shape(groups: Sequence[Group], left_out: list[str]) -> list[Group]:
+    """Return the groups of the commonest rate, channels and samples; of equally common ones, that of most spikes."""
+    number, spikes = Counter(group.shape for group in groups), Counter[tuple[float, int, int]]()
+    for group in groups:
+        spikes[group.shape] += len(group.cluster)
+    best = max(number, key=lambda shape: (number[shape], spikes[shape], shape), default=None)
+    for group in groups:
+        if group.shape != best and best is not None:
+            told = ", ".join(f"{rate:g} kHz, {channels} x {times}" for rate, channels, times in (group.shape, best))
+            left_out.append(
+                f"{group.session.topdir}/{group.session.name}, group {group.number}: another rate or shape"
+                f" than most groups ({told}): read such recordings alone"
+            )
+    return [group for group in groups if group.shape == best]
+
+
+def _not_constant(group: Group, left_out: list[str]) -> Group:
+    flat = group.waveform.reshape(len(group.waveform), -1)
+    keep = flat.max(axis=1) > flat.min(axis=1)
+    if keep.all():
+        return group
+    left_out.append(
+        f"{group.session.topdir}/{group.session.name}, group {group.number}: {int((~keep).sum())} spikes that are"
+        " constant on all channels"
     )
+    return group.take(keep)
 
 
-def _histograms(group: Group) -> tuple[np.ndarray, np.ndarray]:
-    """Return both histograms (spike, bin) of the unit that each spike is of."""
-    names, index = np.unique(group.cluster, return_inverse=True)
-    isi, acg = histograms.histograms(group.sample / group.rate_kHz, group.cluster, names)
-    return isi[index], acg[index]
+def _hidden(xml: Path, path: Path) -> bool:
+    return any(part.startswith(".") for part in xml.relative_to(path).parts)
 
 
-def _sorted_spikes(group: Group) -> Group:
-    keep = group.cluster > UNSORTED
-    parts = {name: getattr(group, name)[keep] for name in ("waveform", "cluster", "sample")}
-    return Group(group.session, group.number, **parts, rate_kHz=group.rate_kHz)
+def _numbers(xml: Path) -> set[int]:
+    """Return the numbers of the groups of which there is any file."""
+    name = re.compile(re.escape(xml.stem) + rf"\.(?:{'|'.join(FILES)})\.([1-9][0-9]{{0,4}})")
+    found = (name.fullmatch(file) for file in os.listdir(xml.parent))
+    return {int(match[1]) for match in found if match}
 
 
-def _groups(xml: Path) -> Iterator[Group]:
-    """Yield the electrode groups of a recording that have spikes."""
-    rate_kHz, shapes = _shapes(xml)
-    found = False
-    for number, (channels, times) in enumerate(shapes, start=1):
-        spk, clu, res = (xml.with_name(f"{xml.stem}.{kind}.{number}") for kind in ("spk", "clu", "res"))
-        there = [file.exists() for file in (spk, clu, res)]
-        if not any(there):  # hc-3 leaves out groups whose electrodes recorded no spike
-            continue
-        if not all(there):
-            missing = [file.name for file, is_there in zip((spk, clu, res), there, strict=True) if not is_there]
-            raise UserError(f"{xml.parent}: {', '.join(missing)} missing: a group of {xml.name} needs all three files")
-        found = True
-        cluster, sample = _integers(clu)[1:], _integers(res)
-        waveform = _waveforms(spk, channels, times)
-        lengths = {spk.name: len(waveform), clu.name: len(cluster), res.name: len(sample)}
-        if len(set(lengths.values())) > 1:
-            told = ", ".join(f"{name} has {n}" for name, n in lengths.items())
-            raise UserError(f"{xml.parent}: spikes of one group differ in number: {told}: one of the files is cut off")
-        yield Group(xml.stem, number, waveform, cluster, sample, rate_kHz)
-    if not found:
-        raise UserError(f"{xml}: no group has files {xml.stem}.spk.N, .clu.N and .res.N beside it")
+def _sessions(path: Path, notes: list[str], left_out: list[str]) -> list[tuple[Path, Session]]:
+    """Return the recordings in a folder, or the one of an .xml, with what the tables say of each."""
+    if not path.is_dir():
+        recordings = [path]
+        if not path.is_file():
+            raise UserError(f"{path} does not exist")
+    else:
+        recordings = []
+        for xml in sorted(file for file in path.rglob("*.xml") if file.is_file()):
+            if _hidden(xml, path):
+                left_out.append(f"{xml}: a hidden file")
+            elif not _numbers(xml):
+                left_out.append(f"{xml}: not of a sorted session: no {xml.stem}.spk.N, .clu.N or .res.N beside it")
+            else:
+                recordings.append(xml)
+    found: dict[tuple[str, str], tuple[Path, Session]] = {}
+    known: dict[tuple[Path | None, Path | None], Tables] = {}
+    for xml in recordings:
+        files = table_file(xml, path, CELLS), table_file(xml, path, SESSIONS)
+        if files not in known:
+            known[files] = read_tables(*files, notes)
+        session = pair(known[files], xml.stem, _topdir_folder(xml))
+        key = session.topdir, session.name
+        if key in found:
+            left_out.append(f"{xml}: session {session.name} of {session.topdir} is there already, as {found[key][0]}")
+        else:
+            found[key] = xml, session
+    _tell([session for _, session in found.values()], notes)
+    return list(found.values())
 
 
-def _shapes(xml: Path) -> tuple[float, list[tuple[int, int]]]:
-    """Read the sampling rate, and (channels, samples of a spike) of each electrode group."""
+def _tell(sessions: Sequence[Session], notes: list[str]) -> None:
+    """Say which tables are missing, and of which sessions they say nothing."""
+    if any(session.tables.cells is None for session in sessions):
+        notes.append(f"no {CELLS} in a folder of the sessions or above: labels are unknown")
+    if any(session.tables.topdirs is None for session in sessions):
+        notes.append(f"no {SESSIONS} in a folder of the sessions or above: the folder above a session is its topdir")
+    doubts = defaultdict(list)
+    for session in sessions:
+        if session.doubt:
+            doubts[session.doubt].append(f"{session.topdir}/{session.name}")
+    for doubt, names in doubts.items():
+        notes.append(f"{some(names, 'session')} {doubt}: labels are unknown, and a unit is that of one session")
+    named = sorted({session.topdir for session in sessions if session.topdir not in session.tables.animals})
+    if named:
+        notes.append(f"the animal of {some(named, 'topdir')} not known: the topdir stands for it")
+
+
+def _topdir_folder(xml: Path) -> str:
+    """Return the folder above the session's own; the one it lies in if it has none of its own."""
+    parents = Path(os.path.abspath(xml)).parents
+    own = next((k for k, folder in enumerate(parents) if folder.name == xml.stem), -1)
+    return parents[own + 1].name
+
+
+def _groups(xml: Path, session: Session, left_out: list[str]) -> list[Group]:
+    """Return the electrode groups of a recording that can be read."""
+    try:
+        rate_kHz, shapes = _shapes(xml)
+        there = _numbers(xml)
+    except (UserError, OSError) as error:
+        left_out.append(str(error))
+        return []
+    if not there:
+        left_out.append(f"{xml}: no group has files {xml.stem}.spk.N, .clu.N and .res.N beside it")
+    found = []
+    for number in sorted(there):  # hc-3 leaves out groups whose electrodes recorded no spike
+        try:
+            if number > len(shapes):
+                raise UserError(f"{xml.with_name(f'{xml.stem}.*.{number}')}: {xml.name} has no group {number}")
+            found.append(Group(session, number, *_spikes(xml, number, *shapes[number - 1]), rate_kHz))
+        except (UserError, OSError) as error:
+            left_out.append(str(error))
+    return found
+
+
+def _shapes(xml: Path) -> tuple[float, list[tuple[int, int | None]]]:
+    """Read the sampling rate, and (channels, samples of a spike or None) of each electrode group."""
     try:
         root = ElementTree.parse(xml).getroot()
         rate = float(root.findtext("acquisitionSystem/samplingRate", "none")) / 1000
-        groups = root.findall("spikeDetection/channelGroups/group")
-        shapes = [(len(g.findall("channels/channel")), int(g.findtext("nSamples", "none"))) for g in groups]
-    except FileNotFoundError:
-        raise UserError(f"{xml} does not exist") from None
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
         raise UserError(f"{xml} does not describe a recording ({error})") from None
-    if not rate > 0 or not shapes or min(min(shape) for shape in shapes) < 1:
-        raise UserError(f"{xml} has no sampling rate, or an electrode group without channels or samples")
-    return rate, shapes
+    if not 0 < rate < np.inf:
+        raise UserError(f"{xml} says a sampling rate of {1000 * rate:g} Hz")
+    groups = root.findall("spikeDetection/channelGroups/group")
+    samples = [group.findtext("nSamples", "").strip() for group in groups]
+    whole = [int(text) if re.fullmatch("[0-9]{1,6}", text) else None for text in samples]
+    return rate, [(len(group.findall("channels/channel")), n) for group, n in zip(groups, whole, strict=True)]
+
+
+def _spikes(xml: Path, number: int, channels: int, times: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Read waveforms (spike, channel, time), clusters and samples of a group."""
+    spk, clu, res = (xml.with_name(f"{xml.stem}.{kind}.{number}") for kind in FILES)
+    missing = [file.name for file in (spk, clu, res) if not file.is_file()]
+    if missing:
+        raise UserError(f"{xml.parent}: {', '.join(missing)} missing: a group of {xml.name} needs all three files")
+    if times is None or times < LEAST_SAMPLES or not channels:
+        raise UserError(f"{xml}: group {number} lacks channels, or the number of samples of a spike (nSamples)")
+    cluster, sample = _integers(clu), _integers(res)
+    if not len(cluster):
+        raise UserError(f"{clu} is empty")
+    waveform = _waveforms(spk, channels, times)
+    lengths = {spk.name: len(waveform), clu.name: len(cluster) - 1, res.name: len(sample)}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name} has {n}" for name, n in lengths.items())
+        raise UserError(f"{xml.parent}: spikes of one group differ in number: {told}: one of the files is cut off")
+    if not len(sample):
+        raise UserError(f"{spk} holds no spike")
+    return waveform, cluster[1:], sample
 
 
 def _waveforms(spk: Path, channels: int, times: int) -> np.ndarray:
     content = spk.read_bytes()
     row = 2 * channels * times
-    if not content or len(content) % row:
+    if len(content) % row:
         raise UserError(
             f"{spk} has {len(content)} bytes, not a whole number of spikes of {row} bytes ({times} samples x {channels}"
             " channels of int16, by its .xml): it is cut off, or the .xml belongs to another recording"
@@ -157,57 +350,6 @@ def _waveforms(spk: Path, channels: int, times: int) -> np.ndarray:
 
 def _integers(path: Path) -> np.ndarray:
     try:
-        values = np.array(path.read_text("ascii").split(), np.int64)
+        return np.array(path.read_text("ascii").split(), np.int64)
     except (ValueError, OverflowError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: expected a whole number a line ({error})") from None
-    if not len(values):
-        raise UserError(f"{path} is empty")
-    return values
-
-
-def _cells(path: Path) -> pd.DataFrame | None:
-    """Read the table of cells, with or without a line of names, in the folder of `path` or the one above.
-
-    Returns None if there is no table.
-    """
-    folder = path if path.is_dir() else path.parent
-    file = next((f / CELLS for f in (folder, folder.parent) if (f / CELLS).is_file()), None)
-    if file is None:
-        return None
-    try:
-        table = pd.read_csv(file, header=None, names=list(CELL_COLUMNS), dtype=str).fillna("")
-    except (ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
-        raise UserError(f"{file} cannot be read as a table of cells: {error}") from error
-    table = table[table["id"] != CELL_COLUMNS[0]]
-    table.index = table["topdir"] + "/" + table["ele"] + "." + table["clu"]
-    if table.index.has_duplicates:
-        raise UserError(f"{file}: cell {table.index[table.index.duplicated()][0]} occurs twice")
-    return table
-
-
-def _labels(cells: pd.DataFrame, session: np.ndarray, unit: np.ndarray, label: str) -> np.ndarray:
-    """Return the class words of spikes; a session is of the folder whose name is the longest that begins its own."""
-    folder = {s: _folder(cells, s) for s in np.unique(session).tolist()}
-    key = [f"{folder[s]}/{u}" for s, u in zip(session.tolist(), unit.tolist(), strict=True)]
-    found = cells.reindex(key).fillna("")
-    if label == "region":
-        return np.asarray(found["region"].to_numpy(str))
-    if label == "pyr-int":
-        types = found["cellType"].map({"p": "pyramidal", "i": "interneuron"}).fillna("unknown")
-        return np.asarray(types.to_numpy(str))
-    excites, inhibits = (found[name].isin(["", "0"]).to_numpy() for name in ("nexciting", "ninhibiting"))
-    return np.select([~excites & inhibits, excites & ~inhibits], ["excitatory", "inhibitory"], "unknown")
-
-
-def _folder(cells: pd.DataFrame, session: str) -> str:
-    return max((name for name in cells["topdir"].unique() if session.startswith(name)), key=len, default="")
-
-
-def _animals(cells: pd.DataFrame | None, session: np.ndarray) -> np.ndarray:
-    """Return the animal of each spike: by the table, else the part of the session's name before the dot."""
-    before = np.char.partition(session, ".")[:, 0]
-    if cells is None:
-        return before
-    by_folder = dict(zip(cells["topdir"], cells["animal"], strict=True))
-    known = {s: by_folder.get(_folder(cells, s), s.partition(".")[0]) for s in np.unique(session).tolist()}
-    return np.array([known[s] for s in session.tolist()])

@@ -1,4 +1,4 @@
-"""Recordings as files of CRCNS hc-3: .xml, .spk, .clu and .res of a session, and the table of cells."""
+"""Recordings as files of CRCNS hc-3: .xml, .spk, .clu and .res of a session, and the tables of cells and sessions."""
 
 import csv
 import xml.etree.ElementTree as ElementTree
@@ -44,7 +44,7 @@ def write_session(
         ElementTree.SubElement(group, "nSamples").text = str(times)
         rows = shank == number
         spikes[rows].swapaxes(1, 2).astype("<i2").tofile(_file(base, "spk", number))
-        lines = [int(cluster[rows].max(initial=0)), *cluster[rows].tolist()]
+        lines = [len(np.unique(cluster[rows])), *cluster[rows].tolist()]  # Klusters: the number of clusters comes first
         _file(base, "clu", number).write_text("".join(f"{line}\n" for line in lines))
         _file(base, "res", number).write_text("".join(f"{line}\n" for line in sample[rows].tolist()))
     ElementTree.ElementTree(root).write(base.with_name(f"{base.name}.xml"))
@@ -54,15 +54,20 @@ def _file(base: Path, kind: str, number: int) -> Path:
     return base.with_name(f"{base.name}.{kind}.{number}")
 
 
-def cell_row(number: int, session: str, animal: str, shank: int, cluster: int, unit: Unit) -> list[str]:
+def cell_row(number: int, topdir: str, animal: str, shank: int, cluster: int, unit: Unit) -> list[str]:
     """Return a row of hc3-cell.csv; the region is the m-type."""
     connected = [unit.excites, unit.inhibits, int(unit.excites > 0), int(unit.inhibits > 0), 0, 0]
     rate_Hz = 1000 * len(unit.time_ms) / unit.time_ms[-1]
-    row = [number, session, animal, shank, cluster, unit.model.m_type, *connected, f"{rate_Hz:.3g}", f"{rate_Hz:.3g}"]
+    row = [number, topdir, animal, shank, cluster, unit.model.m_type, *connected, f"{rate_Hz:.3g}", f"{rate_Hz:.3g}"]
     return [*map(str, row), "p" if unit.model.excitatory else "i"]
 
 
-def write_cells(path: Path, rows: Sequence[Sequence[str]]) -> None:
-    """Write the table of cells, without a header, as CRCNS has it."""
+def session_row(number: int, topdir: str, session: str, duration_s: float) -> list[str]:
+    """Return a row of hc3-session.csv; the behaviour is none, for the first time."""
+    return [str(number), topdir, session, "simulated", "1", f"{duration_s:.7g}"]
+
+
+def write_table(path: Path, rows: Sequence[Sequence[str]]) -> None:
+    """Write a table, without a header, as CRCNS has it."""
     with open(path, "w", newline="") as file:
         csv.writer(file).writerows(rows)

@@ -2,7 +2,8 @@
 
 Spikes of the 13 cell models before 8 contacts at 20 kHz, 32 samples each, in several animals that differ in placement,
 noise, gain, filter and pace. Written in both published forms: ``stream/`` (int16 and parameter text,
-`datasets.waveforms.stream`) and ``hc3/`` (.xml, .spk, .clu, .res and hc3-cell.csv, `datasets.waveforms.hc3`).
+`datasets.waveforms.stream`) and ``hc3/`` (topdir/session/session.xml, .spk, .clu and .res, hc3-session.csv and
+hc3-cell.csv, `datasets.waveforms.hc3`).
 
 Assumptions: how units of one cell model differ (their place and a lognormal time scale of 12 %), how they
 fire, and that sorting is perfect. All animals have the same 13 cell models, so animals held out are new placements, new
@@ -22,7 +23,7 @@ from spiketype.simulator.neuron import cells, membrane
 from spiketype.simulator.shank import files, units
 from spiketype.simulator.shank.units import RATE_KHZ, Animal, Unit
 
-NOISE = 3  # stream of random numbers
+NOISE, NUMBERS = 3, 4  # streams of random numbers
 SHANK_UNITS = 10  # units on each shank of an animal
 
 
@@ -57,7 +58,9 @@ def generate(config: ShankConfig, out: Path) -> Path:
     sources = membrane.simulate(models)
     partial = out.with_name(f".{out.name}.partial")
     (partial / "stream").mkdir(parents=True, exist_ok=True)
-    rows: list[list[str]] = []
+    cell_rows: list[list[str]] = []
+    session_rows: list[list[str]] = []
+    names = _names(config)
     with progress() as bar:
         shown = bar.add_task("units before a shank", total=config.animals * config.units)
         currents = units.factors([sources[model.name] for model in models])
@@ -67,15 +70,38 @@ def generate(config: ShankConfig, out: Path) -> Path:
             for k in range(1, config.units + 1):
                 made.append(units.unit(config.seed, animal, k, models, currents, config.spikes))
                 bar.advance(shown)
-            rows += _write(config, animal, made, partial, first_id=len(rows) + 1)
-    files.write_cells(partial / "hc3" / "hc3-cell.csv", rows)
+            topdir, session = names[number - 1]
+            duration_s = _write(config, animal, made, partial, partial / "hc3" / topdir / session / session)
+            cell_rows += [
+                files.cell_row(
+                    len(cell_rows) + k + 1, topdir, animal.name, 1 + k // SHANK_UNITS, 2 + k % SHANK_UNITS, unit
+                )
+                for k, unit in enumerate(made)
+            ]
+            session_rows.append(files.session_row(number, topdir, session, duration_s))
+    files.write_table(partial / "hc3" / "hc3-cell.csv", cell_rows)
+    files.write_table(partial / "hc3" / "hc3-session.csv", session_rows)
     partial.rename(out)
     return out
 
 
-def _write(config: ShankConfig, animal: Animal, made: Sequence[Unit], out: Path, first_id: int) -> list[list[str]]:
-    """Write one animal's session in both forms; return its rows of the table of cells."""
-    session = f"{animal.name}.01"
+def _names(config: ShankConfig) -> list[tuple[str, str]]:
+    """Return (topdir, session) of each animal: numbers that have to do neither with each other nor with the animal.
+
+    As in hc-3, topdirs begin alike though they are of several animals, and the number of a session begins like that of
+    another topdir: only the tables say what belongs together.
+    """
+    rng = units.generator(config.seed, "hc3", 0, NUMBERS)
+    numbers = np.sort(rng.choice(np.arange(100, 1000), config.animals + 1, replace=False)).tolist()
+    digits = rng.integers(0, 10, config.animals).tolist()
+    return [
+        (f"made{config.seed:03d}.{own}", f"made{config.seed:03d}.{other}{digit}")
+        for own, other, digit in zip(numbers[:-1], numbers[1:], digits, strict=True)
+    ]
+
+
+def _write(config: ShankConfig, animal: Animal, made: Sequence[Unit], out: Path, base: Path) -> float:
+    """Write one animal's session in both forms, as hc-3 to `base`; return how long it lasts, in s."""
     roots = units.noise_factors(animal, probe("linear8").contact_um)
     waveform, number = [], []
     for k, unit in enumerate(made, start=1):
@@ -89,12 +115,9 @@ def _write(config: ShankConfig, animal: Animal, made: Sequence[Unit], out: Path,
     sample = np.round(time[order] * RATE_KHZ).astype(np.int64)
     shank, cluster = 1 + (of_unit - 1) // SHANK_UNITS, 2 + (of_unit - 1) % SHANK_UNITS
     fields = _fields(animal, made, of_unit, shank, cluster, sample)
-    stream.write(out / "stream" / f"{session}.dat", spikes, fields)
-    files.write_session(out / "hc3" / session / session, spikes, shank, cluster, sample, RATE_KHZ)
-    return [
-        files.cell_row(first_id + k, session, animal.name, 1 + k // SHANK_UNITS, 2 + k % SHANK_UNITS, unit)
-        for k, unit in enumerate(made)
-    ]
+    stream.write(out / "stream" / f"{animal.name}.01.dat", spikes, fields)
+    files.write_session(base, spikes, shank, cluster, sample, RATE_KHZ)
+    return float(time.max()) / 1000
 
 
 def _fields(

@@ -37,7 +37,7 @@ class Animal:
     """What the units of an animal share.
 
     Attributes:
-        name: of the animal; that of its session has ".01" after it.
+        name: of the animal; that of its stream has ".01" after it.
         gain_per_uV: int16 steps.
         noise_uV: root mean square of the recording noise.
         colour: the power of the noise is proportional to 1 / frequency^colour.

@@ -1,13 +1,16 @@
 """The stand-in for hippocampal recordings: written in both published forms, and read back."""
 
+import csv
+
 import numpy as np
 import pytest
 
 from spiketype.datasets import waveforms
+from spiketype.datasets.waveforms import hc3 as hc3_reader
 from spiketype.edge import UserError
 from spiketype.simulator.eap.probes import probe
-from spiketype.simulator.shank import units
-from spiketype.simulator.shank.generate import ShankConfig, generate
+from spiketype.simulator.shank import files, units
+from spiketype.simulator.shank.generate import ShankConfig, _names, generate
 
 SMALL = ShankConfig(animals=2, units=12, spikes=30)
 
@@ -34,6 +37,26 @@ def test_firing():
         assert rate_Hz / 1.6 < median < rate_Hz * 1.6
 
 
+def test_the_first_line_of_clu_is_the_number_of_clusters(tmp_path):
+    """As Klusters has it, and SpikeInterface demands; it is not the highest number."""
+    spikes, shank, cluster = np.zeros((4, 8, 32), np.int16), np.array([1, 1, 1, 2]), np.array([9, 2, 9, 5])
+    files.write_session(tmp_path / "s", spikes, shank, cluster, np.arange(4), 20.0)
+    assert (tmp_path / "s.clu.1").read_text().split() == ["2", "9", "2", "9"]
+    assert (tmp_path / "s.clu.2").read_text().split() == ["1", "5"]
+
+
+@pytest.mark.parametrize(("animals", "seed"), [(1, 0), (6, 0), (99, 3)])
+def test_names_tell_nothing(animals, seed):
+    """No session begins like its topdir, most begin like another one; all begin alike, of whatever animal."""
+    names = _names(ShankConfig(animals=animals, seed=seed))
+    topdirs, sessions = zip(*names, strict=True)
+    assert len(set(topdirs)) == len(set(sessions)) == animals
+    assert not set(topdirs) & set(sessions)
+    assert not any(session.startswith(topdir) for topdir, session in names)
+    assert sum(session.startswith(topdirs) for session in sessions) == animals - 1
+    assert len({name.partition(".")[0] for name in topdirs + sessions}) == 1
+
+
 @pytest.mark.parametrize("wrong", [{"animals": 0}, {"spikes": 1}, {"units": 991}, {"seed": -1}])
 def test_options_out_of_range_are_named(wrong):
     with pytest.raises(UserError, match=f"--{next(iter(wrong))} is"):
@@ -43,16 +66,25 @@ def test_options_out_of_range_are_named(wrong):
 @pytest.mark.slow
 def test_both_forms_are_read_back_alike(tmp_path, capsys):
     out = generate(SMALL, tmp_path / "made")
-    stream, hc3 = (waveforms.load(out / form) for form in ("stream", "hc3"))
+    stream, hc3 = waveforms.load(out / "stream"), hc3_reader.load(out / "hc3", None)
     assert stream.waveform.shape == (720, 8, 32)
     assert (len(stream.unit_names), stream.animal_names) == (24, ("sim00001", "sim00002"))
     assert hc3.animal_names == stream.animal_names
+    assert "unknown" not in capsys.readouterr().err
 
     def rows(table):
         return {(w.tobytes(), table.class_names[k]) for w, k in zip(table.waveform, table.label, strict=True)}
 
     assert rows(stream) == rows(hc3)
     assert np.all(stream.waveform.mean(axis=0).argmin(axis=1) >= units.TROUGH - 2)
+    cells, sessions = (
+        list(csv.reader((out / "hc3" / f"hc3-{name}.csv").read_text().splitlines())) for name in ("cell", "session")
+    )
+    assert hc3.unit_names == tuple(sorted(f"{row[1]}/{row[3]}.{row[4]}" for row in cells))
+    assert [(row[1], row[2]) for row in sessions] == _names(SMALL)
+    for _, topdir, session, *_, duration_s in sessions:
+        assert (out / "hc3" / topdir / session / f"{session}.xml").is_file()
+        assert float(duration_s) > 1
     again = generate(SMALL, tmp_path / "again")
     for path in sorted(p.relative_to(out) for p in out.rglob("*") if p.is_file()):
         assert (out / path).read_bytes() == (again / path).read_bytes(), path
