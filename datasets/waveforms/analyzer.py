@@ -1,11 +1,16 @@
 """Templates of a SpikeInterface SortingAnalyzer, read from its files, in either of its two formats.
 
-Binary folder: ``extensions/templates/average.npy`` (unit, time, channel), ``sorting/numpysorting_info.json``,
-``sorting/spikes.npy`` and ``sorting/properties/NAME.npy``. Zarr: the same names as arrays, ids and rate with the group
-``sorting``. ``settings`` says whether templates are in uV.
+Binary folder: JSON files, and ``NAME.npy`` for each array. Zarr: the same names as groups and arrays, and JSON as
+attributes. Read are ``settings`` (whether values are in uV: ``return_in_uV``, before 0.103 ``return_scaled``),
+``sorting`` (rate, unit ids, spikes, properties of units), ``recording_info`` (channels, gains), ``sparsity_mask``, and
+of ``extensions`` either ``templates``, which are dense, or ``random_spikes`` and ``waveforms``, whose channels the
+sparsity mask packs. Zarr's consolidated metadata is not used: 0.101.0 wrote it before the extensions, and it lists
+arrays of objects, which are not needed and which Zarr 3 does not open.
 """
 
 import json
+import sys
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 import numpy as np
@@ -15,126 +20,423 @@ from spiketype.datasets.waveforms import histograms
 from spiketype.datasets.waveforms.table import WaveformTable, build
 from spiketype.edge import Json, UserError
 
-TEMPLATES, INFO = "extensions/templates/average", "sorting/numpysorting_info.json"
+OPERATORS = ("average", "median")  # the first of the computed templates that is there counts
+RATE_TOLERANCE_HZ = 0.1  # SpikeInterface's own, between the recording's rate and the sorting's
+BLOCK = 1000  # waveforms held at once while they are averaged
+REMEDY = "compute them with analyzer.compute(['random_spikes', 'templates'])"
 
 
 def is_analyzer(path: Path) -> bool:
     """Say whether a folder or a Zarr group is a SortingAnalyzer."""
-    if (path / "spikeinterface_info.json").exists():
+    if (path / _Folder.FILES["info"]).exists():
         return True
     try:
-        return "spikeinterface_info" in zarr.open_group(path, mode="r").attrs
-    except (FileNotFoundError, ValueError, OSError):
+        return "spikeinterface_info" in _Group(path).attributes(".")
+    except UserError:
         return False
 
 
 def load(path: Path, label: str | None) -> WaveformTable:
-    """Read the average template of each unit; a property of units is the label.
+    """Read the average template of each unit, in uV where the recording's gains are known; a property is the label.
+
+    Where no average was stored, the median is taken, or else the mean of the stored waveforms; stderr says so. The
+    template of a unit without spikes is zero, and `build` leaves it out.
 
     Raises:
-        UserError: no templates were computed, no such property, or files that do not fit together.
+        UserError: no templates or waveforms were computed, no such property, files that are damaged or do not fit
+            together, or what `build` refuses.
     """
-    source: _Folder | _Group = _Folder(path) if (path / "spikeinterface_info.json").exists() else _Group(path)
-    average = source.array(TEMPLATES)
-    if average is None:
-        raise UserError(f"{path} has no templates: compute them with analyzer.compute(['random_spikes', 'templates'])")
-    rate_Hz, unit_ids, in_uV = source.about()
-    if average.ndim != 3 or len(average) != len(unit_ids):
-        raise UserError(
-            f"{path}: templates have shape {average.shape}, expected ({len(unit_ids)} units, time, channel)"
-        )
-    values = None
-    if label is not None:
-        values = source.array(f"sorting/properties/{label}")
-        if values is None:
-            raise UserError(f"{path}: units have no property {label!r}; they have {source.listed()}")
-    isi, acg = _histograms(source, rate_Hz, len(unit_ids))
+    source: _Source = _Folder(path) if (path / _Folder.FILES["info"]).exists() else _Group(path)
+    analyzer = _Analyzer(source)
+    values = None if label is None else _property(analyzer, label)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite, and is left out
+        template, units = analyzer.in_uV(analyzer.templates())
+        template = template.astype(np.float32)
+    isi, acg = analyzer.histograms()
     return build(
         path,
-        average.swapaxes(1, 2),
-        rate_Hz / 1000,
+        template.swapaxes(1, 2),
+        analyzer.rate_Hz / 1000,
         values,
-        unit=np.array(unit_ids).astype(str),
-        units="uV" if in_uV else "as recorded",
+        unit=analyzer.units,
+        units=units,
         isi=isi,
         autocorrelogram=acg,
     )
 
 
-def _histograms(source: "_Folder | _Group", rate_Hz: float, units: int) -> tuple[np.ndarray | None, np.ndarray | None]:
-    sample, unit = source.spikes()
-    if sample is None or unit is None:
-        return None, None
-    return histograms.histograms(sample * (1000 / rate_Hz), unit, np.arange(units))
+def _property(analyzer: "_Analyzer", label: str) -> np.ndarray:
+    """Return a property of units (unit,).
+
+    Raises:
+        UserError: no such property, or one that is not a word or a number for each unit.
+    """
+    source = analyzer.source
+    known = label in source.names("sorting/properties")
+    values = source.array(f"sorting/properties/{label}") if known else None
+    if values is None:
+        listed = ", ".join(source.names("sorting/properties")) or "none"
+        raise UserError(f"{source.path}: units have no property {label!r}; they have {listed}")
+    if values.shape != analyzer.units.shape or values.dtype.kind not in "biufUST":
+        raise UserError(
+            f"{source.path}: property {label!r} has shape {values.shape} and type {values.dtype}, expected a word or a"
+            f" number for each of {len(analyzer.units)} units: choose another property"
+        )
+    return values
 
 
-class _Folder:
-    """The files of the format ``binary_folder``."""
+class _Analyzer:
+    """What an analyzer says of units, channels and spikes, checked."""
+
+    def __init__(self, source: "_Source") -> None:
+        self.source = source
+        settings, sorting, self.recording = (source.json(name) for name in ("settings", "sorting", "recording"))
+        self.rate_Hz = self._number(sorting, "sampling_frequency", "sorting")
+        recorded_Hz = self._number(self.recording, "sampling_frequency", "recording")
+        if abs(self.rate_Hz - recorded_Hz) > RATE_TOLERANCE_HZ:
+            raise UserError(
+                f"{source.path}: the sorting has {self.rate_Hz:g} Hz, the recording {recorded_Hz:g} Hz: make the"
+                " analyzer again from a sorting of this recording"
+            )
+        self.segments = int(self._number(sorting, "num_segments", "sorting"))
+        recorded = self.recording.get("num_samples")  # of each segment
+        if isinstance(recorded, list) and len(recorded) != self.segments:
+            raise UserError(
+                f"{source.path}: the sorting has {self.segments} segments, the recording {len(recorded)}: the files do"
+                " not belong together"
+            )
+        self.channels = int(self._number(self.recording, "num_channels", "recording"))
+        said = settings.get("return_in_uV", settings.get("return_scaled"))
+        if not isinstance(said, bool):
+            raise self._incomplete("settings", "return_in_uV or return_scaled")
+        self.scaled = said
+        self.units = source.unit_ids(sorting)
+        if len(set(self.units.tolist())) != len(self.units):
+            raise UserError(f"{source.path}: two units have one id among {', '.join(self.units)}: rename one")
+        self.mask = self._mask()
+        self.spike_sample, self.spike_unit, self.spike_segment = self._spikes()
+
+    def _number(self, values: Json, key: str, name: str) -> float:
+        value = values.get(key)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < np.inf:
+            raise self._incomplete(name, key)
+        return float(value)
+
+    def _incomplete(self, name: str, key: str) -> UserError:
+        return UserError(
+            f"{self.source.path} is not a complete SortingAnalyzer: its {name} lacks {key}, or holds no valid one:"
+            " copy it again, or save it with analyzer.save_as"
+        )
+
+    def _mask(self) -> np.ndarray:
+        """Return the sparsity mask (unit, channel), all true for a dense analyzer."""
+        mask, shape = self.source.array("sparsity_mask"), (len(self.units), self.channels)
+        if mask is None:
+            return np.ones(shape, bool)
+        if mask.shape != shape or mask.dtype != bool:
+            raise UserError(
+                f"{self.source.path}: sparsity_mask is {mask.dtype} of shape {mask.shape}, expected bool of {shape}"
+                " (units, channels): the files do not belong together"
+            )
+        return mask
+
+    def _spikes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return sample, unit and segment (spike,) as indices."""
+        sample, unit, segment = self.source.spikes(self.segments)
+        if {index.dtype.kind for index in (sample, unit, segment)} - set("iu"):
+            raise self.source.damaged("sorting/spikes", "samples or indices are not whole numbers")
+        for name, index, bound in (("unit", unit, len(self.units)), ("segment", segment, self.segments)):
+            if len(index) and not (index.min() >= 0 and index.max() < bound):
+                raise UserError(
+                    f"{self.source.path}: a spike has {name} {index.max()}, there are {bound} {name}s: the files do not"
+                    " belong together"
+                )
+        return sample.astype(np.int64), unit.astype(np.int64), segment
+
+    def templates(self) -> np.ndarray:
+        """Return a template of each unit (unit, time, channel), as stored; zero where a unit has no channel.
+
+        Raises:
+            UserError: there are neither templates nor waveforms, or they have another shape.
+        """
+        for operator in OPERATORS:
+            found = self._computed("templates", operator)
+            if found is not None:
+                break
+        else:
+            return self._mean()
+        shape = (len(self.units), self.channels)
+        if found.ndim != 3 or (found.shape[0], found.shape[2]) != shape or found.dtype.kind not in "fiu":
+            raise UserError(
+                f"{self.source.path}: templates are {found.dtype} of shape {found.shape}, expected numbers of"
+                f" ({shape[0]} units, time, {shape[1]} channels): the files do not belong together"
+            )
+        if operator != OPERATORS[0]:
+            print(f"{self.source.path}: no average is stored: the {operator} of spikes is taken", file=sys.stderr)
+        return found
+
+    def _computed(self, extension: str, name: str) -> np.ndarray | None:
+        if not self.source.completed(extension):
+            return None
+        return self.source.array(f"extensions/{extension}/{name}")
+
+    def _mean(self) -> np.ndarray:
+        """Return the mean (unit, time, channel) of the stored waveforms (spike, time, packed channel)."""
+        path = self.source.path
+        index, waveform = self._computed("random_spikes", "random_spikes_indices"), None
+        if index is not None:
+            waveform = self._computed("waveforms", "waveforms")
+        if index is None or waveform is None:
+            raise UserError(f"{path} has no templates: {REMEDY}")
+        packed = int(self.mask.sum(axis=1).max(initial=0))
+        fits = waveform.ndim == 3 and waveform.shape[::2] == (len(index), packed) and waveform.dtype.kind in "fiu"
+        if not fits or index.ndim != 1 or index.dtype.kind not in "iu":
+            raise UserError(
+                f"{path}: waveforms are {waveform.dtype} of shape {waveform.shape}, expected numbers of ({len(index)}"
+                f" random spikes, time, {packed} channels): the files do not belong together"
+            )
+        if len(index) and not (index.min() >= 0 and index.max() < len(self.spike_unit)):
+            raise UserError(
+                f"{path}: random spike {index.max()} is not among the {len(self.spike_unit)} spikes: the files do not"
+                " belong together"
+            )
+        print(f"{path}: no templates are stored: the mean of the stored waveforms is taken", file=sys.stderr)
+        unit = self.spike_unit[index]
+        total = np.zeros((len(self.units), waveform.shape[1], packed))
+        for start in range(0, len(unit), BLOCK):
+            np.add.at(total, unit[start : start + BLOCK], waveform[start : start + BLOCK].astype(np.float64))
+        count = np.bincount(unit, minlength=len(self.units))
+        mean = total / np.maximum(count, 1)[:, None, None]
+        dense = np.zeros((len(self.units), waveform.shape[1], self.channels))
+        for row, mask in enumerate(self.mask):
+            dense[row][:, mask] = mean[row][:, : mask.sum()]
+        return dense
+
+    def in_uV(self, template: np.ndarray) -> tuple[np.ndarray, str]:
+        """Return templates (unit, time, channel) in uV where the recording has gains, and their units.
+
+        Where there is no template, zero stays zero: on channels outside a unit's sparsity mask, and without spikes.
+        """
+        if self.scaled:
+            return template, "uV"
+        path, properties = self.source.path, self.recording.get("properties")
+        found = [
+            properties.get(name) if isinstance(properties, dict) else None for name in ("gain_to_uV", "offset_to_uV")
+        ]
+        if None in found:
+            print(f"{path}: the recording has no gains: waveforms stay as recorded, not in uV", file=sys.stderr)
+            return template, "as recorded"
+        try:
+            gain, offset = (np.array(values, np.float64) for values in found)
+        except (TypeError, ValueError):
+            gain = offset = np.full(0, np.nan)
+        if gain.shape != (self.channels,) or offset.shape != gain.shape or not np.isfinite([gain, offset]).all():
+            raise UserError(
+                f"{path}: recording_info has no finite gain_to_uV and offset_to_uV for each of {self.channels}"
+                " channels: set them with recording.set_channel_gains and set_channel_offsets, and make the analyzer"
+                " again"
+            )
+        there = self.mask[:, None, :] & template.any(axis=(1, 2), keepdims=True)
+        return template * gain + np.where(there, offset, 0), "uV"
+
+    def histograms(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the histograms of intervals and lags (unit, bin), each segment's own, summed over segments."""
+        time_ms, names = self.spike_sample * (1000 / self.rate_Hz), np.arange(len(self.units))
+        parts = [self.spike_segment == segment for segment in range(self.segments)]
+        found = [histograms.histograms(time_ms[part], self.spike_unit[part], names) for part in parts]
+        isi, acg = (np.sum(counts, axis=0) for counts in zip(*found, strict=True))
+        return isi, acg
+
+
+class _Source(ABC):
+    """The files of an analyzer."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @abstractmethod
     def array(self, name: str) -> np.ndarray | None:
         """Return an array, or None if there is none of that name."""
+
+    @abstractmethod
+    def json(self, name: str) -> Json:
+        """Return the object called settings, sorting or recording.
+
+        Raises:
+            UserError: it is not there, or damaged.
+        """
+
+    @abstractmethod
+    def names(self, group: str) -> list[str]:
+        """Return the names of the arrays in a group."""
+
+    @abstractmethod
+    def completed(self, extension: str) -> bool:
+        """Say whether an extension is there and was computed to its end."""
+
+    @abstractmethod
+    def unit_ids(self, sorting: Json) -> np.ndarray:
+        """Return the ids of the units as words (unit,)."""
+
+    @abstractmethod
+    def spikes(self, segments: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return sample, unit index and segment index (spike,)."""
+
+    def damaged(self, name: str, why: object) -> UserError:
+        """Return the error that a part is missing or damaged."""
+        return UserError(f"{self.path} is not a complete SortingAnalyzer: {name}: {why}: copy it again")
+
+    def text_checked(self, name: str, values: object) -> np.ndarray:
+        """Return an array, whose text Python can hold."""
+        if not isinstance(values, np.ndarray):
+            raise self.damaged(name, "it is no array")
+        if values.dtype.kind == "U" and values.nbytes:
+            letters = np.ascontiguousarray(values).view(np.dtype(np.uint32).newbyteorder(values.dtype.byteorder))
+            if letters.max() > sys.maxunicode:
+                raise self.damaged(name, "its text is not Unicode")
+        return values
+
+    def read_json(self, name: str) -> Json | None:
+        """Return a file's JSON object, or None if there is no such file."""
+        try:
+            value = json.loads((self.path / name).read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            raise self.damaged(name, error) from None
+        if not isinstance(value, dict):
+            raise self.damaged(name, "it holds no JSON object")
+        return value
+
+
+class _Folder(_Source):
+    """The files of the format ``binary_folder``."""
+
+    FILES = {  # noqa: RUF012
+        "info": "spikeinterface_info.json",
+        "settings": "settings.json",
+        "sorting": "sorting/numpysorting_info.json",
+        "recording": "recording_info/recording_attributes.json",
+    }
+
+    def array(self, name: str) -> np.ndarray | None:
+        """Return an array, or None if there is none of that name; waveforms stay on the disk."""
         file = self.path / f"{name}.npy"
+        if not file.exists():
+            return None
         try:
-            return np.load(file, allow_pickle=False) if file.exists() else None
-        except (ValueError, OSError, EOFError) as error:
-            raise UserError(f"{file} is damaged: {error}") from None
+            found = np.load(file, mmap_mode="r" if file.stem == "waveforms" else None, allow_pickle=False)
+        except Exception as error:  # of a damaged header, anything
+            if "allow_pickle" in str(error):
+                raise UserError(
+                    f"{self.path}: {name} holds Python objects, which are not read: make it text with"
+                    " set_property(NAME, values.astype(str)) and save again, or use scripts/export_units.py"
+                ) from None
+            raise self.damaged(f"{name}.npy", error) from None
+        return self.text_checked(name, found)
 
-    def about(self) -> tuple[float, list[object], bool]:
-        """Return the sampling rate (Hz), unit ids, and whether templates are in uV."""
-        try:
-            info, settings = (json.loads((self.path / file).read_text()) for file in (INFO, "settings.json"))
-            return float(info["sampling_frequency"]), list(info["unit_ids"]), bool(settings["return_scaled"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{self.path} is not a complete SortingAnalyzer: {INFO} or settings.json ({error!r})"
-            ) from None
+    def json(self, name: str) -> Json:
+        """Return the object of a file of `FILES`."""
+        value = self.read_json(self.FILES[name])
+        if value is None:
+            raise self.damaged(self.FILES[name], "it is not there")
+        return value
 
-    def spikes(self) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Return sample and unit index of each spike of the first segment."""
-        spikes = self.array("sorting/spikes")
-        if spikes is None:
-            return None, None
-        spikes = spikes[spikes["segment_index"] == 0]
-        return spikes["sample_index"], spikes["unit_index"]
+    def names(self, group: str) -> list[str]:
+        """Return the names of the arrays in a group."""
+        return sorted(file.stem for file in (self.path / group).glob("*.npy") if not file.name.startswith("."))
 
-    def listed(self) -> str:
-        """List the names of the properties."""
-        return ", ".join(sorted(p.stem for p in (self.path / "sorting/properties").glob("*.npy"))) or "none"
+    def completed(self, extension: str) -> bool:
+        """Say whether an extension is there and was computed to its end."""
+        folder = f"extensions/{extension}"
+        info = self.read_json(f"{folder}/run_info.json")
+        return (self.path / folder).is_dir() and (info is None or bool(info.get("run_completed")))
+
+    def unit_ids(self, sorting: Json) -> np.ndarray:
+        """Return the ids of the units as words (unit,)."""
+        ids = sorting.get("unit_ids")
+        if not isinstance(ids, list) or not all(isinstance(one, int | float | str) for one in ids):
+            raise self.damaged(self.FILES["sorting"], "it has no list of unit_ids")
+        return np.array([str(one) for one in ids], dtype=str)
+
+    def spikes(self, segments: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return sample, unit index and segment index (spike,)."""
+        name, fields = "sorting/spikes", ("sample_index", "unit_index", "segment_index")
+        found = self.array(name)
+        if found is None or found.ndim != 1 or not set(fields) <= set(found.dtype.names or ()):
+            raise self.damaged(f"{name}.npy", "it is not there, or no list of spikes")
+        sample, unit, segment = (found[field] for field in fields)
+        return sample, unit, segment
 
 
-class _Group:
-    """The arrays of the format ``zarr``."""
+class _Group(_Source):
+    """The arrays and attributes of the format ``zarr``, of Zarr's version 2 or 3."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.group = path, zarr.open_group(path, mode="r")
+    ATTRIBUTES = {  # noqa: RUF012
+        "settings": (".", "settings"),
+        "sorting": ("sorting", None),
+        "recording": ("recording_info", "recording_attributes"),
+    }
 
     def array(self, name: str) -> np.ndarray | None:
         """Return an array, or None if there is none of that name."""
-        return np.asarray(self.group[name]) if name in self.group else None
-
-    def about(self) -> tuple[float, list[object], bool]:
-        """Return the sampling rate (Hz), unit ids, and whether templates are in uV."""
-        ids = self.array("sorting/unit_ids")
+        if not any((self.path / name / file).exists() for file in (".zarray", "zarr.json")):
+            return None
         try:
-            assert ids is not None
-            whole: Json = dict(self.group.attrs)
-            sorting: Json = dict(self.group["sorting"].attrs)
-            return float(sorting["sampling_frequency"]), ids.tolist(), whole.get("settings", {})["return_scaled"]
-        except (KeyError, AssertionError, TypeError, ValueError) as error:
-            raise UserError(
-                f"{self.path} is not a complete SortingAnalyzer: its sorting or settings lack {error}"
-            ) from None
+            found = zarr.open_array(self.path / name, mode="r")
+            # Zarr 2 writes every chunk, and Zarr 3 gives what is missing as the fill value.
+            whole = found.metadata.zarr_format != 2 or found.nchunks_initialized == found.nchunks
+            values = np.asarray(found[...]) if whole else None
+        except Exception as error:  # codecs raise what they like
+            raise self.damaged(name, error) from None
+        if values is None:
+            raise self.damaged(name, "chunks are missing")
+        return self.text_checked(name, values)
 
-    def spikes(self) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Return sample and unit index of each spike; none if there are several segments, whose limits are not read."""
-        if self.group["sorting"].attrs.get("num_segments", 1) != 1:
-            return None, None
-        return self.array("sorting/spikes/sample_index"), self.array("sorting/spikes/unit_index")
+    def attributes(self, group: str) -> Json:
+        """Return a group's attributes."""
+        attributes = self.read_json(f"{group}/.zattrs")
+        if attributes is None:
+            attributes = (self.read_json(f"{group}/zarr.json") or {}).get("attributes", {})
+        return attributes if isinstance(attributes, dict) else {}
 
-    def listed(self) -> str:
-        """List the names of the properties."""
-        found = self.group.get("sorting/properties")
-        return ", ".join(sorted(found.array_keys())) if isinstance(found, zarr.Group) else "none"
+    def json(self, name: str) -> Json:
+        """Return the object among the attributes that `ATTRIBUTES` says."""
+        group, key = self.ATTRIBUTES[name]
+        attributes = self.attributes(group)
+        value = attributes if key is None else attributes.get(key)
+        if not isinstance(value, dict) or not value:
+            raise self.damaged(f"{group}/{key or 'attributes'}", "it is not there")
+        return value
+
+    def names(self, group: str) -> list[str]:
+        """Return the names of the arrays in a group."""
+        return sorted(
+            {file.parent.name for mark in (".zarray", "zarr.json") for file in (self.path / group).glob(f"*/{mark}")}
+        )
+
+    def completed(self, extension: str) -> bool:
+        """Say whether an extension is there and was computed to its end."""
+        folder = f"extensions/{extension}"
+        info = self.attributes(folder).get("run_info")
+        return (self.path / folder).is_dir() and (not isinstance(info, dict) or bool(info.get("run_completed")))
+
+    def unit_ids(self, sorting: Json) -> np.ndarray:
+        """Return the ids of the units as words (unit,)."""
+        ids = self.array("sorting/unit_ids")
+        if ids is None or ids.ndim != 1 or ids.dtype.kind not in "iufUT":
+            raise self.damaged("sorting/unit_ids", "it is not there, or no list of ids")
+        return np.array([str(one) for one in ids.tolist()], dtype=str)
+
+    def spikes(self, segments: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return sample, unit index and segment index (spike,)."""
+        group = "sorting/spikes"
+        sample, unit, bounds = (
+            self.array(f"{group}/{name}") for name in ("sample_index", "unit_index", "segment_slices")
+        )
+        if sample is None or unit is None or bounds is None:
+            raise self.damaged(group, "sample_index, unit_index or segment_slices is not there")
+        length = np.diff(bounds, axis=-1).ravel() if bounds.shape == (segments, 2) else np.zeros(0, int)
+        if sample.ndim != 1 or unit.shape != sample.shape or (length < 0).any() or length.sum() != len(sample):
+            raise self.damaged(group, f"{sample.shape} samples, {unit.shape} units, segments {bounds.tolist()}")
+        return sample, unit, np.repeat(np.arange(segments), length)

@@ -1,6 +1,8 @@
 """Where the contacts are: named layouts, probeinterface objects or files, put in the plane x = 0."""
 
+import functools
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ NEUROPIXELS = {"neuropixels1": "NP1000", "neuropixels2": "NP2000"}  # part numbe
 NEUROPIXELS_CHANNELS = 384  # recorded at once; the default is the bank next to the tip
 UM_PER = {"um": 1.0, "mm": 1e3, "m": 1e6}
 SAME_UM = 1e-3  # coordinates closer than this are one row or column
+ALIGNED = 1e-6  # how far a contact's sides may be off y and z, as a cosine
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,15 @@ class Probe:
 def probe(spec: str | Path | probeinterface.Probe = "mea10x10") -> Probe:
     """Return a probe by name, from a probeinterface JSON file, or from a probeinterface object.
 
-    The probe's own (x, y) become (y, z) at x = 0. Contacts that fill a regular grid are put in row-major
-    order, so that images can be made of them; otherwise they keep their order. Neuropixels are the 384 sites
-    next to the tip.
+    The probe's own (x, y) become (y, z) at x = 0. Contacts that are wired (``device_channel_indices``) come in the
+    order of the recording's channels; those wired to none (-1) are left out, with a message on stderr. Without wiring,
+    contacts that fill a regular grid are put in row-major order, so that images can be made of them; others keep their
+    order. Neuropixels are the 384 sites next to the tip.
 
     Raises:
         UserError: the name is unknown; the file is missing, not probeinterface's, or has several probes; the probe
-            is not planar, has no contacts, or contacts of several shapes.
+            is not planar, has no contacts, contacts of several shapes or turned by less than a right angle, or two
+            contacts on one channel.
     """
     if isinstance(spec, probeinterface.Probe):
         return _planar(spec, str(spec.annotations.get("model_name") or "probe"), "probe")
@@ -112,15 +117,18 @@ def _read(path: Path) -> probeinterface.Probe:
 def _planar(source: probeinterface.Probe, name: str, what: str) -> Probe:
     if source.ndim != 2:
         raise UserError(f"{what} is in {source.ndim}D: make it planar with probeinterface's to_2d()")
-    position = np.asarray(source.contact_positions, np.float64) * UM_PER[source.si_units]
+    wired, channels = _channels(source, what)
+    position = np.asarray(source.contact_positions, np.float64)[channels] * UM_PER[source.si_units]
     if len(position) == 0 or not np.isfinite(position).all():
         raise UserError(f"{what} has no contacts, or contacts without a position: give each contact two finite numbers")
     position = position - (position.min(axis=0) + position.max(axis=0)) / 2
-    shapes = set(map(str, source.contact_shapes))
+    shapes = set(map(str, np.asarray(source.contact_shapes)[channels]))
     if len(shapes) > 1:
         raise UserError(f"{what} has contacts of several shapes ({', '.join(sorted(shapes))}): give all the same")
-    size = np.array([_size(p) for p in source.contact_shape_params]) * UM_PER[source.si_units]
+    size = _sizes(source, what)[channels] * UM_PER[source.si_units]
     grid, order = _grid(position)
+    if wired and (order != np.arange(len(order))).any():
+        grid, order = None, np.arange(len(order))
     contact = np.concatenate([np.zeros((len(position), 1)), position[order]], axis=1)
     return Probe(
         name=name,
@@ -132,7 +140,45 @@ def _planar(source: probeinterface.Probe, name: str, what: str) -> Probe:
     )
 
 
-def _size(parameters: Mapping[str, float]) -> tuple[float, float]:
+def _channels(source: probeinterface.Probe, what: str) -> tuple[bool, np.ndarray]:
+    """Say whether contacts are wired, and return the contact of each channel; all -1 is how a probe is not wired."""
+    contacts = np.arange(source.get_contact_count())
+    if source.device_channel_indices is None:
+        return False, contacts
+    device = np.asarray(source.device_channel_indices, np.int64)
+    if (device < 0).all():
+        return False, contacts
+    connected = contacts[device >= 0]
+    channels = connected[np.argsort(device[connected], kind="stable")]
+    again = device[channels][1:][np.diff(device[channels]) == 0]
+    if len(again):
+        raise UserError(f"{what} has several contacts wired to channel {again[0]}: give each its own, or -1 for none")
+    if len(connected) < len(contacts):
+        _tell(f"{what}: {len(contacts) - len(connected)} of {len(contacts)} contacts are wired to no channel: left out")
+    return True, channels
+
+
+@functools.cache  # a probe is read several times
+def _tell(message: str) -> None:
+    print(message, file=sys.stderr)
+
+
+def _sizes(source: probeinterface.Probe, what: str) -> np.ndarray:
+    """Return the extent of each contact along the probe's x and y (contact, 2), in its units."""
+    parameters = source.contact_shape_params
+    if all("radius" in p for p in parameters):
+        return np.array([_sides(p) for p in parameters]).reshape(-1, 2)
+    axes = np.asarray(source.contact_plane_axes, np.float64)
+    turned = np.degrees(np.arctan2(axes[:, 0, 1], axes[:, 0, 0]))
+    if (np.abs(axes).min(axis=2) > ALIGNED).any():
+        one = np.ptp(turned) < 1e-3  # probeinterface turns (x, y) clockwise
+        remedy = f"turn the probe with probe.rotate({turned[0]:g})" if one else "give all contacts one direction"
+        raise UserError(f"{what} has contacts whose sides are not along x and y: {remedy} first")
+    extent: np.ndarray = np.einsum("ca,cad->cd", np.array([_sides(p) for p in parameters]), np.abs(axes))
+    return extent
+
+
+def _sides(parameters: Mapping[str, float]) -> tuple[float, float]:
     if "radius" in parameters:
         return 2 * parameters["radius"], 2 * parameters["radius"]
     return parameters["width"], parameters.get("height", parameters["width"])

@@ -24,6 +24,12 @@ from spiketype.simulator.neuron.cells import CellModel
 
 _POINT_PROCESS = re.compile(r"^\s*(POINT_PROCESS|ARTIFICIAL_CELL)\s", re.MULTILINE)
 _SUFFIX = re.compile(r"^\s*SUFFIX\s+(\w+)", re.MULTILINE)
+_PIECE = re.compile(  # of NMODL: what is compared, except for what is `skipped`
+    r"""(?P<c>\bVERBATIM\b.*?\bENDVERBATIM\b)
+    | (?P<skipped> \bCOMMENT\b.*?\bENDCOMMENT\b | ^[ \t]*TITLE\b[^\n]* | [:?][^\n]* )
+    | "[^"\n]*" | (?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)? | \w+ | [^\w\s]""",
+    re.VERBOSE | re.DOTALL | re.MULTILINE,
+)
 _REMEDY = (
     "the ion channels could not be compiled: NEURON needs make and a C++ compiler with C++17 "
     "(Debian, Ubuntu: apt-get install build-essential; macOS: xcode-select --install)"
@@ -66,18 +72,38 @@ def channels(models: Sequence[CellModel]) -> dict[str, str]:
     placed one by one, and in a cell model only its synapses are, which are not used here (and whose
     `ProbAMPANMDA_EMS` and `ProbGABAAB_EMS` NEURON 9 does not compile).
 
+    Of files that define one mechanism with the same statements, the first is taken: comments and space may differ.
+
     Raises:
-        UserError: one file name with two contents; both files are named.
+        UserError: one mechanism with different statements; both files are named.
     """
-    found: dict[str, tuple[Path, str]] = {}
+    found: dict[str, tuple[Path, list[str], str]] = {}
     for path in sorted(path for model in models for path in (model.folder / "mechanisms").glob("*.mod")):
         text = path.read_text(encoding="latin-1")
         if _POINT_PROCESS.search(text):
             continue
-        first, first_text = found.setdefault(path.name, (path, text))
-        if text != first_text:
-            raise UserError(f"{first} and {path} differ, but NEURON holds one mechanism of a name: rename one")
-    return {name: text for name, (_, text) in sorted(found.items())}
+        pieces = _pieces(text)
+        name = pieces[pieces.index("SUFFIX") + 1] if "SUFFIX" in pieces[:-1] else path.stem
+        first, first_pieces, _ = found.setdefault(name, (path, pieces, text))
+        if pieces != first_pieces:
+            raise UserError(
+                f"{first} and {path} both define {name}, and not only their comments differ, but NEURON holds one"
+                " mechanism of a name: if it is meant to be the same, copy one file over the other; if not, generate"
+                " the models of each apart, from a folder of their own (--cell-models FOLDER)"
+            )
+    files: dict[str, str] = {}
+    for path, _, text in found.values():
+        file = path.name
+        while file in files:  # another mechanism in a file of the same name
+            file = f"x{file}"
+        files[file] = text
+    return dict(sorted(files.items()))
+
+
+def _pieces(text: str) -> list[str]:
+    """Return the words, numbers and signs of NMODL without comments and title; C is kept in lines."""
+    found = [m for m in _PIECE.finditer(text) if m["skipped"] is None]
+    return [m[0] if m["c"] is None else "\n".join(" ".join(line.split()) for line in m[0].splitlines()) for m in found]
 
 
 def _key(mods: Mapping[str, str]) -> str:

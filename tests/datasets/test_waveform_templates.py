@@ -13,12 +13,15 @@ RNG = np.random.default_rng(0)
 TEMPLATES = RNG.normal(size=(3, 20, 4)).astype(np.float32)  # (unit, time, channel)
 SPIKES = np.zeros(9, [("sample_index", "i8"), ("unit_index", "i8"), ("segment_index", "i8")])
 SPIKES["sample_index"], SPIKES["unit_index"] = 300 * np.arange(9), np.arange(9) % 3
+RECORDED = {"sampling_frequency": 30000.0, "num_channels": 4, "channel_ids": [0, 1, 2, 3]}
 
 
 def folder(path):
     """A SortingAnalyzer of the format binary_folder."""
     (path / "sorting" / "properties").mkdir(parents=True)
     (path / "extensions" / "templates").mkdir(parents=True)
+    (path / "recording_info").mkdir()
+    (path / "recording_info" / "recording_attributes.json").write_text(json.dumps(RECORDED))
     (path / "spikeinterface_info.json").write_text(json.dumps({"object": "SortingAnalyzer"}))
     (path / "settings.json").write_text(json.dumps({"return_scaled": True}))
     info = {"sampling_frequency": 30000.0, "unit_ids": ["a", "b", "c"], "num_segments": 1}
@@ -38,6 +41,8 @@ def group(path):
     sorting.create_array("unit_ids", data=np.arange(3))
     for name in ("sample_index", "unit_index"):
         sorting.create_array(f"spikes/{name}", data=SPIKES[name])
+    sorting.create_array("spikes/segment_slices", data=np.array([[0, 9]]))
+    root.create_group("recording_info", attributes={"recording_attributes": RECORDED})
     sorting.create_array("properties/cell_type", data=np.array([1, 2, -1]))
     root.create_array("extensions/templates/average", data=TEMPLATES)
     return path

@@ -59,11 +59,59 @@ def test_the_synapses_are_left_out_and_one_set_serves_all_default_models() -> No
     assert {"Ih.mod", "NaTa_t.mod", "Ca.mod", "Ca_HVA.mod"} <= set(found)
 
 
-def test_one_name_with_two_contents_names_both_files(model: Callable[..., CellModel]) -> None:
-    first, second = model("first", tiny=PASSIVE), model("second", tiny=PASSIVE + "\n")
+def test_one_mechanism_with_other_statements_names_both_files(model: Callable[..., CellModel]) -> None:
+    first, second = model("first", tiny=PASSIVE), model("second", tiny=PASSIVE.replace("1e-5", "2e-5"))
     assert list(mechanisms.channels([first, model("third", tiny=PASSIVE)])) == ["tiny.mod"]
-    with pytest.raises(UserError, match=r"first/mechanisms/tiny\.mod.*second/mechanisms/tiny\.mod.*differ"):
+    with pytest.raises(UserError, match=r"first/mechanisms/tiny\.mod.*second/mechanisms/tiny\.mod.*both define tiny"):
         mechanisms.channels([first, second])
+    with pytest.raises(UserError, match=r"tiny\.mod.*renamed\.mod both define tiny"):  # NEURON looks at the SUFFIX
+        mechanisms.channels([first, model("fourth", renamed=PASSIVE.replace("1e-5", "2e-5"))])
+    shutil.copy(first.folder / "mechanisms" / "tiny.mod", second.folder / "mechanisms" / "tiny.mod")  # the remedy
+    assert mechanisms.channels([first, second]) == {"tiny.mod": PASSIVE}
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        PASSIVE + "\n\n",
+        PASSIVE.replace("\n", "\r\n").replace("    ", "\t"),
+        "TITLE A passive channel?\n: not COMMENT\n" + PASSIVE.replace("v\n", 'v : it\'s "ohmic"\n'),
+        "COMMENT\ng = 2 : VERBATIM\nENDCOMMENT\n" + PASSIVE.replace("i = g * v", "i=g*v ? Ohm\n"),
+        PASSIVE.replace("NEURON {\n", "NEURON {"),
+    ],
+)
+def test_comments_and_space_make_no_other_mechanism(model: Callable[..., CellModel], same: str) -> None:
+    assert mechanisms.channels([model("first", tiny=PASSIVE), model("second", tiny=same)]) == {"tiny.mod": PASSIVE}
+    assert list(mechanisms.channels([model("A", tiny=PASSIVE), model("B", other=same)])) == ["tiny.mod"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("i = g * v", "i = g * v * 2"),
+        ("g = 1e-5", "g = 1 e-5"),
+        ("RANGE g", "RANGE g, v"),
+        ("NONSPECIFIC_CURRENT i", ": NONSPECIFIC_CURRENT i"),
+    ],
+)
+def test_other_statements_make_another_mechanism(model: Callable[..., CellModel], first: str, second: str) -> None:
+    with pytest.raises(UserError, match="both define tiny"):
+        mechanisms.channels([model("first", tiny=PASSIVE), model("second", tiny=PASSIVE.replace(first, second))])
+
+
+def test_c_is_compared_line_by_line(model: Callable[..., CellModel]) -> None:
+    c = PASSIVE + "VERBATIM\n  x = a ? b : c;\nENDVERBATIM\n"
+    same, other, joined = c.replace("  x", "x"), c.replace(": c", ": d"), c.replace("VERBATIM\n", "VERBATIM ", 1)
+    assert list(mechanisms.channels([model("first", tiny=c), model("second", tiny=same)])) == ["tiny.mod"]
+    for third, text in (("third", other), ("fourth", joined)):
+        with pytest.raises(UserError, match="both define tiny"):
+            mechanisms.channels([model("first" + third, tiny=c), model(third, tiny=text)])
+
+
+def test_two_mechanisms_in_files_of_one_name_are_both_compiled(model: Callable[..., CellModel]) -> None:
+    second = PASSIVE.replace("SUFFIX tiny", "SUFFIX small")
+    found = mechanisms.channels([model("first", tiny=PASSIVE), model("second", tiny=second)])
+    assert found == {"tiny.mod": PASSIVE, "xtiny.mod": second}
 
 
 def test_the_key_holds_neuron_machine_and_sources(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@ import json
 import numpy as np
 import probeinterface
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from probeinterface.generator import generate_multi_columns_probe
 
 from spiketype.edge import UserError
@@ -164,3 +166,86 @@ def test_probes_that_cannot_be_used_are_refused(tmp_path):
     mixed.set_contacts(np.array([[0, 0], [0, 9]]), shapes=["circle", "square"], shape_params=sizes)
     with pytest.raises(UserError, match="several shapes"):
         probe(mixed)
+
+
+def wired(channels: list[int], count: int = 4) -> probeinterface.Probe:
+    result = probeinterface.generator.generate_linear_probe(num_elec=count, ypitch=20)
+    result.set_device_channel_indices(channels)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("channels", "z", "grid"),
+    [
+        ([0, 1, 2, 3], [-30, -10, 10, 30], (4, 1)),
+        ([3, 2, 1, 0], [30, 10, -10, -30], None),
+        ([7, 2, 5, 0], [30, -10, 10, -30], None),
+        ([-1, -1, -1, -1], [-30, -10, 10, 30], (4, 1)),  # how probeinterface stores that nothing is wired
+    ],
+)
+def test_wired_contacts_come_in_the_recordings_order(tmp_path, channels, z, grid):
+    for p in (probe(wired(channels)), probe(written(tmp_path, wired(channels)))):
+        np.testing.assert_allclose(p.contact_um[:, 2], z)
+        assert p.grid == grid
+
+
+def written(folder, source: probeinterface.Probe):
+    probeinterface.write_probeinterface(folder / "written.json", source)
+    return folder / "written.json"
+
+
+def test_contacts_on_no_channel_are_left_out_with_a_word(tmp_path, capsys):
+    source = wired([2, -1, 0, 1])
+    source._contact_shape_params = np.array([{"radius": r} for r in (1.0, 2.0, 3.0, 4.0)])
+    p = probe(written(tmp_path, source))
+    np.testing.assert_allclose(p.contact_um[:, 2], [10, 30, -30])
+    np.testing.assert_allclose(p.contact_size_um[:, 0], [6, 8, 2])
+    assert "1 of 4 contacts are wired to no channel: left out" in capsys.readouterr().err
+
+
+def test_two_contacts_on_one_channel_are_refused():
+    source = wired([0, 1, 2, 3])
+    source.device_channel_indices = np.array([0, 1, 1, 3])
+    with pytest.raises(UserError, match="several contacts wired to channel 1"):
+        probe(source)
+
+
+@settings(deadline=None)
+@given(st.permutations(range(6)), st.sets(st.integers(0, 5), max_size=5))
+def test_the_order_is_that_of_probeinterface(channels, loose):
+    source = wired([-1 if k in loose else c for k, c in enumerate(channels)], count=6)
+    table = source.to_dataframe(complete=True)
+    table = table[table.device_channel_indices >= 0].sort_values("device_channel_indices")
+    z = table.y.to_numpy()
+    np.testing.assert_allclose(probe(source).contact_um[:, 2], z - (z.min() + z.max()) / 2, atol=1e-4)
+
+
+def test_turned_contacts_keep_their_extent(tmp_path):
+    source = shuffled_grid(3, 5)
+    source.rotate(90)
+    p = probe(written(tmp_path, source))
+    assert p.grid == (5, 3)
+    np.testing.assert_allclose(p.contact_size_um, np.broadcast_to([6, 4], (15, 2)), atol=1e-5)
+    source.rotate(90)
+    np.testing.assert_allclose(probe(source).contact_size_um, np.broadcast_to([4, 6], (15, 2)), atol=1e-5)
+
+
+def test_contacts_turned_by_less_are_refused_with_a_remedy_that_works():
+    source, turned = shuffled_grid(3, 5), shuffled_grid(3, 5)
+    turned.rotate(30)
+    with pytest.raises(UserError, match=r"not along x and y: turn the probe with probe.rotate\((-?\d+)\)") as error:
+        probe(turned)
+    turned.rotate(float(str(error.value).split("rotate(")[1].split(")")[0]))
+    p = probe(turned)
+    assert p.grid == (3, 5)
+    np.testing.assert_allclose(p.contact_size_um, probe(source).contact_size_um, atol=1e-5)
+    np.testing.assert_allclose(p.contact_um, probe(source).contact_um, atol=1e-4)
+    source.rotate_contacts(np.arange(15.0))
+    with pytest.raises(UserError, match="give all contacts one direction"):
+        probe(source)
+
+
+def test_round_contacts_may_be_turned():
+    source = generate_multi_columns_probe(num_columns=1, num_contact_per_column=3, contact_shapes="circle")
+    source.rotate(30)
+    np.testing.assert_allclose(probe(source).contact_size_um, 12)
