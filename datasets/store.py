@@ -295,7 +295,7 @@ def config(attrs: Json) -> Json:
 def _group(path: Path) -> zarr.Group:
     try:
         return zarr.open_group(path, mode="r", zarr_format=3)
-    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError) as error:
         raise UserError(f"{path} is not a Zarr 3 store: {error}") from error
 
 

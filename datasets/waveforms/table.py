@@ -1,5 +1,6 @@
 """One table for waveforms of units, whatever they were read from, with the same checks for every source."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +12,16 @@ from numpy.typing import ArrayLike
 
 from spiketype.edge import UserError
 
-UNKNOWN = frozenset({"", "undef", "undefined", "unknown", "unclassified", "unsorted", "nan", "none", "-1", "?"})
+UNKNOWN = frozenset(
+    {"", "undef", "undefined", "unknown", "unclassified", "unsorted", "unlabeled", "unlabelled", "nan", "na", "n/a"}
+    | {"none", "-1", "?"}
+)
 NOT_SAID = "not said"  # the animal and session of a source that does not name them
+GROUPS = ("animal", "session", "unit")
+HIGHEST_KHZ = 1000.0  # a number above it is in Hz
+LISTED = 10  # rows named for each reason to leave rows out
+LOOKED_AT = 2000  # rows of which the polarity is looked at
+POSITIVE = 0.6  # share of positive rows from which on it is told
 PER_ROW = ("waveform", "label", "animal", "session", "unit", "autocorrelogram", "isi")
 
 
@@ -73,6 +82,9 @@ def build(
 ) -> WaveformTable:
     """Make a checked table from arrays with a row each; names are made of whatever values the columns hold.
 
+    Rows that cannot be used are left out, and told in one list on stderr: waveforms that are not finite or constant,
+    histograms with counts that are negative or not finite, and units with the very same waveform as an earlier one.
+
     Args:
         source: the file or folder, for messages.
         waveform: (row, time) or (row, channel, time).
@@ -86,24 +98,31 @@ def build(
         histograms: ``autocorrelogram`` and ``isi`` (row, bin) counts.
 
     Raises:
-        UserError: arrays of wrong shapes or different lengths; what `check` refuses.
+        UserError: arrays of wrong shapes or different lengths; a sampling rate that cannot be one; fewer than three
+            time samples; a unit whose spikes have several labels; no row that can be used.
     """
-    waveform = np.asarray(waveform, np.float32)
-    waveform = waveform[:, None] if waveform.ndim == 2 else waveform
-    if waveform.ndim != 3 or not waveform.size:
-        raise UserError(f"{source}: waveforms have shape {waveform.shape}; expected (row, channel, time), none empty")
-    rows, groups = len(waveform), ("animal", "session", "unit")
-    columns = {"animal": animal, "session": session, "unit": unit, "label": label, **histograms}
-    given = {name: np.asarray(v) for name, v in columns.items() if v is not None}
-    for name, values in given.items():
-        if len(values) != rows:
-            raise UserError(f"{source}: {name} has {len(values)} rows, the waveforms have {rows}: give one each")
+    check_rate(source, float(rate_kHz))
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is left out
+        x = np.asarray(waveform, np.float32)
+    x = x[:, None] if x.ndim == 2 else x
+    if x.ndim != 3 or not x.size:
+        raise UserError(f"{source}: waveforms have shape {x.shape}; expected (row, channel, time), none empty")
+    if x.shape[2] < 3:
+        raise UserError(f"{source}: waveforms have {x.shape[2]} time samples: at least 3 are needed")
+    rows = len(x)
+    columns = {"animal": animal, "session": session, "unit": unit, "label": label}
+    given = {name: _column(source, name, v, rows) for name, v in columns.items() if v is not None}
+    counts = {name: _counts(source, name, v, rows) for name, v in histograms.items() if v is not None}
     given |= _groups(given, rows)
-    names = {name: tuple(map(str, np.unique(given[name]))) for name in groups}
-    index = {name: np.unique(given[name], return_inverse=True)[1].astype(np.int32) for name in groups}
-    class_names, of_row = classes(given.get("label"), rows)
+    is_unit = len(np.unique(given["unit"])) == rows
+    keep = _usable(source, x, counts, given, is_unit)
+    if not keep.all():
+        x, given, counts = x[keep], _kept(given, keep), _kept(counts, keep)
+    names = {name: tuple(map(str, np.unique(given[name]))) for name in GROUPS}
+    index = {name: np.unique(given[name], return_inverse=True)[1].astype(np.int32) for name in GROUPS}
+    class_names, of_row = classes(given.get("label"), len(x))
     table = WaveformTable(
-        waveform=waveform,
+        waveform=x,
         rate_kHz=float(rate_kHz),
         units=units,
         label=of_row,
@@ -114,13 +133,57 @@ def build(
         animal_names=names["animal"],
         session_names=names["session"],
         unit_names=names["unit"],
-        autocorrelogram=given.get("autocorrelogram"),
-        isi=given.get("isi"),
-        level="spike" if len(names["unit"]) < rows else "unit",
+        autocorrelogram=counts.get("autocorrelogram"),
+        isi=counts.get("isi"),
+        level="unit" if is_unit else "spike",
         source=source,
     )
-    check(table)
+    if not is_unit:
+        _check_one_label(table)
+    _tell_polarity(table)
     return table
+
+
+def check_rate(source: Path, rate_kHz: float) -> None:
+    """Refuse a sampling rate that cannot be one of spikes in kHz.
+
+    Raises:
+        UserError: a rate that is not positive, or that was given in Hz.
+    """
+    if not (np.isfinite(rate_kHz) and rate_kHz > 0):
+        raise UserError(f"{source}: {rate_kHz} kHz is not a sampling rate: give the file's with --rate-khz")
+    if rate_kHz > HIGHEST_KHZ:
+        raise UserError(f"{source}: {rate_kHz:g} kHz: was Hz meant? give --rate-khz {rate_kHz / 1000:g}")
+
+
+def _column(source: Path, name: str, values: ArrayLike, rows: int) -> np.ndarray:
+    """Return a column (row,); a single value is that of every row."""
+    column = np.asarray(values)
+    if column.ndim == 0:
+        column = np.broadcast_to(column, rows)
+    _check_rows(source, name, column, rows)
+    if column.ndim != 1:
+        raise UserError(f"{source}: {name} has shape {column.shape}; expected one value a row, ({rows},)")
+    return column
+
+
+def _counts(source: Path, name: str, values: ArrayLike, rows: int) -> np.ndarray:
+    """Return a histogram (row, bin)."""
+    counts = np.asarray(values)
+    _check_rows(source, name, counts, rows)
+    if counts.ndim != 2 or counts.dtype.kind not in "fiu":
+        raise UserError(f"{source}: {name} has shape {counts.shape} of {counts.dtype}; expected numbers (row, bin)")
+    return counts
+
+
+def _check_rows(source: Path, name: str, values: np.ndarray, rows: int) -> None:
+    found = len(values) if values.ndim else 0
+    if found != rows:
+        raise UserError(f"{source}: {name} has {found} rows, the waveforms have {rows}: give one each")
+
+
+def _kept(columns: Mapping[str, np.ndarray], keep: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: values[keep] for name, values in columns.items()}
 
 
 def _groups(given: Mapping[str, np.ndarray], rows: int) -> dict[str, np.ndarray]:
@@ -143,34 +206,78 @@ def classes(values: Shaped[np.ndarray, " row"] | None, rows: int) -> tuple[tuple
     return tuple(map(str, names)), label
 
 
-def check(table: WaveformTable) -> None:
-    """Refuse waveforms that cannot be used.
+def _usable(
+    source: Path,
+    waveform: np.ndarray,
+    counts: Mapping[str, np.ndarray],
+    given: Mapping[str, np.ndarray],
+    is_unit: bool,
+) -> np.ndarray:
+    """Return a mask of the rows that can be used, and tell on stderr which are left out and why.
 
     Raises:
-        UserError: NaN or infinite values; a waveform that is constant over all channels and times; two units with the
-            same waveform; a unit whose spikes have several labels; a histogram with negative or infinite counts; a
-            sampling rate that is not positive; fewer than three time samples. The first row is named.
+        UserError: no row is left.
     """
-    if not (np.isfinite(table.rate_kHz) and table.rate_kHz > 0):
-        raise UserError(f"{table.source}: {table.rate_kHz} kHz is not a sampling rate: give the file's with --rate-khz")
-    flat = table.waveform.reshape(len(table.waveform), -1)
-    if table.waveform.shape[2] < 3:
-        raise UserError(f"{table.source}: waveforms have {table.waveform.shape[2]} time samples: at least 3 are needed")
-    bad = ~np.isfinite(flat).all(axis=1)
-    if bad.any():
-        raise _unusable(table, bad, "is not finite (NaN or infinite)")
-    constant = flat.max(axis=1) == flat.min(axis=1)
-    if constant.any():
-        raise _unusable(table, constant, "is constant on all channels")
-    for name in ("isi", "autocorrelogram"):
-        counts = getattr(table, name)
-        if counts is not None and not (np.isfinite(counts) & (counts >= 0)).all():
-            row = int(np.argmin((np.isfinite(counts) & (counts >= 0)).reshape(len(counts), -1).all(axis=1)))
-            raise UserError(f"{table.source}: {name} of row {row} has a count that is negative or not finite")
-    if table.level == "unit":
-        _check_different(table)
-    else:
-        _check_one_label(table)
+    flat = waveform.reshape(len(waveform), -1)
+    finite = np.isfinite(flat).all(axis=1)
+    constant = finite & (flat.max(axis=1) == flat.min(axis=1))
+    keep: np.ndarray = finite & ~constant
+    unit = given["unit"]
+
+    def listed(bad: np.ndarray) -> list[str]:
+        return [f"row {row} (unit {unit[row]})" for row in np.flatnonzero(bad)]
+
+    reasons = {"not finite (NaN or infinite)": listed(~finite), "constant on all channels": listed(constant)}
+    for name, values in counts.items():
+        wrong = keep & ~(np.isfinite(values) & (values >= 0)).all(axis=1)
+        reasons[f"{name} with a count that is negative or not finite"] = listed(wrong)
+        keep &= ~wrong
+    if is_unit:
+        pairs = _repeated(waveform, keep)
+        label = given.get("label")
+        reasons["the very same waveform as a row that is kept, and a copy would be tested on its original"] = [
+            f"row {row} (unit {unit[row]}) as row {first} (unit {unit[first]}{_other_label(label, first, row)})"
+            for first, row in pairs
+        ]
+        keep[[row for _, row in pairs]] = False
+    told = [f"  {reason}: {_shortened(rows)}" for reason, rows in reasons.items() if rows]
+    if not keep.any():
+        raise UserError("\n".join([f"{source}: none of {len(keep)} rows can be used, repair them:", *told]))
+    if told:
+        left_out = f"{source}: {int((~keep).sum())} of {len(keep)} rows are left out:"
+        print("\n".join([left_out, *told]), file=sys.stderr)
+    return keep
+
+
+def _repeated(waveform: np.ndarray, keep: np.ndarray) -> list[tuple[int, int]]:
+    """Return (first, row) of each kept row whose waveform a kept row before it has."""
+    first: dict[bytes, int] = {}
+    pairs = [(first.setdefault(waveform[row].tobytes(), row), row) for row in np.flatnonzero(keep).tolist()]
+    return [(a, b) for a, b in pairs if a != b]
+
+
+def _other_label(label: np.ndarray | None, first: int, row: int) -> str:
+    if label is None or str(label[first]) == str(label[row]):
+        return ""
+    return f", labelled {label[first]} there and {label[row]} here"
+
+
+def _shortened(rows: list[str]) -> str:
+    more = f" and {len(rows) - LISTED} more" if len(rows) > LISTED else ""
+    return ", ".join(rows[:LISTED]) + more
+
+
+def _tell_polarity(table: WaveformTable) -> None:
+    """Say on stderr if the largest peaks of most rows are positive; of very many rows, some are looked at."""
+    step = -(-len(table.waveform) // LOOKED_AT)
+    x = table.waveform[::step] - np.median(table.waveform[::step], axis=2, keepdims=True)
+    share = float(np.mean(x.max(axis=(1, 2)) > -x.min(axis=(1, 2))))
+    if share > POSITIVE:
+        print(
+            f"{table.source}: {100 * share:.0f} % of the {table.level}s are positive first: stored upside down? flip"
+            " them by saving the waveforms times -1",
+            file=sys.stderr,
+        )
 
 
 def _check_one_label(table: WaveformTable) -> None:
@@ -185,32 +292,15 @@ def _check_one_label(table: WaveformTable) -> None:
         )
 
 
-def _check_different(table: WaveformTable) -> None:
-    first: dict[bytes, int] = {}
-    pairs = [(first.setdefault(w.tobytes(), row), row) for row, w in enumerate(table.waveform)]
-    again = [(a, b) for a, b in pairs if a != b]
-    if again:
-        names = [table.unit_names[table.unit[row]] for row in again[0]]
-        raise UserError(
-            f"{table.source}: rows {again[0][0]} and {again[0][1]} (units {names[0]} and {names[1]}) have the very same"
-            f" waveform: remove one of each such pair ({len(again)} in all), or a copy is tested on its original"
-        )
-
-
-def _unusable(table: WaveformTable, bad: np.ndarray, what: str) -> UserError:
-    row = int(np.argmax(bad))
-    more = f"; {int(bad.sum())} rows in all" if bad.sum() > 1 else ""
-    unit = table.unit_names[table.unit[row]]
-    return UserError(f"{table.source}: the waveform of row {row} (unit {unit}) {what}{more}: remove or repair it")
-
-
 def _words(values: np.ndarray | None, rows: int) -> np.ndarray:
-    """Return values as words; whole numbers without a decimal point, so that 3.0 and 3 are one group."""
+    """Return values as words without blanks around them; whole numbers without a decimal point: 3.0 and 3 are one."""
     if values is None:
         return np.full(rows, NOT_SAID)
-    if values.dtype.kind == "f" and np.all(np.isnan(values) | (values == np.round(values))):
-        return np.array(["nan" if np.isnan(v) else str(int(v)) for v in values.tolist()])
-    return np.array(values.tolist()).astype(str)  # by way of a list: text of any length (StringDType) has no cast
+    items = values.tolist()  # by way of a list: text of any length (StringDType) has no cast
+    if values.dtype.kind == "f" and np.all(np.isnan(values) | (np.isfinite(values) & (values == np.round(values)))):
+        items = ["nan" if np.isnan(v) else int(v) for v in items]
+    words = [item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item) for item in items]
+    return np.array([word.strip() for word in words], dtype=str)
 
 
 def _inside(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:

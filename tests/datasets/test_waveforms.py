@@ -67,9 +67,13 @@ def test_an_npz_and_a_zarr_group_are_read_back(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"waveform": np.ones((4, 32))}, r"row 0 \(unit 0\) is constant on all channels; 4 rows in all"),
-        ({"waveform": np.where(np.arange(6)[:, None, None] == 3, np.nan, spikes())}, r"row 3 .* is not finite"),
-        ({"waveform": spikes()[[0, 1, 2, 3, 4, 1]]}, r"rows 1 and 5 .* have the very same waveform"),
+        (
+            {"waveform": np.ones((4, 32))},
+            r"none of 4 rows can be used(?s:.*)constant on all channels: row 0",
+        ),
+        ({"waveform": np.full((6, 32), np.inf)}, r"none of 6 rows can be used(?s:.*)not finite"),
+        ({"animal": [[1, 2]] * 6}, r"animal has shape \(6, 2\); expected one value a row"),
+        ({"isi": [1.0] * 6}, r"isi has shape \(6,\) of float64; expected numbers \(row, bin\)"),
         ({"waveform": np.array(["a", "b"])}, "holds <U1, not numbers"),
         ({"waveform": spikes()[..., :2]}, "2 time samples: at least 3 are needed"),
         ({"waveform": np.zeros((0, 2, 32))}, "none empty"),
@@ -77,7 +81,7 @@ def test_an_npz_and_a_zarr_group_are_read_back(tmp_path):
         ({"isi": np.ones((5, 4))}, "isi has 5 rows, the waveforms have 6"),
         ({"rate_kHz": [20.0, 20, 20, 30, 30, 30]}, r"2 sampling rates are mixed \(20, 30 kHz\)"),
         ({"rate_kHz": 0.0}, "0.0 kHz is not a sampling rate"),
-        ({"isi": np.full((6, 4), -1)}, "isi of row 0 has a count that is negative"),
+        ({"isi": np.full((6, 4), -1)}, r"isi with a count that is negative or not finite: row 0 \(unit 0\)"),
         ({"unit": [1, 1, 2, 2, 3, 3], "label": list("aabcdd")}, r"unit 2 have several labels \(b, c\)"),
     ],
 )
@@ -85,6 +89,60 @@ def test_wrong_tables_are_named(tmp_path, columns, said):
     with pytest.raises(UserError, match=said) as error:
         waveforms.load(save(tmp_path / "bad.npz", **columns))
     assert "bad.npz" in str(error.value)
+
+
+def test_bad_rows_are_left_out_and_told_in_one_list(tmp_path, capsys):
+    waveform = spikes(9, 1)[:, 0]
+    waveform[[1, 2, 3, 5]] = np.array([np.nan, 0, 7, np.inf])[:, None]
+    waveform[7] = waveform[0]
+    isi = np.ones((9, 4))
+    isi[8, 2] = np.nan
+    animal, label = list("aabbbccdd"), ["PV", "x", "y", "y", "PV ", "NA", " SST", "SST", "SST"]
+    path = save(tmp_path / "a.npz", waveform=waveform, animal=animal, label=label, isi=isi)
+    table = waveforms.load(path)
+    np.testing.assert_array_equal(table.waveform[:, 0], waveform[[0, 4, 6]])
+    assert (table.unit_names, table.animal_names, table.class_names) == (
+        ("0", "4", "6"),
+        ("a", "b", "c"),
+        ("PV", "SST"),
+    )
+    assert (list(table.label), table.isi.shape, table.level) == ([0, 0, 1], (3, 4), "unit")
+    said = capsys.readouterr().err
+    assert said.count("a.npz") == 1
+    assert "6 of 9 rows are left out:" in said
+    assert "not finite (NaN or infinite): row 1 (unit 1), row 5 (unit 5)\n" in said
+    assert "constant on all channels: row 2 (unit 2), row 3 (unit 3)\n" in said
+    assert "row 7 (unit 7) as row 0 (unit 0, labelled PV there and SST here)\n" in said
+    assert "isi with a count that is negative or not finite: row 8 (unit 8)\n" in said
+
+
+def test_unknown_words_blanks_and_single_values(tmp_path):
+    label = np.array([b"PV ", b"NA", b" PV", b"n/a", b"SST", b"caf\xe9"])
+    table = waveforms.load(save(tmp_path / "a.npz", label=label, animal="m1", session=[1.0, 2, np.inf, 1, 1, 1]))
+    assert (table.class_names, list(table.label)) == (("PV", "SST", "caf\ufffd"), [0, -1, 0, -1, 1, 2])
+    assert (table.animal_names, table.session_names) == (("m1",), ("1.0", "2.0", "inf"))
+
+
+@settings(max_examples=50, deadline=None)
+@given(arrays.arrays(np.float64, (5, 4), elements=st.sampled_from([0.0, 1, -3, 2.5, np.nan, -np.inf, 1e300])))
+def test_whatever_rows_are_bad_the_others_are_kept(waveform):
+    good = [i for i, w in enumerate(waveform) if (np.abs(w) < 1e38).all() and np.ptp(w) > 0]
+    first = [i for i in good if not any(np.array_equal(waveform[j], waveform[i]) for j in good if j < i)]
+    if first:
+        table = build(MADE, waveform, 20.0)
+        np.testing.assert_array_equal(table.waveform[:, 0], waveform[first].astype(np.float32))
+        assert table.unit_names == tuple(map(str, first))
+    else:
+        with pytest.raises(UserError, match="none of 5 rows can be used"):
+            build(MADE, waveform, 20.0)
+
+
+def test_positive_spikes_are_told_once(capsys):
+    build(MADE, -spikes(), 20.0)
+    assert "made: 100 % of the units are positive first: stored upside down?" in capsys.readouterr().err
+    build(MADE, spikes() + 500, 20.0)
+    build(MADE, np.concatenate([-spikes()[:3], spikes()[3:]]), 20.0)
+    assert capsys.readouterr().err == ""
 
 
 def test_wrong_paths_columns_and_rates_are_named(tmp_path, capsys):

@@ -269,11 +269,9 @@ def test_options_that_cannot_be_are_named(
 
 def test_units_that_cannot_be_clustered_are_named(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(5, 20))
-    for change, words in ((np.nan, "row 2 .* is not finite"), (0.0, "row 2 .* is constant")):
-        bad = x.copy()
-        bad[2] = change
-        np.savez(tmp_path / "bad.npz", waveform=bad)
-        with pytest.raises(UserError, match=words):
+    for change in (np.nan, 0.0):
+        np.savez(tmp_path / "bad.npz", waveform=np.full_like(x, change))
+        with pytest.raises(UserError, match="none of 5 rows can be used"):
             run.main(["--task", "cluster", "--data", str(tmp_path / "bad.npz"), *SMALL, "--out", str(tmp_path / "r")])
     np.savez(tmp_path / "one.npz", waveform=x[:1])
     with pytest.raises(UserError, match="one unit"):

@@ -1,0 +1,116 @@
+"""Tables of waveforms as text: a row for each unit, a column for each time, and columns of names beside them."""
+
+import csv
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from spiketype.datasets.waveforms import columns
+from spiketype.datasets.waveforms.columns import ABOUT, GROUPS, LABEL, WAVEFORM, Column
+from spiketype.datasets.waveforms.table import WaveformTable
+from spiketype.edge import UserError
+
+COUNTED = re.compile(r"(.*?)(-?)(\d+(?:\.\d+)?)(\D*)")  # t12, 12, -0.25, 0.5 ms
+NAMES = frozenset({LABEL, *ABOUT, *(name for aliases in GROUPS.values() for name in aliases)})
+FEWEST = 3  # times
+UNNAMED = "column without a name "
+
+
+def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable:
+    """Read one row a unit: the numbered columns (or all numeric ones) are times, others are columns by their names.
+
+    Args:
+        path: a text file, separated by commas, semicolons or tabs, with or without a line of names.
+        label: the column of classes; by default ``label`` where there is one.
+        rate_kHz: sampling rate, for a file without a column ``rate_kHz`` or ``rate_Hz``.
+
+    Raises:
+        UserError: no table of text, no columns of times, or what `columns.table` refuses.
+    """
+    with columns.readable(path, "a table of text"):
+        table = _read(path)
+    times = _times(path, table, label)
+    values = table[times].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    found = {name: Column(_values(table[name])) for name in table.columns if name not in times}
+    return columns.table(path, {**found, WAVEFORM: Column(values)}, label, rate_kHz)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """Read words, a column each; a line of names is one that has text, or numbers in even steps."""
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        first = file.readline()
+    mark = max(",;\t", key=first.count)
+    cells = [cell.strip() for cell in next(csv.reader([first], delimiter=mark), [])]
+    numbers = pd.to_numeric(pd.Series(cells), errors="coerce").to_numpy(np.float64)
+    if mark != "," and np.isnan(numbers).any():
+        numbers = pd.to_numeric(pd.Series(cells).str.replace(",", "."), errors="coerce").to_numpy(np.float64)
+    step = np.diff(numbers)
+    named = bool(np.isnan(numbers).any() or (len(step) >= FEWEST - 1 and np.all(step > 0) and np.ptp(step) < 1e-6))
+    names = [cell or f"{UNNAMED}{k}" for k, cell in enumerate(cells)] if named else list(map(str, range(len(cells))))
+    twice = [name for k, name in enumerate(names) if name in names[:k]]
+    if twice:
+        raise UserError(f"{path}: column {twice[0]!r} occurs twice, or the first line has no names: give it names")
+    table = pd.read_csv(
+        path,
+        sep=mark,
+        header=0 if named else None,
+        names=names,
+        index_col=False,
+        dtype=str,
+        keep_default_na=False,
+        skipinitialspace=True,
+        encoding="utf-8-sig",
+    )
+    unnamed = [name for name in names if name.startswith(UNNAMED)]
+    if unnamed:
+        print(f"{path}: {len(unnamed)} columns without a name are not used", file=sys.stderr)
+    table = table.drop(columns=unnamed)
+    return table if mark == "," else table.replace(r"^(-?\d+),(\d+(?:[eE][-+]?\d+)?)$", r"\1.\2", regex=True)
+
+
+def _times(path: Path, table: pd.DataFrame, label: str | None) -> list[str]:
+    """Return the columns of times in order: the largest set whose names count, or else all that hold numbers."""
+    free = [name for name in table.columns if name not in NAMES and name != label]
+    numeric = [n for n in free if pd.to_numeric(table[n], errors="coerce").notna().any()]
+    by_size = sorted(_counted(numeric), key=len, reverse=True)
+    if by_size and len(by_size[0]) >= FEWEST:
+        if len(by_size) > 1 and len(by_size[1]) == len(by_size[0]):
+            raise UserError(f"{path}: columns {by_size[0][0][1]!r} and {by_size[1][0][1]!r} both count: leave one out")
+        numbers, times = [list(values) for values in zip(*sorted(by_size[0]), strict=True)]
+        step = np.diff(numbers)
+        if step.min() <= 0 or step.max() > 1.5 * step.min():
+            place = int(np.argmin(step) if step.min() <= 0 else np.argmax(step))
+            raise UserError(
+                f"{path}: columns {times[place]!r} and {times[place + 1]!r} are not in even steps: a time is missing,"
+                " or the first line has no names: give it names such as t0, t1, t2"
+            )
+    else:
+        times = numeric
+    if len(times) < FEWEST:
+        raise UserError(f"{path} has {len(times)} columns of numbers: at least {FEWEST} times are needed, a row a unit")
+    rest = [name for name in numeric if name not in times]
+    if rest:
+        print(f"{path}: {times[0]} to {times[-1]} are times; not used: {', '.join(rest)}", file=sys.stderr)
+    return times
+
+
+def _counted(names: list[str]) -> list[list[tuple[float, str]]]:
+    """Return sets of names that differ in their number alone, with it: t-1, t-2 count up, in t-1, t0 it has a sign."""
+    groups: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
+    for name in names:
+        if found := COUNTED.fullmatch(name):
+            groups.setdefault((found[1], found[4]), []).append((found[2], found[3], name))
+    signed = {key: key[0] == "" or not all(sign for sign, _, _ in group) for key, group in groups.items()}
+    return [
+        [((-1 if sign and signed[key] else 1) * float(number), name) for sign, number, name in group]
+        for key, group in groups.items()
+    ]
+
+
+def _values(column: "pd.Series[str]") -> np.ndarray:
+    """Return numbers where all are, else words."""
+    numbers = pd.to_numeric(column, errors="coerce")
+    return np.asarray(column.to_numpy(str) if numbers.isna().any() else numbers.to_numpy(np.float64))
