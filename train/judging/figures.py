@@ -129,7 +129,8 @@ def training_figure(
             steps = [record["step"] for record in records]
             values = np.array([np.atleast_1d(record[name]) for record in records], float)
             axes.plot(steps, values, color=colour, alpha=0.25, lw=0.8)
-            axes.plot(steps, values.mean(axis=1), color=colour, label=name.replace("_", " "))
+            marker = "o" if len(steps) == 1 else None  # a short run has one look, and a line of one point is nothing
+            axes.plot(steps, values.mean(axis=1), color=colour, marker=marker, label=name.replace("_", " "))
         if "loss" in label and axes.dataLim.ymin > 0:
             axes.set_yscale("log")
             axes.set_yticks(ticks := round_ticks(*axes.get_ylim()), [f"{tick:g}" for tick in ticks])
