@@ -1,10 +1,17 @@
 """Strict numerics, and every annotation of the package checked where it is called."""
 
+import os
+
 import jax
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 from tests import typecheck
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+# In CI the same examples every time: chance finds bugs on a developer's machine, not in somebody else's landing.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 install_import_hook("spiketype", f"{typecheck.__name__}.check")

@@ -394,7 +394,8 @@ def _scale(header: _Header) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
             gain[i] *= header.adc_range
             gain[i] /= header.adc_resolution
             offset[i] = c.instrument_offset - (c.signal_offset if header.conditioned else 0.0)
-            kept = np.float32(gain[i]), np.float32(offset[i])
+            # The largest sample as well: a gain may be finite, and what it gives infinite.
+            kept = np.float32(gain[i]), np.float32(gain[i]) * np.float32(-(2**15)) + np.float32(offset[i])
             if header.floats:
                 trouble.append("")
             elif c.telegraph not in (0, 1):

@@ -461,6 +461,15 @@ def test_a_header_with_wrong_bytes_is_opened_or_refused(written, changes):
     open_or_refuse(changed)
 
 
+def test_a_gain_that_makes_samples_infinite_is_told(written):
+    content = bytearray(written[0].read_bytes())
+    content[262], content[270] = 1, 1  # what hypothesis found: a scale of 1e37
+    changed = written[0].with_name("infinite.abf")
+    changed.write_bytes(content)
+    with pytest.raises(UserError, match="impossible scale in its header"):
+        open_abf(changed)
+
+
 def as_pyabf(path, version, trouble):
     """What pyABF reads once told that no signal conditioner has no gain, and without channels that we refuse."""
     kept = path.read_bytes()
