@@ -78,6 +78,7 @@ def _loadmat(path: Path) -> dict[str, Any]:
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise UserError(f"{path} is damaged, SciPy cannot read it ({said[-1] if said else 'it crashed'})")
+    # Written by our own child a moment ago, as multiprocessing does: nothing of the file is ever unpickled.
     found: dict[str, Any] = pickle.loads(done.stdout)
     return found
 
