@@ -40,6 +40,7 @@ class Rows(Protocol):
 
 
 Arrays = Mapping[str, Rows]
+Either = Array | np.ndarray  # a plan is made with NumPy and used on the device
 
 
 def fits(n_bytes: int, fraction: float = 0.4) -> bool:
@@ -69,16 +70,27 @@ def _host_memory_bytes() -> int:
     return min(sizes)
 
 
-class Plan(NamedTuple):
-    """The training part of one member, sorted by class; int32 throughout.
+class Units(NamedTuple):
+    """The units of a training part (cells, say), sorted by class: where the samples of each start, and how many."""
 
-    ``order`` (n_max,) sample indices, of which the first ``size.sum()`` are drawn from; ``offset`` (class,)
-    where the samples of a class start in ``order``; ``size`` (class,) how many they are.
+    offset: Int[np.ndarray, " unit_max"]
+    size: Int[np.ndarray, " unit_max"]
+
+
+class Plan(NamedTuple):
+    """The training part of one member, sorted by class and in it by unit; int32 throughout.
+
+    Attributes:
+        order: sample indices, padded.
+        offset: where the samples of a class start in ``order``; with units, its units among them.
+        size: how many they are.
+        units: None where samples are drawn from classes directly.
     """
 
-    order: np.ndarray
-    offset: np.ndarray
-    size: np.ndarray
+    order: Int[np.ndarray, " n_max"]
+    offset: Int[np.ndarray, " class"]
+    size: Int[np.ndarray, " class"]
+    units: Units | None = None
 
 
 def plan(
@@ -86,24 +98,34 @@ def plan(
     label: Shaped[np.ndarray, " sample"],
     balanced: bool,
     n_max: int | None = None,
+    unit: Int[np.ndarray, " sample"] | None = None,
 ) -> Plan:
     """Describe a training part for :func:`draw`.
 
     Args:
-        train: sample indices.
+        train: ascending sample indices.
         label: class of every sample of the data, not of the training part alone.
-        balanced: draw every class of the part equally often; otherwise every sample.
+        balanced: draw every class of the part equally often; otherwise every sample, or unit.
         n_max: length to pad to, so that parts of different sizes can be stacked (``jax.tree.map(np.stack)``).
+        unit: of every sample of the data, from 0 on: draw those of a class equally often, whatever their size.
     """
     if not len(train):
         raise ValueError("the training part is empty")
-    n_max = len(train) if n_max is None else n_max
     # Without balancing, the whole part is one class.
     of_sample = label[train] if balanced else np.zeros(len(train), int)
-    order = np.full(n_max, train[0], np.int32)
-    order[: len(train)] = train[np.argsort(of_sample, kind="stable")]
-    size = np.unique(of_sample, return_counts=True)[1].astype(np.int32)
-    return Plan(order, (np.cumsum(size) - size).astype(np.int32), size)
+    of_unit = np.zeros(len(train), int) if unit is None else unit[train]
+    ranked = np.lexsort((of_unit, of_sample))
+    order = np.full(n_max or len(train), train[0], np.int32)
+    order[: len(train)] = train[ranked]
+    in_class, units = of_sample, None
+    if unit is not None:
+        pairs = np.stack([of_sample, of_unit])[:, ranked]
+        (in_class, _), first, count = np.unique(pairs, axis=1, return_index=True, return_counts=True)
+        spare = (0, int(unit.max()) + 1 - len(first))
+        padded = np.pad(first, spare), np.pad(count, spare, constant_values=1)
+        units = Units(*(values.astype(np.int32) for values in padded))
+    size = np.unique(in_class, return_counts=True)[1].astype(np.int32)
+    return Plan(order, (np.cumsum(size) - size).astype(np.int32), size, units)
 
 
 def draw(plan: Plan, key: PRNGKeyArray, batch: int) -> Int32[Array, " batch"]:
@@ -112,12 +134,19 @@ def draw(plan: Plan, key: PRNGKeyArray, batch: int) -> Int32[Array, " batch"]:
     The classes take turns, from a random one on, so their numbers in a batch differ by one at most. ``key``
     is that of the step: ``jax.random.fold_in(member_key, step)``.
     """
-    first_key, sample_key = jax.random.split(key)
+    first_key, *keys = jax.random.split(key, 2 if plan.units is None else 3)
     n_class = plan.size.shape[0]
     first = jax.random.randint(first_key, (), 0, n_class, jnp.int32)
     of_class = (first + jnp.arange(batch, dtype=jnp.int32)) % n_class
-    rank = jax.random.randint(sample_key, (batch,), 0, jnp.asarray(plan.size)[of_class], jnp.int32)
-    return jnp.asarray(plan.order)[jnp.asarray(plan.offset)[of_class] + rank]
+    place = _any_of(keys[0], plan.offset, plan.size, of_class)
+    if plan.units is not None:
+        place = _any_of(keys[1], *plan.units, place)
+    return jnp.asarray(plan.order)[place]
+
+
+def _any_of(key: PRNGKeyArray, offset: Either, size: Either, of: jax.Array) -> jax.Array:
+    """Return a random place (batch,) in each of the stretches ``of`` (batch,)."""
+    return jnp.asarray(offset)[of] + jax.random.randint(key, of.shape, 0, jnp.asarray(size)[of], jnp.int32)
 
 
 class Batch(NamedTuple):

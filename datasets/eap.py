@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Int32
 
+from spiketype import reading
 from spiketype.datasets import batches, store
-from spiketype.edge import UserError
+from spiketype.edge import Json, UserError
 
 Features = Literal["aw", "fw", "afw", "waveform"]
 # Images of each feature set, in the letters of NeuroCNN: A amplitude, F full width at half maximum, W width.
@@ -34,7 +35,7 @@ class EapTable:
         m_type: index into `m_type_names`.
         excitatory: else inhibitory.
         position_um: of the soma.
-        cell: index into `cell_names`: the group of a sample.
+        cell: index into `cell_names`: the group of a sample. Variants of a model are one group.
         distance_um: from the soma to the nearest contact.
         amplitude_uV: largest amplitude of any contact.
     """
@@ -58,20 +59,40 @@ def load(path: Path) -> EapTable:
     """
     store.validate(path, "eap", ("amplitude_uV", "cell", "position_um", "m_type", "excitatory", "contact_um"))
     cell, position_um = store.read(path, "cell").astype(np.int32), store.read(path, "position_um")
+    cell_names, group = _groups(path)
     m_type_names, m_type = np.unique(_names(path, "m_type"), return_inverse=True)
     contact_um = store.read(path, "contact_um")
     nearest = [np.linalg.norm(position_um - contact, axis=1) for contact in contact_um]
-    return EapTable(
+    table = EapTable(
         store=path,
         m_type=m_type[cell].astype(np.int32),
         m_type_names=tuple(map(str, m_type_names)),
         excitatory=store.read(path, "excitatory")[cell],
         position_um=position_um,
-        cell=cell,
-        cell_names=_names(path, "cell_name"),
+        cell=group[cell],
+        cell_names=cell_names,
         distance_um=np.min(nearest, axis=0),
         amplitude_uV=store.read(path, "amplitude_uV").max(axis=1),
     )
+    _tell(table)
+    return table
+
+
+def _tell(table: EapTable) -> None:
+    """Say what was read."""
+    attributes = store.attributes(table.store, "eap")
+    facts: Json = {
+        "producer": store.producer(attributes),
+        "config": store.config(attributes),
+        "samples": len(table.cell),
+        "cell_models": len(table.cell_names),
+        "m_types": list(table.m_type_names),
+        "excitatory_percent": round(100 * float(table.excitatory.mean()), 1),
+        "in_units": "uV",
+    }
+    rotation = facts["config"].get("rotation", "?")
+    text = f"{len(table.cell)} simulated EAPs of {len(table.cell_names)} cell models, {rotation}, uV"
+    reading.found(table.store, facts, text)
 
 
 class Inputs:
@@ -131,6 +152,18 @@ class Inputs:
         stacked = values[0] if values[0].ndim == 3 else np.stack(values, axis=-1)
         images = stacked.reshape(len(stacked), *self.shape[1:])
         return scale(images, self.images) if self._scaled else images
+
+
+def _groups(path: Path) -> tuple[tuple[str, ...], Int32[np.ndarray, " cell"]]:
+    """Return the published cell models of a store, and for each of its cells which of them it is.
+
+    A variant is of its published model, and two collections may have one model: on two sides of a split they would
+    make a model that is known look new. Stores of older versions have no variants.
+    """
+    known = str(store.attributes(path, "eap")["coordinates"]).split()
+    of = _names(path, "model_name" if "model_name" in known else "cell_name")
+    names = tuple(dict.fromkeys(of))
+    return names, np.array([names.index(name) for name in of], np.int32)
 
 
 def _names(path: Path, name: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ neither the order of the groups in a table nor a further group changes which sam
 """
 
 import json
+import warnings
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 from spiketype.edge import UserError
 
 KINDS = ("random", "kfold", "group", "leave-one-out", "lists")
+INNER = 4  # parts of a training part, for calibration and the choice of hyperparameters
+Rows = tuple[Int[np.ndarray, " _"], Int[np.ndarray, " _"]]  # those that train, those that test
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,16 @@ def make(
     split = Split(kind, tuple(parts), optimistic, "sample" if group is None or optimistic else by)
     check(split, label, group)
     return split
+
+
+def inner_folds(
+    label: Int[np.ndarray, " row"], group: Int[np.ndarray, " row"], seed: int, parts: int = INNER
+) -> list[Rows]:
+    """Return the rows (training, test) of each of some parts of a training part, groups apart."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class")  # one rarer than there are parts
+        split = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
+        return list(split.split(label, label, group))
 
 
 def shared(fold: Fold, group: Int[np.ndarray, " sample"]) -> Int[np.ndarray, " shared"]:

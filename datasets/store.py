@@ -166,6 +166,14 @@ def clean(path: Path) -> None:
         shutil.rmtree(template, ignore_errors=True)
 
 
+def producer(attributes: Json) -> str:
+    """Return the program that wrote a store, with its version where the store tells it."""
+    try:
+        return f"spiketype {json.loads(attributes['created_with'])['spiketype']}"
+    except (KeyError, TypeError, ValueError):
+        return "spiketype"
+
+
 def attributes(path: Path, kind: str) -> Json:
     """Return the attributes of a store of the given kind.
 

@@ -1,5 +1,7 @@
 """Changes to training samples that leave their distribution as it is."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
@@ -35,6 +37,32 @@ def turn_position(position: Float[Array, "sample 3"], k: Int[Array, " sample"]) 
     for times in range(1, 4):
         y, z = jnp.where(k >= times, -z, y), jnp.where(k >= times, y, z)
     return jnp.stack([x, y, z], axis=1)
+
+
+def of_waveforms(
+    change: Callable[[jax.Array, jax.Array], jax.Array],
+    key: PRNGKeyArray,
+    x: Float[Array, "sample feature"],
+    shape: tuple[int, int],
+) -> Float[Array, "sample feature"]:
+    """Change the waveforms of `shape` (channel, time) that inputs begin with; what follows them stays.
+
+    change: (key, traces (sample, channel, time)) -> traces.
+    """
+    count = shape[0] * shape[1]
+    traces = change(key, x[:, :count].reshape(len(x), *shape))
+    return jnp.concatenate([traces.reshape(len(x), count), x[:, count:]], axis=1)
+
+
+def shift_and_noise(
+    key: PRNGKeyArray, traces: Float[Array, "sample channel time"], largest: int, sd: float
+) -> Float[Array, "sample channel time"]:
+    """Move each sample by up to `largest` whole time steps either way, its ends held, and add normal noise."""
+    shift_key, noise_key = jax.random.split(key)
+    by = jax.random.randint(shift_key, (len(traces), 1), -largest, largest + 1)
+    time = jnp.clip(jnp.arange(traces.shape[2])[None] + by, 0, traces.shape[2] - 1)
+    moved = jnp.take_along_axis(traces, time[:, None, :], axis=2)
+    return moved + sd * jax.random.normal(noise_key, moved.shape)
 
 
 def shift_in_time(

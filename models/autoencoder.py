@@ -124,15 +124,23 @@ class Conv(nn.Module):
         return h[:, : self.shape[1]].swapaxes(1, 2).reshape(len(z), -1)
 
 
+Net = Dense | Conv
+
+
+def features(net: Net) -> int:
+    """Return the number of features that a network takes."""
+    return net.size if isinstance(net, Dense) else net.shape[0] * net.shape[1]
+
+
 def apply(
-    net: Dense | Conv, params: PyTree, method: str, *inputs: Float[Either, "sample feature"] | int
+    net: Net, params: PyTree, method: str, *inputs: Float[Either, "sample feature"] | int
 ) -> Float[Array, "sample width"]:
     """Return what a method of a network with these parameters makes of inputs."""
     return jnp.asarray(net.apply({"params": params}, *inputs, method=method))
 
 
 def reconstruction(
-    net: Dense | Conv,
+    net: Net,
     params: PyTree,
     x: Float[Array, "sample feature"],
     seen: Float[Array, "sample feature"],
@@ -166,7 +174,7 @@ def layer_loss(
     return jnp.mean((apply(net, params, "undo", h, k) - before) ** 2)
 
 
-def make(kind: str, size: int, shape: Sequence[int], code: int, hidden: tuple[int, ...]) -> Dense | Conv:
+def make(kind: str, size: int, shape: Sequence[int], code: int, hidden: tuple[int, ...]) -> Net:
     """Return the network of a kind, "dense", "conv" or "vae".
 
     Inputs have `size` features, which are waveforms of `shape` (channel, time).

@@ -6,13 +6,16 @@ the gradient is turned round: what would tell the domains apart is unlearned.
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+import optax
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from spiketype.edge import PyTree
 from spiketype.models.batch_norm import BatchNorm
 
 Either = Array | np.ndarray  # what a trained network is applied to may be NumPy's
@@ -74,6 +77,63 @@ class DANN(nn.Module):
         h = nn.Dropout(self.dropout, deterministic=not train)(h) if self.dropout else h
         turned = reverse_gradient(h, jnp.asarray(scale, jnp.float32))
         return nn.Dense(self.classes, name="class")(h), nn.Dense(self.domains, name="domain")(turned), h
+
+
+class Batch(NamedTuple):
+    """Samples of a step, the first half of the source domain, the second of the target.
+
+    Attributes:
+        x: standardised samples.
+        label: their classes.
+        weight: how much a sample counts for the domain head and the batch normalisation.
+        named: how much it counts for the class head.
+        adversary: 1 where the gradient is turned, the same for all.
+    """
+
+    x: Float[Array, "batch feature"]
+    label: Int[Array, " batch"]
+    weight: Float[Array, " batch"]
+    named: Float[Array, " batch"]
+    adversary: Float[Array, " batch"]
+
+
+def in_target(size: int) -> Bool[Array, " size"]:
+    """Say which samples of a `Batch` of that size are of the target domain."""
+    return jnp.arange(size) >= size // 2
+
+
+class Losses(NamedTuple):
+    """What a batch gives: cross entropies of the classes and of the domains, accuracy, class logits, new statistics."""
+
+    of_class: Float[Array, ""]
+    of_domain: Float[Array, ""]
+    accuracy: Float[Array, ""]
+    logits: Float[Array, "batch class"]
+    statistics: PyTree
+
+
+def losses(net: DANN, variables: PyTree, batch: Batch, scale: Float[Array, ""], key: PRNGKeyArray) -> Losses:
+    """Return what a batch gives in training.
+
+    Args:
+        net: the network.
+        variables: parameters and statistics of the batch normalisation.
+        batch: the samples.
+        scale: of the reversed gradient.
+        key: of the dropout.
+    """
+    apply: PyTree = partial(net.apply, rngs={"dropout": key}, mutable=["batch_stats"])
+    (logits, domain, _), new = apply(variables, batch.x, scale, True, batch.weight)
+    named, target = batch.named / batch.named.sum(), in_target(len(batch.x)).astype(jnp.int32)
+    of_class = named @ optax.softmax_cross_entropy_with_integer_labels(logits, batch.label)
+    of_domain = (batch.weight * optax.softmax_cross_entropy_with_integer_labels(domain, target)).mean()
+    accuracy = named @ (logits.argmax(axis=1) == batch.label).astype(jnp.float32)
+    return Losses(of_class, of_domain, accuracy, logits, new.get("batch_stats", {}))
+
+
+def decay(params: PyTree) -> Float[Array, ""]:
+    """Return the sum of the squared weights of all layers, without biases and gains."""
+    return jnp.asarray(sum(jnp.sum(layer["kernel"] ** 2) for layer in params.values() if "kernel" in layer))
 
 
 PUBLISHED = partial(DANN, hidden=(128, 64, 32), activation="selu", norm=True)  # Ophir et al. 2024

@@ -1,12 +1,24 @@
 """Deep embedded clustering: Student-t assignments to centres, their sharpened target, and the losses of the family.
 
-DEC: Xie, Girshick and Farhadi, ICML 2016. IDEC, which keeps the reconstruction: Guo et al., IJCAI 2017.
+DEC: Xie, Girshick and Farhadi, ICML 2016. IDEC, which keeps the reconstruction: Guo et al., IJCAI 2017. Parameters are
+{"net": of the autoencoder, "centre": (cluster, code)}, the state is that of `fresh_state`.
 """
+
+from collections.abc import Callable
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import xlogy
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from spiketype.edge import PyTree
+from spiketype.models import autoencoder
+from spiketype.models.autoencoder import Net
+
+Change = Callable[[jax.Array, jax.Array], jax.Array]  # (key, x (unit, feature)) -> x, augmented
+Kind = Literal["dec", "idec", "joint"]
+Loss = tuple[Float[Array, ""], dict[str, Float[Array, ""]]]  # with what is watched
 
 
 def log_assignment(
@@ -86,3 +98,92 @@ def health(
     mean = jnp.exp(jax.scipy.special.logsumexp(log_q, axis=0)) / len(log_q)
     entropy = -jnp.sum(xlogy(mean, mean)) / jnp.log(jnp.maximum(alive.sum(), 2).astype(mean.dtype))
     return {"entropy": entropy, "variance": jnp.var(z, axis=0).sum()}
+
+
+def fresh_state(count: int, most: int, code: int) -> dict[str, jax.Array]:
+    """Return what clustering keeps beside parameters, before its first step, for `count` units and `most` centres.
+
+    Which centres are alive; by what the code is divided; of every unit the target, the cluster (-1: none yet) and the
+    code after pretraining; the share of units whose cluster changed at the last refresh; how often a centre was moved
+    because its cluster was empty.
+    """
+    return {
+        "alive": jnp.ones(most, bool),
+        "scale": jnp.ones(()),
+        "target": jnp.zeros((count, most)),
+        "label": jnp.full(count, -1, jnp.int32),
+        "pretrained": jnp.zeros((count, code)),
+        "changed": jnp.ones(()),
+        "reseeded": jnp.zeros((), jnp.int32),
+    }
+
+
+def refresh(
+    net: Net, params: PyTree, state: PyTree, x: Float[Array, "unit feature"], share: Float[Array, " cluster"] | None
+) -> tuple[PyTree, PyTree]:
+    """Return parameters and state with the targets of all units, and with centres moved out of empty clusters."""
+    z = autoencoder.apply(net, params["net"], "encode", x) / state["scale"]
+    label = log_assignment(z, params["centre"], state["alive"]).argmax(axis=1).astype(jnp.int32)
+    centre, moved = reseed(z, params["centre"], label, state["alive"])
+    new = {
+        "target": target(log_assignment(z, centre, state["alive"]), share),
+        "label": label,
+        "changed": jnp.mean((label != state["label"]).astype(jnp.float32)),
+        "reseeded": state["reseeded"] + moved,
+    }
+    return {**params, "centre": centre}, {**state, **new}
+
+
+def clustering_loss(
+    net: Net,
+    params: PyTree,
+    state: PyTree,
+    index: Int[Array, " unit"],
+    x: Float[Array, "unit feature"],
+    key: PRNGKeyArray,
+    kind: Kind,
+    share: Float[Array, " cluster"] | None,
+    beta: float,
+    gamma: float,
+) -> Loss:
+    """Return the loss of units `index`, whose (augmented) inputs are x.
+
+    ``dec``: the divergence from the target. ``idec``: gamma times it, plus the reconstruction, of a variational code
+    with its own divergence times beta. ``joint``: the same with a target made anew for the batch, as `share` says.
+    """
+    if kind == "dec":
+        error, z = jnp.zeros(()), autoencoder.apply(net, params["net"], "encode", x)
+    else:
+        error, z = autoencoder.reconstruction(net, params["net"], x, x, key, beta)
+    z = z / state["scale"]
+    log_q = log_assignment(z, params["centre"], state["alive"])
+    aim = jax.lax.stop_gradient(target(log_q, share)) if kind == "joint" else state["target"][index]
+    kl = divergence(aim, log_q)
+    watched = {"kl": kl, "changed": state["changed"], **health(z, log_q, state["alive"])}
+    return (kl if kind == "dec" else error + gamma * kl), watched
+
+
+def pretraining_loss(
+    net: Net,
+    params: PyTree,
+    x: Float[Array, "unit feature"],
+    neighbour: Float[Array, "unit feature"] | None,
+    key: PRNGKeyArray,
+    change: Change,
+    corruption: float,
+    beta: float,
+    weight: float,
+) -> Loss:
+    """Return the error of reconstructing units from inputs of which a share is set to zero.
+
+    With neighbours, the codes of units are also drawn to theirs and driven from those of other units: `contrast` times
+    `weight`.
+    """
+    change_key, drop_key, code_key, other_key = jax.random.split(key, 4)
+    x = change(change_key, x)
+    seen = jnp.where(jax.random.bernoulli(drop_key, 1 - corruption, x.shape), x, 0)
+    error, z = autoencoder.reconstruction(net, params["net"], x, seen, code_key, beta)
+    if neighbour is None:
+        return error, {}
+    apart = contrast(z, autoencoder.apply(net, params["net"], "encode", change(other_key, neighbour)))
+    return error + weight * apart, {"reconstruction": error, "contrast": apart}

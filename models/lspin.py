@@ -11,9 +11,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.scipy.stats import norm
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from spiketype.edge import PyTree
 from spiketype.models.batch_norm import BatchNorm
 
 Either = Array | np.ndarray  # what a trained network is applied to may be NumPy's
@@ -127,6 +129,80 @@ def spread(gates: Float[Array, "sample feature"], weight: Float[Array, " sample"
     share = jnp.full(len(gates), 1 / len(gates)) if weight is None else weight / weight.sum()
     centred = gates - (share @ gates)[None, :]
     return 2.0 * (share @ jnp.square(centred).sum(axis=1))
+
+
+def loss(
+    net: LSPIN,
+    variables: PyTree,
+    x: Float[Array, "sample feature"],
+    label: Int[Array, " sample"],
+    weight: Float[Array, " sample"],
+    key: PRNGKeyArray,
+    closing: Float[Array, ""] | float,
+    together: float,
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]], PyTree]:
+    """Return the loss of a training step; accuracy and share of open gates; the new statistics.
+
+    Args:
+        net: the network.
+        variables: parameters and statistics of the batch normalisation.
+        x: standardised samples.
+        label: their classes.
+        weight: how much each counts.
+        key: of the gates' noise.
+        closing: weight of `sparsity`.
+        together: weight of `spread`, a feature.
+    """
+    (logits, alpha, _), new = net.apply(variables, x, True, weight, rngs={"gate": key}, mutable="batch_stats")
+    share = weight / weight.sum()
+    entropy = share @ optax.softmax_cross_entropy_with_integer_labels(logits, label)
+    closed = sparsity(alpha, net.sigma, weight)
+    extra = closing * closed
+    if together:
+        extra = extra + together * spread(gate(alpha, jnp.zeros_like(alpha), net.sigma), weight) / x.shape[1]
+    right = share @ (logits.argmax(axis=1) == label).astype(jnp.float32)
+    return entropy + extra, {"accuracy": right, "open": closed}, new
+
+
+def predict(
+    net: LSPIN, variables: PyTree, x: Float[np.ndarray, "sample feature"]
+) -> tuple[Float[np.ndarray, "sample class"], Float[np.ndarray, "sample feature"]]:
+    """Return probabilities and gates of standardised samples."""
+    outputs: PyTree = net.apply(variables, x)
+    logits, _, gates = outputs
+    return np.asarray(jax.nn.softmax(logits), np.float64), np.asarray(gates)
+
+
+def is_gate(params: PyTree) -> PyTree:
+    """Say which parameters are those of the gating network."""
+    return jax.tree.map_with_path(lambda path, _: path[0].key.startswith("gate_"), params)
+
+
+def stability(
+    gates: Float[np.ndarray, "seed repeat cell feature"], threshold: float = 0.5
+) -> dict[str, int | float | None]:
+    """Return how sparse and how stable gates are.
+
+    ``open``: mean number above 0; ``correlation`` of the mean gates and ``jaccard`` of the gates above the threshold in
+    each cell, both means over pairs of seeds. None with one seed, the correlation also where all mean gates of a seed
+    agree.
+    """
+    pairs = [(a, b) for a in range(len(gates)) for b in range(a)]
+    mean, on = gates.mean(axis=(1, 2)), gates > threshold
+    with np.errstate(invalid="ignore"):
+        correlation = float(np.mean([np.corrcoef(mean[a], mean[b])[0, 1] for a, b in pairs])) if pairs else np.nan
+    return {
+        "open": float((gates > 0).sum(axis=-1).mean()),
+        "features": gates.shape[-1],
+        "correlation": correlation if np.isfinite(correlation) else None,
+        "jaccard": float(np.mean([_jaccard(on[a], on[b]) for a, b in pairs])) if pairs else None,
+    }
+
+
+def _jaccard(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the mean over cells of shared over all open gates; 1 where neither has one."""
+    either = (a | b).sum(axis=-1)
+    return float(np.where(either > 0, (a & b).sum(axis=-1) / np.maximum(either, 1), 1.0).mean())
 
 
 def label_kernel(label: Int[Array, " sample"]) -> Float[Array, "sample sample"]:

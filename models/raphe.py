@@ -13,12 +13,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from spiketype.edge import PyTree
 from spiketype.models.cnn import dropout
 
 Either = Array | np.ndarray  # what a trained network is applied to may be NumPy's
 POINTS, DEPTHS = 160, (32, 64)
+RATE_KHZ, REFERENCE = 40.0, 40  # of the spikes: time 0 is at this point
 LEAST_WIDTH, MOST_WIDTH = 1, 31  # a wider second convolution has too little left to be pooled
 EPSILON = 1e-3  # Keras' default, of the published network
 
@@ -96,6 +99,32 @@ def _band(x: jax.Array, kernel: jax.Array, steps: int) -> jax.Array:
     inside = (shift >= 0) & (shift < longest)
     band = jnp.where(inside[..., None], kernel[jnp.clip(shift, 0, longest - 1)], 0.0)
     return (x @ band.reshape(x.shape[1], -1)).reshape(len(x), steps, depth)
+
+
+def inputs(spike_pA: Float[Array, "batch 160"], columns: int) -> Float[Array, "batch 160 {columns}"]:
+    """Return what the network sees: the current in pA, behind the time in ms where it has two columns."""
+    current = spike_pA[..., None]
+    if columns == 1:
+        return current
+    time_ms = (jnp.arange(POINTS, dtype=jnp.float32) - REFERENCE) / RATE_KHZ
+    return jnp.concatenate([jnp.broadcast_to(time_ms[None, :, None], current.shape), current], axis=2)
+
+
+def loss(
+    net: RapheCNN,
+    params: PyTree,
+    x: Float[Array, "batch 160 column"],
+    label: Int[Array, " batch"],
+    width: Int[Array, ""],
+    key: PRNGKeyArray,
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+    """Return the mean binary cross entropy of spikes and outputs, and the accuracy; the key is that of the dropout."""
+    logits = jnp.asarray(net.apply({"params": params}, x, width, train=True, rngs={"dropout": key}))
+    target = label.astype(jnp.float32)[:, None]
+    target = target if net.outputs == 1 else jnp.concatenate([1.0 - target, target], axis=1)
+    right = (serotonergic_logit(logits) > 0) == (label == 1)
+    value = optax.sigmoid_binary_cross_entropy(logits, target).mean()
+    return value, {"accuracy": right.astype(jnp.float32).mean()}
 
 
 def serotonergic_logit(logits: Float[Array, "*spike outputs"]) -> Float[Array, "*spike"]:

@@ -1,6 +1,7 @@
 """Networks that name a unit from its waveform on all channels and, where there are any, histograms of its firing."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from spiketype.edge import PyTree
 from spiketype.models.cnn import ConvBlock, dropout
 
 Either = Array | np.ndarray  # what a trained network is applied to may be NumPy's
@@ -59,3 +61,15 @@ class UnitNet(nn.Module):
 
     def _gru(self, x: jax.Array) -> jax.Array:
         return jnp.asarray(nn.RNN(nn.GRUCell(self.width), name="gru")(x.swapaxes(1, 2)))[:, -1]
+
+
+def apply(
+    net: UnitNet,
+    variables: Mapping[str, PyTree],
+    z: Float[Either, "row feature"],
+    shape: tuple[int, int],
+    **options: Any,
+) -> Float[Array, "row class"]:
+    """Return logits for inputs that begin with waveforms of `shape` (channel, time); options of flax's apply."""
+    points = shape[0] * shape[1]
+    return jnp.asarray(net.apply(variables, z[:, :points].reshape(-1, *shape), z[:, points:], **options))

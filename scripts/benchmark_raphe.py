@@ -15,7 +15,7 @@ from spiketype.datasets import batches, raphe, store
 from spiketype.datasets.raphe import noisy
 from spiketype.datasets.raphe.spikes import POINTS
 from spiketype.train.tasks.raphe.config import RapheTaskConfig
-from spiketype.train.tasks.raphe.data import find_store
+from spiketype.train.tasks.raphe.task import find_store
 
 
 def on_the_fly(table: raphe.RapheTable, batch: int = 4096, steps: int = 16, repeats: int = 20) -> list[float]:

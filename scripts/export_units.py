@@ -4,10 +4,11 @@
     python export_units.py --sorting SORTING --recording RECORDING units.npz
     spiketype train --task unit --data units.npz --label PROPERTY
 
-ANALYZER is a SortingAnalyzer, as a folder or Zarr; SORTING and RECORDING are whatever spikeinterface loads. It needs
-spikeinterface 0.101 or later and nothing that SpikeInterface does not bring, and writes: ``waveform`` (unit, channel,
-time), the average template in uV; ``rate_kHz``; ``unit``, the ids; a column for each property of units with one word or
-number a unit; ``isi`` and ``autocorrelogram``, counts in the bins that spiketype uses, summed over segments.
+ANALYZER is a SortingAnalyzer, as a folder or Zarr, or a folder of waveforms that release 0.100 or one before it
+extracted; SORTING and RECORDING are whatever spikeinterface loads. It needs spikeinterface 0.101 or later and nothing
+that SpikeInterface does not bring, and writes: ``waveform`` (unit, channel, time), the average template in uV;
+``rate_kHz``; ``contact_um``; ``unit``, the ids; a column for each property of units with one word or number a unit;
+``isi`` and ``autocorrelogram``, counts in the bins that spiketype uses, summed over segments.
 """
 
 import argparse
@@ -22,9 +23,10 @@ import spikeinterface as si
 
 # What spiketype takes these names for: a property that has one of them is not written.
 TAKEN = {"waveform", "rate_kHz", "rate_Hz", "units", "gain", "gain_uV", "gain_to_uV", "unit", "cluster"}
-TAKEN |= {"isi", "autocorrelogram", "acg", "file", "allow_pickle"}
+TAKEN |= {"isi", "autocorrelogram", "acg", "file", "allow_pickle", "producer", "contact_um"}
 ISI_EDGES_MS = np.r_[0, np.geomspace(1, 1000, 50)]  # as spiketype.datasets.waveforms.histograms has them
 LAG_MS, LAG_BINS = 100.0, 50
+ROUNDING = 1e-12  # relative, of an edge in samples
 
 
 def main() -> None:
@@ -32,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("analyzer", nargs="?", help="a SortingAnalyzer, as a folder or Zarr")
+    parser.add_argument("analyzer", nargs="?", help="a SortingAnalyzer, folder or Zarr, or a folder of old waveforms")
     parser.add_argument("--sorting", help="with --recording instead of an analyzer")
     parser.add_argument("--recording", help="filtered as you want the waveforms to be")
     parser.add_argument("out", type=Path, help="the .npz to write")
@@ -46,13 +48,26 @@ def main() -> None:
     if given.analyzer is None:
         analyzer = si.create_sorting_analyzer(load(given.sorting), load(given.recording), sparse=False)
     else:
-        analyzer = load(given.analyzer, si.load_sorting_analyzer)
+        analyzer = load(given.analyzer, old_waveforms if is_old(Path(given.analyzer)) else si.load_sorting_analyzer)
     columns = export(analyzer)
     partial = given.out.with_name(f".{given.out.name}.partial")
     with open(partial, "wb") as file:
         np.savez_compressed(file, **columns)  # type: ignore[arg-type]  # no column has the name allow_pickle
     os.replace(partial, given.out)
     print(f"{given.out}: {len(columns['unit'])} units, columns {', '.join(columns)}")
+
+
+def is_old(folder: Path) -> bool:
+    """Say whether a folder holds waveforms that were extracted before there were analyzers, in 0.100 or before."""
+    return (folder / "params.json").is_file() and (folder / "waveforms").is_dir()
+
+
+def old_waveforms(path: str) -> "si.SortingAnalyzer":
+    """Return the analyzer of such a folder, in memory; without its recording where that is gone."""
+    try:
+        return si.load_waveforms(path, output="SortingAnalyzer")
+    except Exception:  # of many kinds
+        return si.load_waveforms(path, with_recording=False, output="SortingAnalyzer")
 
 
 def load(path: str, by: Callable[[str], Any] | None = None) -> Any:
@@ -78,6 +93,9 @@ def export(analyzer: "si.SortingAnalyzer") -> dict[str, np.ndarray]:
     columns = {"waveform": waveform.astype(np.float32), "unit": unit, **properties(analyzer.sorting)}
     columns |= {"isi": isi, "autocorrelogram": acg}
     whole = {"rate_kHz": np.array(analyzer.sampling_frequency / 1000), "units": np.array(units(analyzer))}
+    whole["producer"] = np.array(f"SpikeInterface {si.__version__}")
+    if analyzer.get_probegroup().probes:
+        whole["contact_um"] = np.asarray(analyzer.get_channel_locations(), float)
     return {name: values[keep] for name, values in columns.items()} | whole
 
 
@@ -148,19 +166,26 @@ def histograms(analyzer: "si.SortingAnalyzer") -> tuple[np.ndarray, np.ndarray]:
     """Return counts of intervals and of lags (unit, bin), each segment's own, summed over segments."""
     isi = np.zeros((len(analyzer.unit_ids), len(ISI_EDGES_MS) - 1), np.int64)
     acg = np.zeros((len(analyzer.unit_ids), LAG_BINS), np.int64)
-    sorting = analyzer.sorting
+    sorting, rate_kHz = analyzer.sorting, float(analyzer.sampling_frequency) / 1000
+    acg_edges = edges(np.linspace(0, LAG_MS, LAG_BINS + 1), rate_kHz)
+    isi_edges = edges(ISI_EDGES_MS, rate_kHz)
+    isi_edges[-1] = np.floor(ISI_EDGES_MS[-1] * rate_kHz * (1 + ROUNDING))  # the last bin has both of its edges
     for row, unit in enumerate(analyzer.unit_ids):
         for segment in range(sorting.get_num_segments()):
-            sample = np.sort(sorting.get_unit_spike_train(unit, segment_index=segment))
-            time_ms = sample * (1000 / analyzer.sampling_frequency)
-            isi[row] += np.histogram(np.diff(time_ms), ISI_EDGES_MS)[0]
-            for apart in range(1, len(time_ms)):  # the k-th next spike of each, until all are too far away
-                lag = time_ms[apart:] - time_ms[:-apart]
-                lag = lag[lag < LAG_MS]
+            sample = np.sort(sorting.get_unit_spike_train(unit, segment_index=segment)).astype(np.int64)
+            isi[row] += np.histogram(np.diff(sample), isi_edges)[0]
+            for apart in range(1, len(sample)):  # the k-th next spike of each, until all are too far away
+                lag = sample[apart:] - sample[:-apart]
+                lag = lag[lag < acg_edges[-1]]
                 if not len(lag):
                     break
-                acg[row] += np.bincount((lag * (LAG_BINS / LAG_MS)).astype(int), minlength=LAG_BINS)[:LAG_BINS]
+                acg[row] += np.histogram(lag, acg_edges)[0]
     return isi, acg
+
+
+def edges(edges_ms: np.ndarray, rate_kHz: float) -> np.ndarray:
+    """Return the first whole sample at or after each edge: differences of samples are then counted exactly."""
+    return np.ceil(edges_ms * rate_kHz * (1 - ROUNDING)).astype(np.int64)
 
 
 if __name__ == "__main__":

@@ -11,17 +11,18 @@ import numpy as np
 import tyro
 
 from spiketype.datasets import allen
+from spiketype.datasets.allen.species import HUMAN, MOUSE, parts, usable
 from spiketype.edge import guard
 from spiketype.models import dann
+from spiketype.models.scale import Scale
 from spiketype.train.judging import metrics
 from spiketype.train.judging.calls import held_out, scatter
 from spiketype.train.judging.report import text_table
-from spiketype.train.judging.scale import Scale
 from spiketype.train.run import once
-from spiketype.train.tasks.species.cells import HUMAN, MOUSE, Cells, parts, usable
 from spiketype.train.tasks.species.config import FOLDS, SpeciesConfig
 from spiketype.train.tasks.species.judge import species_table
-from spiketype.train.tasks.species.model import AlignedSvc
+from spiketype.train.tasks.species.model import fit
+from spiketype.train.tasks.species.networks import cells_of
 
 PUBLISHED = [["published, human", "95.0"], ["published, mouse", "97.5"]]
 
@@ -78,8 +79,8 @@ def again(table: allen.AllenTable, repeats: int) -> str:
         for seed in range(100, 100 + repeats):
             divided, each = parts(table, labels, folds, 1, seed), []
             for part in divided:
-                model = AlignedSvc.fit(table, part, labels, seed)
-                each.append(model.probability(Cells.of(table, part.test)))
+                model = fit(table, part, labels, seed)
+                each.append(model.probability(cells_of(table, part.test)))
             called = [part.fold for part in divided]
             kept = held_out(called)
             y, probability = table.spiny[kept], scatter(called, 1, len(table.x), each)[0, kept]

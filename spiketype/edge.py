@@ -7,8 +7,10 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +23,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -28,6 +31,7 @@ from rich.progress import (
 from rich.text import Text
 
 Json = dict[str, Any]  # an object of JSON: its values are what the file says they are
+NO_CALL = "no call"  # in every table: no class is likely enough
 PyTree = Any  # arrays in dicts, lists and named tuples, as JAX takes them: they have no static type
 
 
@@ -40,6 +44,30 @@ class Dataclass(Protocol):
 
 class UserError(ValueError):
     """A mistake that the user can mend: the message names the file or value, and the remedy."""
+
+
+# What is left of a URL that was given as a path: a Path has one slash where two are.
+URL = re.compile(r"(?<![\w.+-])(s3|gs|gcs|https?|ftp|sftp|az|abfss?|hdfs|dandi|file):[/\\](?![/\\])", re.IGNORECASE)
+URLS = "URLs are not read yet: download it first, and give the path of the file or folder"
+
+
+def absent(path: Path) -> str:
+    """Return the sentence for a path that does not exist: what to do, if it is what is left of a URL."""
+    found = URL.search(str(path))
+    if found is None:
+        return f"{path} does not exist"
+    root = ":///" if found[1].lower() == "file" else "://"
+    return f"{found[1].lower()}{root}{str(path)[found.end() :]}: {_remedy(found)}"
+
+
+def _remedy(url: re.Match[str]) -> str:
+    return "give the path without file://" if url[1].lower() == "file" else URLS
+
+
+def _about_urls(message: str) -> str:
+    """Return what to add to a message that names what is left of a URL, and does not say so itself."""
+    found = URL.search(message)
+    return f". {_remedy(found)}" if found and URLS not in message else ""
 
 
 def cache_dir() -> Path:
@@ -55,14 +83,45 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+LINE_EVERY_S = 30.0  # of progress, where it is written to a file
+
+
 class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:.3g}/s" if task.speed else "", style="progress.data.speed")
 
 
+class _Shown(Progress):
+    """A display that writes a line now and then where it cannot draw: into a file, or the log of a cluster."""
+
+    told: float | None = None
+
+    def advance(self, task_id: TaskID, advance: float = 1) -> None:
+        """Advance a task."""
+        super().advance(task_id, advance)
+        self._tell()
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        """Change a task."""
+        super().update(task_id, **changes)
+        self._tell()
+
+    def _tell(self) -> None:
+        now = time.monotonic()
+        self.told = now if self.told is None else self.told
+        if self.console.is_terminal or now - self.told < LINE_EVERY_S:
+            return
+        self.told = now
+        for task in self.tasks:
+            if task.total and not task.finished:
+                left = "" if task.time_remaining is None else f", {task.time_remaining:.0f} s left"
+                line = f"{task.description}: {task.completed:g} of {task.total:g}, {task.elapsed or 0:.0f} s{left}"
+                print(line, file=sys.stderr, flush=True)
+
+
 def progress() -> Progress:
     """Return a progress display on stderr: description, bar, count, rate, time spent and time left."""
-    return Progress(
+    return _Shown(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -79,7 +138,7 @@ def guard() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}{_about_urls(str(error))}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("stopped: what is finished is kept; the same command continues from there", file=sys.stderr)
@@ -89,7 +148,7 @@ def guard() -> Iterator[None]:
         raise SystemExit(141) from None
     except OSError as error:
         remedy = ": free some space or choose another folder" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        print(f"error: {error}{remedy}, then repeat the command", file=sys.stderr)
+        print(f"error: {error}{remedy}, then repeat the command{_about_urls(str(error))}", file=sys.stderr)
         raise SystemExit(1) from None
 
 

@@ -23,10 +23,12 @@ ROOMS = ("simulator", "datasets", "models", "train")
 # What a room may import of others. Data that are missing are simulated, so tasks may ask the simulator.
 ALLOWED = {
     "edge": set(),
-    "simulator": {"edge", "datasets"},
-    "datasets": {"edge"},
+    "reading": {"edge"},
+    "simulator": {"edge", "reading", "datasets"},
+    "datasets": {"edge", "reading"},
     "models": {"edge"},
-    "train": {"edge", "datasets", "models", "simulator"},
+    "units": {"edge", "reading", "datasets", "models", "simulator"},
+    "train": {"edge", "reading", "datasets", "models", "simulator"},
 }
 
 
@@ -45,7 +47,9 @@ def imports(path: Path) -> set[str]:
 
 def files() -> dict[str, Path]:
     """Dotted name of every module -> its file."""
-    found = {"spiketype.edge": ROOT / "spiketype" / "edge.py"}
+    found = {f"spiketype.{name}": ROOT / "spiketype" / f"{name}.py" for name in ("edge", "reading")}
+    for path in sorted((ROOT / "spiketype" / "units").glob("*.py")):
+        found[f"spiketype.units.{path.stem}".removesuffix(".__init__")] = path
     for room in ROOMS:
         for path in sorted((ROOT / room).rglob("*.py")):
             found[".".join(["spiketype", *path.relative_to(ROOT).with_suffix("").parts])] = path

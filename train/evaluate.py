@@ -7,23 +7,35 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional, arg
 
+from spiketype import reading
 from spiketype.edge import check_platform, guard
 from spiketype.train import runs
 
 
-def main(run: Annotated[Path, Positional, arg(metavar="RUN")], data: Annotated[Path, arg(metavar="PATH")]) -> None:
+def main(
+    run: Annotated[Path, Positional, arg(metavar="RUN")],
+    data: Annotated[Path, arg(metavar="PATH")],
+    label: Annotated[str | None, arg(metavar="COLUMN")] = None,
+    rate_kHz: Annotated[float | None, arg(name="rate-khz", metavar="KHZ")] = None,
+    flip: bool = False,
+) -> None:
     """Judge a trained run on other data with labels: on groups (cell models, donors, animals) that are new to it.
 
     Args:
         run: The run folder.
         data: Labelled data of the kind that the run was trained on: an EAP or raphe store, an Allen table or folder,
             waveforms of units.
+        label: Column of the classes of units; by default as in the run.
+        rate_kHz: Sampling rate of waveforms, if the data do not say it; by default as in the run.
+        flip: The waveforms are stored upside down.
     """
     check_platform()
     task, config, model = runs.load_model(run)
-    judgement = task.evaluate(config, model, data)
+    config = runs.for_data(config, flip, label=label, rate_kHz=rate_kHz)
+    with reading.recorded() as read:
+        judgement = task.evaluate(config, model, data)
     folder = run / f"evaluation-{data.stem}"
-    runs.write_judgement(folder, judgement, judgement.summary)
+    runs.write_judgement(folder, judgement, judgement.summary | {"data": read.to_json()})
     print(task.table(judgement.summary))
     print(f"{folder}: numbers in summary.json, predictions in predictions.zarr, pictures in figures/")
 

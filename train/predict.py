@@ -19,6 +19,8 @@ def main(
     run: Annotated[Path, Positional, arg(metavar="RUN")],
     data: Annotated[Path, arg(metavar="PATH")],
     out: Annotated[Path | None, arg(metavar="FILE")] = None,
+    rate_kHz: Annotated[float | None, arg(name="rate-khz", metavar="KHZ")] = None,
+    flip: bool = False,
 ) -> None:
     """Apply a trained run to data that need no labels, and write a table with one row a sample, cell or unit.
 
@@ -27,12 +29,14 @@ def main(
         data: Data of the kind that the run was trained on: an EAP store, raphe recordings or spikes, a table of Allen
             features, waveforms of units.
         out: CSV file of the predictions; by default predictions-DATA.csv in the run folder.
+        rate_kHz: Sampling rate of waveforms, if the data do not say it; by default as in the run.
+        flip: The waveforms are stored upside down.
     """
     check_platform()
     task, config, model = runs.load_model(run)
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
         raise UserError(f"--out {out}: give the name of a file in a folder that exists")
-    columns = task.predict(config, model, data)
+    columns = task.predict(runs.for_data(config, flip, rate_kHz=rate_kHz), model, data)
     out = out or run / f"predictions-{data.stem}.csv"
     rows = [[_text(value) for value in row] for row in zip(*columns.values(), strict=True)]
     with whole_file(out) as partial, open(partial, "w", newline="") as file:

@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import Mesh
 from rich.progress import Progress
 
+from spiketype import reading
 from spiketype.edge import Json, UserError, check_platform, guard, progress, read_json
 from spiketype.train import config as options
 from spiketype.train import loop, runs
@@ -106,7 +107,8 @@ def execute(task: Task[Any, Any], config: TaskConfig, folder: Path) -> Json:
         KeyboardInterrupt: Ctrl-C or SIGTERM; the same call continues.
     """
     began = time.monotonic()
-    experiment = task.prepare(config)
+    with reading.recorded() as read:
+        experiment = task.prepare(config)
     if runs.exists(folder):
         runs.check_same(folder, config)
     else:
@@ -115,7 +117,8 @@ def execute(task: Task[Any, Any], config: TaskConfig, folder: Path) -> Json:
         variables = _train(experiment, folder, bar, stop)
         bar.add_task("judging", total=None)
         judgement = experiment.judge(variables, runs.read_metrics(folder))
-        summary = judgement.summary | {"seconds": round(time.monotonic() - began, 1)}
+        seconds = round(time.monotonic() - began, 1)
+        summary = judgement.summary | {"data": read.to_json(), "seconds": seconds}
         runs.write_judgement(folder, judgement, summary)
     return summary
 

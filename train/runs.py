@@ -1,5 +1,6 @@
 """A run folder: configuration, metrics, checkpoints, final model, predictions, figures, summary; all atomic."""
 
+import dataclasses
 import json
 import sys
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ import jax
 import numpy as np
 
 from spiketype.edge import Json, PyTree, UserError, read_json, versions, whole_file, write_json
-from spiketype.train.config import from_json, to_json
+from spiketype.train.config import flag, from_json, to_json
 from spiketype.train.judging.figures import save
 from spiketype.train.loop import TrainState
 from spiketype.train.task import FinalModel, History, Judgement, Task, TaskConfig
@@ -64,6 +65,27 @@ def open_config(folder: Path) -> tuple[Task[Any, Any], TaskConfig]:
     return task, from_json(task.config, values, folder / CONFIG)
 
 
+def for_data(config: TaskConfig, flip: bool, **given: str | float | None) -> TaskConfig:
+    """Return a run's configuration for other data, with what the user says of these.
+
+    Args:
+        config: of the run.
+        flip: the other data are stored upside down, whether those of the run were or not.
+        given: options about the data; None is that of the run.
+
+    Raises:
+        UserError: the task has no such option.
+    """
+    known = {field.name for field in dataclasses.fields(type(config))}  # type: ignore[arg-type]  # a dataclass
+    changed = {name: value for name, value in given.items() if value is not None}
+    if flip or "flip" in known:
+        changed["flip"] = flip
+    if unknown := sorted(set(changed) - known):
+        raise UserError(f"{flag(unknown[0])} is about waveforms of units: the task {config.task} has none")
+    found: TaskConfig = dataclasses.replace(config, **changed)  # type: ignore[type-var]
+    return found
+
+
 def check_same(folder: Path, config: TaskConfig) -> None:
     """Refuse to continue a run with other options.
 
@@ -88,9 +110,9 @@ def load_state(folder: Path, like: TrainState) -> tuple[int, TrainState] | None:
     """
     if not (folder / LAST).exists():
         return None
-    tree = _read_msgpack(folder / LAST)
+    step, tree = _checkpoint(folder)
     try:
-        step, state = int(tree["step"]), flax.serialization.from_state_dict(like, tree["state"])
+        state = flax.serialization.from_state_dict(like, tree)
         shapes = [jax.tree.map(lambda a: (a.shape, a.dtype), one) for one in (like, state)]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(folder / LAST, error) from error
@@ -105,10 +127,13 @@ def reached(folder: Path) -> int:
     Raises:
         UserError: a damaged checkpoint.
     """
-    if not (folder / LAST).exists():
-        return 0
+    return _checkpoint(folder)[0] if (folder / LAST).exists() else 0
+
+
+def _checkpoint(folder: Path) -> tuple[int, PyTree]:
+    tree = _read_msgpack(folder / LAST)
     try:
-        return int(_read_msgpack(folder / LAST)["step"])
+        return int(tree["step"]), tree["state"]
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(folder / LAST, error) from error
 

@@ -8,7 +8,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkabl
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Array, Int, Key
 from matplotlib.figure import Figure
 
 from spiketype.edge import Json, PyTree, UserError
@@ -17,6 +17,7 @@ from spiketype.train.loop import Problem
 
 History = list[Json]  # lines of metrics.jsonl
 Variables = dict[str, PyTree]  # {"params": ..., and state}, every array with a leading member axis
+Labels = Int[np.ndarray, " row"]
 Data = Callable[[int], tuple[PyTree, PyTree]]  # step number -> (common data, member data)
 
 
@@ -43,6 +44,11 @@ def member_keys(members: Sequence[Member], *, fold: bool = True, variant: bool =
         return jax.random.fold_in(key, np.uint32(int(member.variant or 0))) if variant else key
 
     return jnp.stack([one(member) for member in members])
+
+
+def of_members(members: Sequence[Member], of_fold: Sequence[PyTree]) -> PyTree:
+    """Return the data of each member's fold, stacked along a member axis."""
+    return jax.tree.map(lambda *each: jnp.stack(each), *(of_fold[member.fold] for member in members))
 
 
 def keep(params: PyTree, state: PyTree) -> tuple[PyTree, PyTree]:
@@ -189,3 +195,36 @@ def refuse_training_data(manifest: Json, fingerprint: str, data: Path) -> None:
             f"{data} holds the samples that the run was trained on: the run's own summary.json judges them; give "
             "others, or use train.predict"
         )
+
+
+def known_labels(known: Sequence[str], names: Sequence[str], label: Labels, data: Path) -> Labels:
+    """Return labels of other data, indices into their class names, as indices into those that a model knows.
+
+    Raises:
+        UserError: classes that it does not know.
+    """
+    if unknown := sorted(set(names) - set(known)):
+        raise UserError(f"{data} has classes that the network does not know: {', '.join(unknown)}")
+    return np.asarray(np.array([known.index(name) for name in names], np.int32)[label])
+
+
+def of_member(variables: Variables, number: int) -> Variables:
+    """Return the variables of one member out of those of all."""
+    mine: Variables = jax.tree.map(lambda a: a[number], variables)
+    return mine
+
+
+def in_pieces(apply: Callable[[np.ndarray], PyTree], x: np.ndarray, size: int) -> PyTree:
+    """Return what a jitted function of rows gives for x (row, ...), as NumPy arrays (row, ...).
+
+    Args:
+        apply: rows (size, ...) -> arrays (size, ...), in any pytree.
+        x: rows; the last piece is padded with zeros, whose results are cut off.
+        size: rows at once.
+    """
+    found = []
+    for first in range(0, max(len(x), 1), size):
+        part = x[first : first + size]
+        padded = np.pad(part, ((0, size - len(part)), *[(0, 0)] * (x.ndim - 1)))
+        found.append(jax.device_get(apply(padded)))
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(x)], *found)

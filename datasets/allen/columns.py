@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Float64, Int64
 
-from spiketype.edge import UserError
+from spiketype.edge import UserError, absent
 
 IDS = ("specimen_id", "file_name", "specimen__id")
 # Medians of a kind of cell lie within a factor 3 of the usual ones, single cells within 22: beyond 100, it is a unit.
@@ -26,7 +26,7 @@ def read(path: Path) -> pd.DataFrame:
         # As text: pandas would turn large specimen numbers into floats, and a first column into an index.
         raw = pd.read_csv(path, header=None, dtype=str, encoding="utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
+        raise UserError(absent(path)) from None
     except (ValueError, OSError, pd.errors.ParserError) as error:
         raise UserError(f"{path} cannot be read as comma-separated values: {error}") from error
     names = ["" if pd.isna(name) else str(name).strip() for name in raw.iloc[0]]

@@ -1,4 +1,4 @@
-"""The 14 features of noise sweeps, from recordings of the Allen Cell Types Database (NWB version 1 files).
+"""The 14 features of noise sweeps, from recordings of the Allen Cell Types Database (NWB 1) or in its manner (NWB 2).
 
 Computed as by Ophir, Shefi & Lindenbaum (2024): in the first sweep with stimulus "Noise 1" or "Noise 2" and more than
 ten spikes, each feature that allensdk's EphysSweepFeatureExtractor gives is averaged over the spikes.
@@ -7,15 +7,16 @@ ten spikes, each feature that allensdk's EphysSweepFeatureExtractor gives is ave
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float64
 
+from spiketype.datasets.allen import icephys
 from spiketype.datasets.allen.columns import need, read, specimens
 from spiketype.datasets.allen.download import allensdk
 from spiketype.datasets.allen.features import FEATURES_14
+from spiketype.datasets.allen.icephys import Sweep
 from spiketype.edge import Json, UserError, progress, whole_file
 
 if TYPE_CHECKING:
@@ -26,30 +27,34 @@ VOLT = (0.02, 0.15)  # where the median size of a membrane potential lies
 AMPERE = (1e-12, 1e-8)  # where the largest current lies
 
 
-class Sweep(NamedTuple):
-    """One sweep: its number, voltage and current from the first sample, and the sampling rate."""
-
-    number: int
-    voltage_mV: Float64[np.ndarray, " sample"]
-    current_pA: Float64[np.ndarray, " sample"]
-    rate_kHz: float
-
-
 def noise_sweep(path: Path) -> Sweep:
     """Read the first noise sweep with more than ten spikes, to the end of its valid part.
 
     Raises:
-        UserError: there is none; samples that are not finite, or of a size that is in no plausible unit.
+        UserError: there is none; samples that are not finite, or of a size that is in no plausible unit; what
+            `icephys.noise_sweep` refuses.
         OSError, KeyError, ValueError, RuntimeError: a damaged file, or one in another layout.
     """
     import h5py  # with allensdk, an extra
 
     with h5py.File(path) as file:
-        for number in sorted(int(name.removeprefix("Sweep_")) for name in file["epochs"] if name.startswith("Sweep_")):
-            stimulus = file.get(f"stimulus/presentation/Sweep_{number}/aibs_stimulus_name")
-            if stimulus is not None and stimulus.asstr()[()] in STIMULI and _spikes(file, number) > MORE_SPIKES_THAN:
-                return _read(path, file, number)
-    raise UserError(f"{path}: no sweep of {' or '.join(STIMULI)} has more than {MORE_SPIKES_THAN} spikes")
+        if icephys.is_nwb_2(file):
+            found = icephys.noise_sweep(path, file, MORE_SPIKES_THAN)
+        elif "epochs" in file:
+            found = _nwb_1(path, file)
+        else:
+            raise UserError(f"{path}: neither NWB 1 as the database has it, nor NWB 2")
+    if found is None:
+        raise UserError(f"{path}: no sweep of {' or '.join(STIMULI)} has more than {MORE_SPIKES_THAN} spikes")
+    return found
+
+
+def _nwb_1(path: Path, file: "h5py.File") -> Sweep | None:
+    for number in sorted(int(name.removeprefix("Sweep_")) for name in file["epochs"] if name.startswith("Sweep_")):
+        stimulus = file.get(f"stimulus/presentation/Sweep_{number}/aibs_stimulus_name")
+        if stimulus is not None and stimulus.asstr()[()] in STIMULI and _spikes(file, number) > MORE_SPIKES_THAN:
+            return _read(path, file, number)
+    return None
 
 
 def _spikes(file: "h5py.File", number: int) -> int:

@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float64, Int, Int32
 
+from spiketype import reading
 from spiketype.datasets.allen import database
 from spiketype.datasets.allen.columns import need, read
 from spiketype.datasets.allen.database import DETAILS, NOISE
 from spiketype.datasets.allen.features import FEATURES_27, FEATURES_41
-from spiketype.edge import UserError, cache_dir
+from spiketype.edge import Json, UserError, cache_dir
 
 SHIPPED = Path(__file__).with_name("lines.csv")  # the grouping of Ophir et al. 2024
 DENDRITES = ("aspiny", "spiny")
@@ -180,7 +181,32 @@ def load(folder: Path, features: int = 41, lines: Path | None = None) -> AllenTa
     if cells.empty:
         reasons = "".join(f"\n  {number}: {reason}" for reason, number in why.most_common())
         raise UserError(f"{folder}: no cell is left{reasons}")
-    return _table(folder, cells, known, names, classes, tuple(why.most_common()))
+    table = _table(folder, cells, known, names, classes, tuple(why.most_common()))
+    _tell(table, "published tables" if published else "Allen Cell Types Database")
+    return table
+
+
+def _tell(table: AllenTable, producer: str) -> None:
+    """Say what was read."""
+    labelled = table.subclass[table.subclass >= 0]
+    counts = np.bincount(labelled, minlength=len(table.class_names)).tolist()
+    facts: Json = {
+        "producer": producer,
+        "cells": {name: int(np.sum(table.species == k)) for k, name in enumerate(SPECIES)},
+        "donors": len(table.donor_names),
+        "features": len(table.feature_names),
+        "missing_percent": round(100 * float(np.isnan(table.x).mean()), 2),
+        "classes": dict(zip(table.class_names, counts, strict=True)),
+        "left_out": {reason: number for reason, number in table.left_out},
+    }
+    cells = ", ".join(f"{number} {name}" for name, number in facts["cells"].items())
+    left_out = "".join(f"; {number} left out: {reason}" for reason, number in table.left_out)
+    reading.found(
+        table.source,
+        facts,
+        f"{producer}, {cells} cells of {facts['donors']} donors, {facts['features']} features,"
+        f" {facts['missing_percent']:g} % missing{left_out}",
+    )
 
 
 def _group(

@@ -2,7 +2,8 @@
 
 Where readers disagree, Axon's own library decides (AxAbfFio32, public in Stimfit): a signal conditioner's gain and
 offset count only where there is one, a header before 1.6 ends after 2048 bytes and has its telegraphed gain elsewhere,
-ignored points are samples, not bytes. Scaling is in pyABF's order of operations, so that both give the same bits.
+ignored points are samples, not bytes, and the lengths of event-driven sweeps are samples, whatever the unit of their
+starts. Scaling is in pyABF's order of operations, so that both give the same bits.
 """
 
 import datetime
@@ -135,7 +136,7 @@ def open_abf(path: Path) -> AbfFile:
     """Parse the header of an ABF1 or ABF2 file.
 
     Raises:
-        UserError: the file is not ABF, empty, truncated, event-driven ABF1, or has a header that contradicts itself.
+        UserError: the file is not ABF, empty, truncated, or has a header that contradicts itself.
     """
     size, head = _signed(path)
     try:
@@ -356,8 +357,6 @@ def _checked_rate_Hz(path: Path, header: _Header, size: int) -> float:
     n = len(header.channels)
     if header.mode not in MODES:
         raise UserError(f"{path}: its ABF header is damaged: operation mode {header.mode} is unknown; copy it again")
-    if header.mode == EVENT_DRIVEN and header.version.startswith("1"):
-        raise UserError(f"{path}: event-driven ABF1, whose sweeps have variable lengths: save it as ABF2 or gap-free")
     if header.floats not in (0, 1) or header.width != (4 if header.floats else 2):
         raise UserError(
             f"{path}: its header contradicts itself: samples of {header.width} bytes in number format "
@@ -446,8 +445,14 @@ def _sweeps(
 
 
 def _even_sweeps(path: Path, header: _Header, rate_Hz: float) -> tuple[tuple[tuple[int, int], ...], tuple[float, ...]]:
-    """Return the sweeps of a file without a table of them: all are as long."""
+    """Return the sweeps of a file without a table of them: all are as long, or it is refused."""
     total = header.count // len(header.channels)
+    if header.mode == EVENT_DRIVEN:
+        raise UserError(
+            f"{path}: event-driven, with {header.sweeps} sweeps of variable lengths, but without the table that says "
+            "how long each is: copy it again from where it was recorded, or export it in Clampfit as text (ATF) and "
+            "save each sweep as .npy"
+        )
     if header.mode == GAP_FREE or header.sweeps in (0, 1):
         return ((0, total),), (0.0,)
     if header.version[0] == "2":  # which always has one

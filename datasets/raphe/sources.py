@@ -16,7 +16,7 @@ from spiketype.datasets.raphe.extract import extract as extract_cell
 from spiketype.datasets.raphe.recordings import NAMED, Recording, day_of, open_recording
 from spiketype.datasets.raphe.spikes import POINTS, REFERENCE, shape
 from spiketype.datasets.raphe.table import LabelledCell
-from spiketype.edge import UserError, progress
+from spiketype.edge import UserError, absent, progress
 
 LABELS = "labels.csv"  # such a table among recordings does not make their folder one of CSV spikes
 RECORDINGS = (".abf", ".npy", ".npz")
@@ -68,10 +68,14 @@ def read_labels(path: Path | None) -> Labels:
     by_name: dict[str, int] = {}
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            reader.fieldnames = columns = [name.strip() for name in reader.fieldnames or ()]
+            rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as a table of labels ({error})") from error
-    if not rows or not {"cell", "label"} <= set(rows[0]):
+    if twice := [name for name in ("cell", "label", "day") if columns.count(name) > 1]:
+        raise UserError(f"{path}: column {twice[0]} occurs twice: remove one")
+    if not rows or not {"cell", "label"} <= set(columns):
         raise UserError(f"{path}: expected a CSV table with the columns cell, label and perhaps day")
     for number, row in enumerate(rows, start=2):
         word, name, day = (str(row.get(k) or "").strip() for k in ("label", "cell", "day"))
@@ -101,7 +105,7 @@ def find(paths: Sequence[Path]) -> tuple[dict[Path, Path], list[tuple[str, str]]
                 found[source] = min(found.get(source, path), path, key=lambda root: len(root.parts))
             left_out += [] if mine else [(str(path), "holds no .abf, .npy or .npz and no folder of .csv spikes")]
         elif not path.exists():
-            left_out.append((str(path), "does not exist"))
+            left_out.append((str(path), absent(path).removeprefix(f"{path} ")))
         elif path.suffix.lower() in RECORDINGS:
             found.setdefault(path, path)
         else:

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Float64, Int32
 
+from spiketype import reading
 from spiketype.datasets import store
 from spiketype.datasets.raphe import spikes
 from spiketype.datasets.raphe.extract import UNKNOWN, CellSpikes
-from spiketype.edge import Json, versions
+from spiketype.edge import Json, UserError, versions
 
 KIND = "raphe"
 BLOCK = 50_000
@@ -41,7 +42,9 @@ class LabelledCell:
 
 
 SAMPLES = {
-    "time_s": store.Variable(("sample",), "float64", "s", "time of the spike in its recording; -1 unknown"),
+    "time_s": store.Variable(
+        ("sample",), "float64", "s", "seconds since start of the recording, pauses included; -1 unknown"
+    ),
     "isi_ms": store.Variable(("sample",), "float32", "ms", "interval since the spike before; -1 unknown"),
     "baseline_pA": store.Variable(("sample",), "float32", "pA", "local baseline that was subtracted"),
     "snr": store.Variable(("sample",), "float32", "1", "trough over the noise of the recording"),
@@ -134,9 +137,10 @@ def write(
         seed: of a simulation.
 
     Raises:
-        UserError: `path` exists.
+        UserError: `path` exists; a value is NaN or infinite, which `load` would refuse.
     """
-    samples = _samples(cells)
+    samples, coordinates = _samples(cells), _coordinates(cells)
+    _check(cells, samples | {name: each.values for name, each in coordinates.items()}, path)
     n_sample = len(samples["cell"])
     attributes = {
         "config": json.dumps(config, sort_keys=True),
@@ -145,7 +149,7 @@ def write(
         "seed": seed,
     }
     sizes = {"sample": n_sample, "time": spikes.POINTS}
-    store.create(path, KIND, sizes, BLOCK, SAMPLES, _coordinates(cells), attributes)
+    store.create(path, KIND, sizes, BLOCK, SAMPLES, coordinates, attributes)
     for index in range(-(-n_sample // BLOCK)):
         rows = slice(index * BLOCK, (index + 1) * BLOCK)
         store.write_block(path, BLOCK, index, {name: values[rows] for name, values in samples.items()})
@@ -161,7 +165,8 @@ def load(path: Path) -> RapheTable:
     """
     store.validate(path, KIND, READ)
     arrays = {name: store.read(path, name, unknown=name in MAY_BE_UNKNOWN) for name in READ}
-    return _table(path, arrays, json.loads(store.attributes(path, KIND)["left_out"]))
+    attributes = store.attributes(path, KIND)
+    return _told(_table(path, arrays, json.loads(attributes["left_out"])), store.producer(attributes))
 
 
 def of_cells(cells: Sequence[LabelledCell], left_out: Sequence[tuple[str, str]], source: Path) -> RapheTable:
@@ -177,11 +182,43 @@ def of_cells(cells: Sequence[LabelledCell], left_out: Sequence[tuple[str, str]],
     """
     arrays = _samples(cells) | {name: each.values for name, each in _coordinates(cells).items()}
     arrays = {name: arrays[name] for name in READ}
+    _check(cells, arrays, source)
+    return _told(_table(source, arrays, left_out), "recordings")
+
+
+def _told(table: RapheTable, producer: str) -> RapheTable:
+    """Say what was read."""
+    counts = np.bincount(table.cell_label[table.cell_label >= 0], minlength=len(table.class_names)).tolist()
+    facts: Json = {
+        "producer": producer,
+        "spikes": len(table.label),
+        "cells": len(table.cell_names),
+        "days": len(table.day_names),
+        "rate_kHz": spikes.RATE_KHZ,
+        "in_units": "pA, inward negative",
+        "classes": dict(zip(table.class_names, counts, strict=True)),
+        "without_label": int(np.sum(table.cell_label < 0)),
+        "left_out": [list(each) for each in table.left_out],
+    }
+    classes = ", ".join(f"{name} {count}" for name, count in facts["classes"].items())
+    text = (
+        f"{len(table.label)} spikes of {len(table.cell_names)} cells, {len(table.day_names)} days, pA at"
+        f" {spikes.RATE_KHZ:g} kHz; {classes}, {facts['without_label']} without a label"
+    )
+    left_out = f"; {len(table.left_out)} files left out" if table.left_out else ""
+    reading.found(table.store, facts, text + left_out)
+    return table
+
+
+def _check(cells: Sequence[LabelledCell], arrays: Mapping[str, np.ndarray], path: Path) -> None:
+    """Refuse values that are not finite, and name the recording: so that whatever is written can be loaded."""
     for name, values in arrays.items():
-        store.check_values(
-            values, f"{source}: {name}", unknown=name in MAY_BE_UNKNOWN, remedy="leave its recording out"
-        )
-    return _table(source, arrays, left_out)
+        if values.dtype.kind != "f" or np.isfinite(values).all():
+            continue
+        row = int(np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))[0])
+        of = arrays["cell"] if name in SAMPLES else arrays["noise_cell"] if name == "noise_pA" else None
+        cell = cells[row if of is None else int(of[row])]
+        raise UserError(f"{path}: {name} of {cell.source} is not finite: leave this recording out")
 
 
 def _samples(cells: Sequence[LabelledCell]) -> dict[str, np.ndarray]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import zarr
 
+from spiketype import reading
 from spiketype.datasets.waveforms import histograms
 from spiketype.datasets.waveforms.table import WaveformTable, build
 from spiketype.edge import Json, UserError
@@ -60,6 +61,8 @@ def load(path: Path, label: str | None) -> WaveformTable:
         values,
         unit=analyzer.units,
         units=units,
+        producer=f"SpikeInterface {source.version()}".strip(),
+        contact_um=analyzer.contacts(),
         isi=isi,
         autocorrelogram=acg,
     )
@@ -172,7 +175,7 @@ class _Analyzer:
                 f" ({shape[0]} units, time, {shape[1]} channels): the files do not belong together"
             )
         if operator != OPERATORS[0]:
-            print(f"{self.source.path}: no average is stored: the {operator} of spikes is taken", file=sys.stderr)
+            reading.note(self.source.path, f"no average is stored: the {operator} of spikes is taken")
         return found
 
     def _computed(self, extension: str, name: str) -> np.ndarray | None:
@@ -200,7 +203,7 @@ class _Analyzer:
                 f"{path}: random spike {index.max()} is not among the {len(self.spike_unit)} spikes: the files do not"
                 " belong together"
             )
-        print(f"{path}: no templates are stored: the mean of the stored waveforms is taken", file=sys.stderr)
+        reading.note(path, "no templates are stored: the mean of the stored waveforms is taken")
         unit = self.spike_unit[index]
         total = np.zeros((len(self.units), waveform.shape[1], packed))
         for start in range(0, len(unit), BLOCK):
@@ -211,6 +214,23 @@ class _Analyzer:
         for row, mask in enumerate(self.mask):
             dense[row][:, mask] = mean[row][:, : mask.sum()]
         return dense
+
+    def contacts(self) -> np.ndarray | None:
+        """Return the position of each channel (channel, 2 or 3), as SpikeInterface's ``get_channel_locations``.
+
+        None without a probe, or where its wiring does not give every channel a contact of its own.
+        """
+        probes = self.source.probes()
+        try:
+            position = np.concatenate([np.array(probe["contact_positions"], float) for probe in probes])
+            wired = np.concatenate([np.array(probe["device_channel_indices"], int) for probe in probes])
+        except (KeyError, TypeError, ValueError, OverflowError):  # ValueError: no probes, too
+            return None
+        if position.ndim != 2 or wired.shape != (len(position),):
+            return None
+        used = wired >= 0
+        position, wired = position[used], wired[used]
+        return position[np.argsort(wired)] if sorted(wired.tolist()) == list(range(self.channels)) else None
 
     def in_uV(self, template: np.ndarray) -> tuple[np.ndarray, str]:
         """Return templates (unit, time, channel) in uV where the recording has gains, and their units.
@@ -224,7 +244,7 @@ class _Analyzer:
             properties.get(name) if isinstance(properties, dict) else None for name in ("gain_to_uV", "offset_to_uV")
         ]
         if None in found:
-            print(f"{path}: the recording has no gains: waveforms stay as recorded, not in uV", file=sys.stderr)
+            reading.note(path, "the recording has no gains: waveforms stay as recorded, not in uV")
             return template, "as recorded"
         try:
             gain, offset = (np.array(values, np.float64) for values in found)
@@ -273,6 +293,14 @@ class _Source(ABC):
     @abstractmethod
     def completed(self, extension: str) -> bool:
         """Say whether an extension is there and was computed to its end."""
+
+    @abstractmethod
+    def version(self) -> str:
+        """Return the release of SpikeInterface that wrote it, "" if it does not say."""
+
+    @abstractmethod
+    def probes(self) -> list[Json]:
+        """Return the probes in probeinterface's JSON; none if they are missing or damaged."""
 
     @abstractmethod
     def unit_ids(self, sorting: Json) -> np.ndarray:
@@ -352,6 +380,14 @@ class _Folder(_Source):
         info = self.read_json(f"{folder}/run_info.json")
         return (self.path / folder).is_dir() and (info is None or bool(info.get("run_completed")))
 
+    def version(self) -> str:
+        """Return the release of SpikeInterface that wrote it, "" if it does not say."""
+        return str((self.read_json(self.FILES["info"]) or {}).get("version", ""))
+
+    def probes(self) -> list[Json]:
+        """Return the probes in probeinterface's JSON; none if they are missing or damaged."""
+        return _probes(self.read_json("recording_info/probegroup.json"))
+
     def unit_ids(self, sorting: Json) -> np.ndarray:
         """Return the ids of the units as words (unit,)."""
         ids = sorting.get("unit_ids")
@@ -421,6 +457,15 @@ class _Group(_Source):
         info = self.attributes(folder).get("run_info")
         return (self.path / folder).is_dir() and (not isinstance(info, dict) or bool(info.get("run_completed")))
 
+    def version(self) -> str:
+        """Return the release of SpikeInterface that wrote it, "" if it does not say."""
+        info = self.attributes(".").get("spikeinterface_info")
+        return str(info.get("version", "")) if isinstance(info, dict) else ""
+
+    def probes(self) -> list[Json]:
+        """Return the probes in probeinterface's JSON; none if they are missing or damaged."""
+        return _probes(self.attributes("recording_info").get("probegroup"))
+
     def unit_ids(self, sorting: Json) -> np.ndarray:
         """Return the ids of the units as words (unit,)."""
         ids = self.array("sorting/unit_ids")
@@ -440,3 +485,8 @@ class _Group(_Source):
         if sample.ndim != 1 or unit.shape != sample.shape or (length < 0).any() or length.sum() != len(sample):
             raise self.damaged(group, f"{sample.shape} samples, {unit.shape} units, segments {bounds.tolist()}")
         return sample, unit, np.repeat(np.arange(segments), length)
+
+
+def _probes(group: object) -> list[Json]:
+    probes = group.get("probes") if isinstance(group, dict) else None
+    return [probe for probe in probes if isinstance(probe, dict)] if isinstance(probes, list) else []

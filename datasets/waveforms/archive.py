@@ -1,20 +1,18 @@
 """Tables of waveforms in a .zip: the one file or folder in it that can be read."""
 
-import contextlib
-import io
 import shutil
-import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from spiketype import reading
 from spiketype.datasets.waveforms import columns, npz, zarr_group
 from spiketype.datasets.waveforms.table import WaveformTable
 from spiketype.edge import UserError
 
-READ = (".npz", ".npy", ".csv", ".mat")
+READ = (".npz", ".npy", ".csv", ".mat", ".nwb")
 
 
 def load(
@@ -38,14 +36,14 @@ def load(
                 raise UserError(f"{path} holds {size / 1e9:.1f} GB, more than is free in {folder}: unpack it yourself")
             archive.extractall(folder)
         inside = _inside(path, Path(folder))
-        said = io.StringIO()
-        try:
-            with contextlib.redirect_stderr(said):
+        with reading.recorded(silent=True) as said:
+            try:
                 found = read(inside, label, rate_kHz)
-        except UserError as error:
-            raise UserError(_renamed(str(error), folder, path)) from None
-        finally:
-            print(_renamed(said.getvalue(), folder, path), end="", file=sys.stderr)
+            except UserError as error:
+                raise UserError(_renamed(str(error), folder, path)) from None
+        for text in said.notes:
+            source, _, note = _renamed(text, folder, path).partition(": ")
+            reading.note(source, note)
     return replace(found, source=path)
 
 

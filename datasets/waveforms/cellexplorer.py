@@ -6,15 +6,15 @@ the numbers of its cells, from 1 on; ``putativeCellType`` is CellExplorer's own 
 autocorrelogram (Petersen et al. 2021, 10.1016/j.neuron.2021.09.002).
 """
 
-import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
+from spiketype import reading
 from spiketype.datasets.waveforms import matlab
 from spiketype.datasets.waveforms.matlab import Value
-from spiketype.datasets.waveforms.table import LISTED, WaveformTable, build
+from spiketype.datasets.waveforms.table import WaveformTable, build
 from spiketype.edge import UserError
 
 METRICS, TRUTH, PUTATIVE = "cell_metrics", "groundTruthClassification", "putativeCellType"
@@ -49,7 +49,7 @@ def load(path: Path, label: str | None) -> WaveformTable:
     if kind is None:
         raise UserError(f"{path}: its {count} cells have no mean waveforms (waveforms.filt or waveforms.raw)")
     if kind != KINDS[0]:
-        print(f"{path}: raw waveforms are read, it has no filtered ones", file=sys.stderr)
+        reading.note(path, "raw waveforms are read, it has no filtered ones")
     waveform, time = (_cells(waveforms.get(name), count) for name in (kind, "time"))
     rows, rate_kHz = _alike(path, waveform, time, kind)
     columns = {
@@ -63,6 +63,7 @@ def load(path: Path, label: str | None) -> WaveformTable:
         _labels(path, metrics, label, count)[rows],
         unit=None if number is None else _unique_in_session(number, columns["session"])[rows],
         units="uV",
+        producer="CellExplorer",
         autocorrelogram=_autocorrelogram(path, metrics, count, rows),
         **{name: None if words is None else words[rows] for name, words in columns.items()},
     )
@@ -111,13 +112,12 @@ def _alike(path: Path, waveform: list[np.ndarray], time: list[np.ndarray], kind:
     other = {row: f"{n} samples at {rate:g} kHz" for row, (n, rate) in found.items() if (n, rate) != commonest}
     reason |= other
     if reason:
-        told = ", ".join(f"{row + 1} ({why})" for row, why in sorted(reason.items())[:LISTED])
-        more = f" and {len(reason) - LISTED} more" if len(reason) > LISTED else ""
-        print(
-            f"{path}: {len(reason)} of {len(waveform)} cells are left out, the others have {commonest[0]} samples at"
-            f" {commonest[1]:g} kHz:\n  cells {told}{more}",
-            file=sys.stderr,
+        cells = [f"{row + 1} ({why})" for row, why in sorted(reason.items())]
+        head = (
+            f"{len(reason)} of {len(waveform)} cells are left out, the others have {commonest[0]} samples at"
+            f" {commonest[1]:g} kHz:\n  cells "
         )
+        reading.note(path, head + reading.shortened(cells), head + ", ".join(cells))
     return np.array([row for row, shape in found.items() if shape == commonest]), commonest[1]
 
 
@@ -148,7 +148,7 @@ def _labels(path: Path, metrics: dict[str, Value], label: str | None, count: int
     if label is None and not has_truth:
         if PUTATIVE not in metrics:
             return np.full(count, "")
-        print(f"{path}: labels are {PUTATIVE}, CellExplorer's guess by waveform and autocorrelogram", file=sys.stderr)
+        reading.note(path, f"labels are {PUTATIVE}, CellExplorer's guess by waveform and autocorrelogram")
         label = PUTATIVE
     if label in (None, TRUTH) and isinstance(truth, dict):
         return _true_labels(path, truth, count)
@@ -171,11 +171,11 @@ def _true_labels(path: Path, truth: dict[str, Value], count: int) -> np.ndarray:
     types = [found - set(METHODS) or found for found in classes]
     several = [row + 1 for row, found in enumerate(types) if len(found) > 1]
     if several:
-        told = ", ".join(map(str, several[:LISTED]))
-        print(f"{path}: cells with several classes are taken as unknown: {told}", file=sys.stderr)
+        told = reading.shortened(list(map(str, several)))
+        reading.note(path, f"cells with several classes are taken as unknown: {told}")
     methods = sorted({name for found in types if len(found) == 1 for name in found & set(METHODS)})
     if methods:
-        print(f"{path}: {', '.join(methods)} is how a cell was recorded, not a type of cell", file=sys.stderr)
+        reading.note(path, f"{', '.join(methods)} is how a cell was recorded, not a type of cell")
     return np.array([next(iter(found)) if len(found) == 1 else "" for found in types], dtype=str)
 
 
@@ -188,6 +188,6 @@ def _autocorrelogram(path: Path, metrics: dict[str, Value], count: int, rows: np
     by_cell = narrow.T
     usable = len(by_cell) == count and bool((np.isfinite(by_cell[rows]) & (by_cell[rows] >= 0)).all())
     if not usable:
-        print(f"{path}: acg.narrow is not used, it is not of every cell", file=sys.stderr)
+        reading.note(path, "acg.narrow is not used, it is not of every cell")
         return None
     return np.asarray(by_cell[rows], np.float64)

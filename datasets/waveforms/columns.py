@@ -1,13 +1,13 @@
 """A table of waveforms from named arrays, whatever file they come from: their names, units, gains and dimensions."""
 
 import contextlib
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from spiketype import reading
 from spiketype.datasets.waveforms.table import HIGHEST_KHZ, WaveformTable, build, check_rate
 from spiketype.edge import UserError
 
@@ -18,7 +18,8 @@ RATES = {"rate_kHz": 1.0, "rate_Hz": 1000.0}  # and how many of it are 1 kHz
 GROUPS = {"animal": ("animal", "subject", "mouse"), "session": ("session", "recording"), "unit": ("unit", "cluster")}
 HISTOGRAMS = {"isi": ("isi",), "autocorrelogram": ("autocorrelogram", "acg")}
 GAINS = ("gain", "gain_uV", "gain_to_uV")
-ABOUT = (*RATES, UNITS, *GAINS)  # names that describe a whole file
+PRODUCER, CONTACTS = "producer", "contact_um"
+ABOUT = (*RATES, UNITS, *GAINS, PRODUCER, CONTACTS)  # names that describe a whole file
 # The names of dimensions; a `sample` is a time in some files and a row in others, and is what is left of the two.
 DIMENSIONS = {
     "row": {"row", "unit", "units", "unit_id", "unit_ids", "cell", "cells", "neuron", "neurons", "cluster", "spike"},
@@ -70,6 +71,7 @@ def table(
     label: str | None,
     rate_kHz: float | None,
     about: Mapping[str, object] | None = None,
+    producer: str = "",
 ) -> WaveformTable:
     """Return the table of ``waveform`` and the columns beside it.
 
@@ -79,6 +81,7 @@ def table(
         label: the column of classes; by default ``label`` where there is one.
         rate_kHz: sampling rate, for a file without one; a file's own takes precedence, with a message.
         about: what the file says of itself as a whole, under names of `ABOUT`.
+        producer: the format, for a file that does not name its ``producer``.
 
     Raises:
         UserError: no such arrays; a rate that is missing, mixed, or in Hz; a gain that does not fit; dimensions whose
@@ -107,6 +110,8 @@ def table(
         _rate(path, columns, dims, rate_kHz),
         None if chosen is None else _by_row(path, chosen, columns[chosen], dims),
         units=units,
+        producer=str(columns[PRODUCER].values) if PRODUCER in columns else producer,
+        contact_um=columns[CONTACTS].values if CONTACTS in columns else None,
         **found,
     )
 
@@ -156,7 +161,7 @@ def _microvolts(path: Path, columns: Mapping[str, Column], values: np.ndarray) -
         return values * _gain(path, gain, values), "uV"
     if in_uV is None:
         if told and told not in RAW:
-            print(f"{path}: units {told!r} are unknown: its waveforms are taken as stored", file=sys.stderr)
+            reading.note(path, f"units {told!r} are unknown: its waveforms are taken as stored")
         return values, told if told in RAW else AS_STORED
     return (values if in_uV == 1 else values.astype(np.float64) * in_uV), "uV"
 
@@ -213,14 +218,14 @@ def _rate(path: Path, columns: Mapping[str, Column], dims: tuple[str, ...] | Non
     if by_time is not None and not np.isclose(by_time, rate, rtol=0.01):
         if given is None:
             raise UserError(f"{path} says {rate:g} kHz, its times {by_time:g} kHz: give the right one with --rate-khz")
-        print(f"{path} says {rate:g} kHz, its times {by_time:g} kHz: --rate-khz {given:g} is used", file=sys.stderr)
+        reading.note(path, f"says {rate:g} kHz, its times {by_time:g} kHz: --rate-khz {given:g} is used")
         return given
     in_kHz = "rate_Hz" in stored and 0 < rate < LOWEST_KHZ
     if given is not None and not np.isclose(given, rate):
         if in_kHz or rate > HIGHEST_KHZ or not rate > 0:
-            print(f"{path} says {rate:g} kHz, which cannot be: --rate-khz {given:g} is used", file=sys.stderr)
+            reading.note(path, f"says {rate:g} kHz, which cannot be: --rate-khz {given:g} is used")
             return given
-        print(f"{path} says {rate:g} kHz, so --rate-khz {given:g} is not used", file=sys.stderr)
+        reading.note(path, f"says {rate:g} kHz, so --rate-khz {given:g} is not used")
     if in_kHz:
         raise UserError(f"{path}: {1000 * rate:g} Hz: was kHz meant? give --rate-khz {1000 * rate:g}")
     return rate

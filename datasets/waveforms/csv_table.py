@@ -2,12 +2,12 @@
 
 import csv
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from spiketype import reading
 from spiketype.datasets.waveforms import columns
 from spiketype.datasets.waveforms.columns import ABOUT, GROUPS, LABEL, WAVEFORM, Column
 from spiketype.datasets.waveforms.table import WaveformTable
@@ -30,19 +30,21 @@ def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable
     Raises:
         UserError: no table of text, no columns of times, or what `columns.table` refuses.
     """
+    label = None if label is None else label.strip()  # as the names in the first line are read
     with columns.readable(path, "a table of text"):
         table = _read(path)
     times = _times(path, table, label)
     values = table[times].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
     found = {name: Column(_values(table[name])) for name in table.columns if name not in times}
-    return columns.table(path, {**found, WAVEFORM: Column(values)}, label, rate_kHz)
+    return columns.table(path, {**found, WAVEFORM: Column(values)}, label, rate_kHz, producer="table of text")
 
 
 def _read(path: Path) -> pd.DataFrame:
     """Read words, a column each; a line of names is one that has text, or numbers in even steps."""
     with open(path, encoding="utf-8-sig", newline="") as file:
-        first = file.readline()
-    mark = max(",;\t", key=first.count)
+        first, second = file.readline(), file.readline()
+    # In both lines: names may have tabs around them, and numbers decimal commas.
+    mark = max(",;\t", key=lambda one: min(line.count(one) for line in (first, second or first)))
     cells = [cell.strip() for cell in next(csv.reader([first], delimiter=mark), [])]
     numbers = pd.to_numeric(pd.Series(cells), errors="coerce").to_numpy(np.float64)
     if mark != "," and np.isnan(numbers).any():
@@ -66,7 +68,7 @@ def _read(path: Path) -> pd.DataFrame:
     )
     unnamed = [name for name in names if name.startswith(UNNAMED)]
     if unnamed:
-        print(f"{path}: {len(unnamed)} columns without a name are not used", file=sys.stderr)
+        reading.note(path, f"{len(unnamed)} columns without a name are not used")
     table = table.drop(columns=unnamed)
     return table if mark == "," else table.replace(r"^(-?\d+),(\d+(?:[eE][-+]?\d+)?)$", r"\1.\2", regex=True)
 
@@ -93,7 +95,7 @@ def _times(path: Path, table: pd.DataFrame, label: str | None) -> list[str]:
         raise UserError(f"{path} has {len(times)} columns of numbers: at least {FEWEST} times are needed, a row a unit")
     rest = [name for name in numeric if name not in times]
     if rest:
-        print(f"{path}: {times[0]} to {times[-1]} are times; not used: {', '.join(rest)}", file=sys.stderr)
+        reading.note(path, f"{times[0]} to {times[-1]} are times; not used: {', '.join(rest)}")
     return times
 
 

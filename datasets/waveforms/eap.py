@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spiketype.datasets import eap, store
+from spiketype.datasets import store
 from spiketype.datasets.waveforms.table import WaveformTable, build
 from spiketype.edge import UserError
 
@@ -21,6 +21,8 @@ def load(path: Path, label: str | None) -> WaveformTable:
     Raises:
         UserError: the store is unfinished, damaged or without waveforms; the label is unknown.
     """
+    from spiketype.datasets import eap  # here, because it needs JAX, and other waveforms do without
+
     label = label or LABELS[0]
     if label not in LABELS:
         raise UserError(f"{path} has no column {label!r}; it has {', '.join(LABELS)}")
@@ -39,6 +41,8 @@ def load(path: Path, label: str | None) -> WaveformTable:
         words,
         animal=np.array(table.cell_names)[table.cell],
         units="uV",
+        producer=store.producer(store.attributes(path, "eap")),
+        contact_um=store.read(path, "contact_um"),
     )
 
 

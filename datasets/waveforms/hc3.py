@@ -1,8 +1,9 @@
 """Spikes of Buzsaki-laboratory recordings as in CRCNS hc-3: .xml, .spk, .clu and .res files, and the tables.
 
-For each electrode group K of session NAME: ``NAME.spk.K`` int16 (spike, time, channel), ``NAME.clu.K`` the number of
-clusters and then the cluster of each spike, ``NAME.res.K`` the sample at which it is. ``NAME.xml`` says rate, channels
-and samples. Clusters 0 and 1 are artefacts and spikes that were not sorted.
+For each electrode group K of session NAME: ``NAME.spk.K`` int16 or int32 (spike, time, channel), ``NAME.clu.K`` the
+number of clusters and then the cluster of each spike, ``NAME.res.K`` the sample at which it is. ``NAME.xml`` says rate,
+channels, samples and bits, and perhaps ``voltageRange`` and ``amplification``, by which a step is so many uV. Clusters
+0 and 1 are artefacts and spikes that were not sorted.
 
 The layout is ``topdir/session/session.xml``. The sessions of a top directory were sorted together, so a cell is a
 cluster of a group of a topdir. Which topdir a session is of, and animal and labels of its cells, stand in the tables
@@ -12,7 +13,6 @@ cluster of a group of a topdir. Which topdir a session is of, and animal and lab
 
 import os
 import re
-import sys
 import xml.etree.ElementTree as ElementTree
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int, Int16
+from jaxtyping import Int, Integer
 
+from spiketype import reading
 from spiketype.datasets.waveforms import histograms
 from spiketype.datasets.waveforms.hc3_tables import (
     CELLS,
@@ -35,12 +36,31 @@ from spiketype.datasets.waveforms.hc3_tables import (
     table_file,
 )
 from spiketype.datasets.waveforms.table import WaveformTable, build
-from spiketype.edge import UserError
+from spiketype.edge import UserError, absent
 
 UNSORTED = 1  # clusters up to this one are not units
 LEAST_SAMPLES = 3
+LEAST_UV, MOST_UV = 1e-7, 1e4  # of a step: beyond, voltageRange or amplification is not what it is called
 FILES = ("spk", "clu", "res")
-UNITS = "int16 as recorded"
+PRODUCER = "Neuroscope and Klusters"
+DTYPES = {12: "<i2", 14: "<i2", 16: "<i2", 32: "<i4"}  # of the samples, by nBits: as Klusters has them
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What an .xml says of a recording.
+
+    Attributes:
+        rate_kHz: of the samples.
+        dtype: of the samples.
+        step_uV: of one of them; None if the .xml does not say.
+        shapes: channels and samples of a spike, or None, of each electrode group.
+    """
+
+    rate_kHz: float
+    dtype: str
+    step_uV: float | None
+    shapes: list[tuple[int, int | None]]
 
 
 @dataclass(frozen=True)
@@ -48,26 +68,33 @@ class Group:
     """The spikes of one electrode group.
 
     Attributes:
+        xml: of its recording.
         session: in which they were recorded.
         number: of the group.
         waveform: as recorded.
         cluster: of each spike.
         sample: at which it is.
-        rate_kHz: of the recording.
+        recorded: the recording.
     """
 
+    xml: Path
     session: Session
     number: int
-    waveform: Int16[np.ndarray, "spike channel time"]
+    waveform: Integer[np.ndarray, "spike channel time"]
     cluster: Int[np.ndarray, " spike"]
     sample: Int[np.ndarray, " spike"]
-    rate_kHz: float
+    recorded: Recorded
 
     @property
     def shape(self) -> tuple[float, int, int]:
         """Rate, channels and samples, which are the same in all groups of a table."""
         _, channels, times = self.waveform.shape
-        return self.rate_kHz, channels, times
+        return self.recorded.rate_kHz, channels, times
+
+    @property
+    def name(self) -> str:
+        """Of the group, for messages."""
+        return f"{self.session.topdir}/{self.session.name}, group {self.number}"
 
     def take(self, keep: np.ndarray) -> "Group":
         """Return the group with the spikes of a mask."""
@@ -111,9 +138,9 @@ def load(path: Path, label: str | None) -> WaveformTable:
         raise UserError(f"{path}: no spike belongs to a unit (clusters from 2 on)")
     table = _table(path, kept, counts, label or LABELS[0], notes)
     for note in notes:
-        print(f"{path}: {note}", file=sys.stderr)
+        reading.note(path, note)
     if left_out:
-        print(f"{path}: left out, {len(left_out)}:", *(f"  {line}" for line in left_out), sep="\n", file=sys.stderr)
+        reading.note(path, "\n".join([f"left out, {len(left_out)}:", *(f"  {line}" for line in left_out)]))
     return table
 
 
@@ -155,13 +182,23 @@ def _table(
     joined = {column: np.concatenate(values) for column, values in columns.items()}
     if all(group.session.tables.cells is None for group in groups):
         del joined["label"]
-    waveform = np.concatenate([group.waveform for group in groups])
+    steps_uV = [group.recorded.step_uV for group in groups]
+    in_uV = None not in steps_uV
+    if in_uV:
+        told = ", ".join(f"{step:.4g}" for step in sorted({step for step in steps_uV if step}))
+        notes.append(f"uV by voltageRange and amplification of the .xml: {told} uV a step")
+    elif len({(group.recorded.dtype, group.recorded.step_uV) for group in groups}) > 1:
+        notes.append("waveforms stay as recorded, but not all .xml say the same nBits, voltageRange and amplification")
+    waveform = np.concatenate(
+        [g.waveform * np.float32(step or 1) if in_uV else g.waveform for g, step in zip(groups, steps_uV, strict=True)]
+    )
+    units = "uV" if in_uV else "as recorded"
     in_sessions = np.char.add(np.char.add(joined["session"], "/"), joined["unit"])
     if len(np.unique(in_sessions)) == len(np.unique(joined["unit"])):
-        return build(path, waveform, groups[0].rate_kHz, units=UNITS, **joined)
+        return build(path, waveform, groups[0].recorded.rate_kHz, units=units, producer=PRODUCER, **joined)
     # To `build`, a unit is inside one session: here some are in several. It leaves out no spike of those given here.
     session_names, of_row = np.unique(joined.pop("session"), return_inverse=True)
-    table = build(path, waveform, groups[0].rate_kHz, units=UNITS, **joined)
+    table = build(path, waveform, groups[0].recorded.rate_kHz, units=units, producer=PRODUCER, **joined)
     return replace(table, session=of_row.astype(np.int32), session_names=tuple(session_names.tolist()))
 
 
@@ -178,7 +215,7 @@ def _histograms(groups: Sequence[Group]) -> dict[str, tuple[np.ndarray, np.ndarr
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for group in groups:
         clusters = np.unique(group.cluster)
-        counts = histograms.histograms(group.sample / group.rate_kHz, group.cluster, clusters)
+        counts = histograms.histograms(group.sample / group.recorded.rate_kHz, group.cluster, clusters)
         for cluster, isi, acg in zip(clusters.tolist(), *counts, strict=True):
             name = group.session.unit(group.number, cluster)
             earlier = found.get(name)
@@ -193,12 +230,17 @@ def _of_one_shape(groups: Sequence[Group], left_out: list[str]) -> list[Group]:
         spikes[group.shape] += len(group.cluster)
     best = max(number, key=lambda shape: (number[shape], spikes[shape], shape), default=None)
     for group in groups:
-        if group.shape != best and best is not None:
-            told = ", ".join(f"{rate:g} kHz, {channels} x {times}" for rate, channels, times in (group.shape, best))
-            left_out.append(
-                f"{group.session.topdir}/{group.session.name}, group {group.number}: another rate or shape"
-                f" than most groups ({told}): read such recordings alone"
-            )
+        if group.shape == best or best is None:
+            continue
+        told = ", ".join(f"{rate:g} kHz, {channels} x {times}" for rate, channels, times in (group.shape, best))
+        beside = any(other.shape != group.shape for other in groups if other.xml == group.xml)
+        names = ", ".join(f"{group.xml.stem}.{kind}.{group.number}" for kind in FILES)
+        remedy = (
+            f"to read it, copy {group.xml.name}, {names} into a folder of their own, and give that"
+            if beside
+            else f"to read it, give {group.xml}"
+        )
+        left_out.append(f"{group.name}: another rate or shape than most groups ({told}): {remedy}")
     return [group for group in groups if group.shape == best]
 
 
@@ -207,10 +249,7 @@ def _not_constant(group: Group, left_out: list[str]) -> Group:
     keep = flat.max(axis=1) > flat.min(axis=1)
     if keep.all():
         return group
-    left_out.append(
-        f"{group.session.topdir}/{group.session.name}, group {group.number}: {int((~keep).sum())} spikes that are"
-        " constant on all channels"
-    )
+    left_out.append(f"{group.name}: {int((~keep).sum())} spikes that are constant on all channels")
     return group.take(keep)
 
 
@@ -230,7 +269,7 @@ def _sessions(path: Path, notes: list[str], left_out: list[str]) -> list[tuple[P
     if not path.is_dir():
         recordings = [path]
         if not path.is_file():
-            raise UserError(f"{path} does not exist")
+            raise UserError(absent(path))
     else:
         recordings = []
         for xml in sorted(file for file in path.rglob("*.xml") if file.is_file()):
@@ -283,7 +322,7 @@ def _topdir_folder(xml: Path) -> str:
 def _groups(xml: Path, session: Session, left_out: list[str]) -> list[Group]:
     """Return the electrode groups of a recording that can be read."""
     try:
-        rate_kHz, shapes = _shapes(xml)
+        recorded = _recorded(xml)
         there = _numbers(xml)
     except (UserError, OSError) as error:
         left_out.append(str(error))
@@ -293,31 +332,50 @@ def _groups(xml: Path, session: Session, left_out: list[str]) -> list[Group]:
     found = []
     for number in sorted(there):  # hc-3 leaves out groups whose electrodes recorded no spike
         try:
-            if number > len(shapes):
+            if number > len(recorded.shapes):
                 raise UserError(f"{xml.with_name(f'{xml.stem}.*.{number}')}: {xml.name} has no group {number}")
-            found.append(Group(session, number, *_spikes(xml, number, *shapes[number - 1]), rate_kHz))
+            found.append(Group(xml, session, number, *_spikes(xml, number, recorded), recorded))
         except (UserError, OSError) as error:
             left_out.append(str(error))
     return found
 
 
-def _shapes(xml: Path) -> tuple[float, list[tuple[int, int | None]]]:
-    """Read the sampling rate, and (channels, samples of a spike or None) of each electrode group."""
+def _recorded(xml: Path) -> Recorded:
+    """Read what an .xml says of its recording; without nBits, 16 are taken."""
     try:
         root = ElementTree.parse(xml).getroot()
         rate = float(root.findtext("acquisitionSystem/samplingRate", "none")) / 1000
+        bits = int(root.findtext("acquisitionSystem/nBits", "16"))
     except (ElementTree.ParseError, LookupError, ValueError) as error:
         raise UserError(f"{xml} does not describe a recording ({error})") from None
     if not 0 < rate < np.inf:
         raise UserError(f"{xml} says a sampling rate of {1000 * rate:g} Hz")
+    if bits not in DTYPES:
+        raise UserError(f"{xml} says samples of {bits} bits (nBits): known are {', '.join(map(str, DTYPES))}")
     groups = root.findall("spikeDetection/channelGroups/group")
     samples = [group.findtext("nSamples", "").strip() for group in groups]
     whole = [int(text) if re.fullmatch("[0-9]{1,6}", text) else None for text in samples]
-    return rate, [(len(group.findall("channels/channel")), n) for group, n in zip(groups, whole, strict=True)]
+    shapes = [(len(group.findall("channels/channel")), n) for group, n in zip(groups, whole, strict=True)]
+    return Recorded(rate, DTYPES[bits], _step_uV(root, bits), shapes)
 
 
-def _spikes(xml: Path, number: int, channels: int, times: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _step_uV(root: ElementTree.Element, bits: int) -> float | None:
+    """Return the range of the converter (V) over its steps and the amplification, in uV; None if not said."""
+    try:
+        range_V, amplification = (
+            float(root.findtext(f"acquisitionSystem/{name}", "nan")) for name in ("voltageRange", "amplification")
+        )
+    except ValueError:
+        return None
+    if not (0 < range_V < np.inf and 0 < amplification < np.inf):
+        return None
+    step_uV = 1e6 * range_V / 2.0**bits / amplification
+    return step_uV if LEAST_UV < step_uV < MOST_UV else None
+
+
+def _spikes(xml: Path, number: int, recorded: Recorded) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Read waveforms (spike, channel, time), clusters and samples of a group."""
+    channels, times = recorded.shapes[number - 1]
     spk, clu, res = (xml.with_name(f"{xml.stem}.{kind}.{number}") for kind in FILES)
     missing = [file.name for file in (spk, clu, res) if not file.is_file()]
     if missing:
@@ -327,7 +385,7 @@ def _spikes(xml: Path, number: int, channels: int, times: int | None) -> tuple[n
     cluster, sample = _integers(clu), _integers(res)
     if not len(cluster):
         raise UserError(f"{clu} is empty")
-    waveform = _waveforms(spk, channels, times)
+    waveform = _waveforms(spk, channels, times, np.dtype(recorded.dtype))
     lengths = {spk.name: len(waveform), clu.name: len(cluster) - 1, res.name: len(sample)}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name} has {n}" for name, n in lengths.items())
@@ -337,15 +395,15 @@ def _spikes(xml: Path, number: int, channels: int, times: int | None) -> tuple[n
     return waveform, cluster[1:], sample
 
 
-def _waveforms(spk: Path, channels: int, times: int) -> np.ndarray:
+def _waveforms(spk: Path, channels: int, times: int, dtype: np.dtype) -> np.ndarray:
     content = spk.read_bytes()
-    row = 2 * channels * times
+    row = dtype.itemsize * channels * times
     if len(content) % row:
         raise UserError(
             f"{spk} has {len(content)} bytes, not a whole number of spikes of {row} bytes ({times} samples x {channels}"
-            " channels of int16, by its .xml): it is cut off, or the .xml belongs to another recording"
+            f" channels of {dtype.name}, by its .xml): it is cut off, or the .xml belongs to another recording"
         )
-    return np.frombuffer(content, "<i2").reshape(-1, times, channels).swapaxes(1, 2)
+    return np.frombuffer(content, dtype).reshape(-1, times, channels).swapaxes(1, 2)
 
 
 def _integers(path: Path) -> np.ndarray:

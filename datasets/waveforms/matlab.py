@@ -1,9 +1,9 @@
 """MATLAB's .mat files as plain Python: structs are dicts, cells object arrays, texts words, all else arrays.
 
-Versions up to 7 are read by SciPy. Version 7.3 is HDF5: h5py (an optional dependency) gives arrays with their
-dimensions reversed, texts as numbers and cells as references, which is undone here.
+Versions up to 7 are read by SciPy, version 7.3, which is HDF5, by h5py (`matlab_hdf5`).
 """
 
+import importlib.util
 import pickle
 import subprocess
 import sys
@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from spiketype import reading
 from spiketype.datasets.waveforms import columns
 from spiketype.datasets.waveforms.columns import HISTOGRAMS, WAVEFORM, WAVEFORMS, Column
 from spiketype.datasets.waveforms.table import WaveformTable
@@ -25,7 +26,7 @@ LOADMAT = (
 HDF5 = b"\x89HDF\r\n\x1a\n"
 MATRICES = {*WAVEFORMS, *(name for aliases in HISTOGRAMS.values() for name in aliases)}
 ORDERS = (b"IM", b"MI")  # of bytes, in the header of versions 5 to 7
-OWN = ("#refs#", "#subsystem#")  # groups in which MATLAB keeps the parts of cells
+HDF5_READER = Path(__file__).with_name("matlab_hdf5.py")
 
 
 def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable:
@@ -48,7 +49,7 @@ def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable
     numbers = [n for n, c in found.items() if c.values.ndim in (2, 3) and c.values.dtype.kind in "fiu"]
     matrices = [n for n in numbers if n not in MATRICES]
     if not found.keys() & set(WAVEFORMS) and len(matrices) == 1:
-        print(f"{path}: its only matrix, {matrices[0]!r}, is taken for the waveforms, a row a unit", file=sys.stderr)
+        reading.note(path, f"its only matrix, {matrices[0]!r}, is taken for the waveforms, a row a unit")
         found[WAVEFORM] = found.pop(matrices[0])
     return columns.table(path, found, label, rate_kHz)
 
@@ -66,57 +67,35 @@ def read(path: Path) -> dict[str, Value]:
             return _read_hdf5(path)
         if start[126:128] not in ORDERS:
             raise UserError(f"{path} is no .mat file of MATLAB 5 or later: save it with -v7 in MATLAB")
-        found = _loadmat(path)
+        found = _child(path, ["-c", LOADMAT], "SciPy")
         if any(type(value).__name__ == "MatlabOpaque" for value in found.values()):
             _tell_objects(path)
         return {name: _of_scipy(value) for name, value in found.items() if not name.startswith("__")}
 
 
-def _loadmat(path: Path) -> dict[str, Any]:
-    """Return what `scipy.io.loadmat` gives, by a process of its own: SciPy 1.17 ends its process over damaged files."""
-    done = subprocess.run([sys.executable, "-c", LOADMAT, str(path)], capture_output=True, check=False)
+def _child(path: Path, command: list[str], library: str) -> Any:
+    """Return what a process of its own reads: SciPy 1.17 and HDF5 end their process over some damaged files."""
+    done = subprocess.run([sys.executable, *command, str(path.absolute())], capture_output=True, check=False)
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise UserError(f"{path} is damaged, SciPy cannot read it ({said[-1] if said else 'it crashed'})")
+        told = said[-1] if said and done.returncode > 0 else "it crashed"
+        raise UserError(f"{path} is damaged, {library} cannot read it ({told})")
     # Written by our own child a moment ago, as multiprocessing does: nothing of the file is ever unpickled.
-    found: dict[str, Any] = pickle.loads(done.stdout)
-    return found
+    return pickle.loads(done.stdout)
 
 
 def _read_hdf5(path: Path) -> dict[str, Value]:
-    try:
-        import h5py
-    except ImportError:
-        raise UserError(f"{path} is MATLAB 7.3 (HDF5): pip install h5py, or save it with -v7 in MATLAB") from None
-    with h5py.File(path, "r") as file:
-        if any("MATLAB_object_decode" in item.attrs for item in file.values()):
-            _tell_objects(path)
-        return {name: _of_hdf5(file, item) for name, item in file.items() if name not in OWN}
-
-
-def _of_hdf5(file: Any, item: Any) -> Value:
-    """Return a group as a dict, and a dataset as what MATLAB shows of it."""
-    if not hasattr(item, "dtype"):
-        return {name: _of_hdf5(file, part) for name, part in item.items()}
-    kind = bytes(item.attrs.get("MATLAB_class", b"")).decode("ascii", "replace")
-    if "MATLAB_object_decode" in item.attrs:
-        return {}
-    if item.attrs.get("MATLAB_empty", 0):
-        return {} if kind == "struct" else "" if kind == "char" else np.zeros(0)
-    values = np.asarray(item[()]).T
-    if kind == "char":
-        lines = ["".join(map(chr, line)) for line in np.atleast_2d(values).tolist()]
-        return lines[0] if len(lines) == 1 else np.array(lines, dtype=str)
-    if values.dtype.kind != "O":
-        return values
-    cells = np.empty(values.shape, object)
-    for place in np.ndindex(values.shape):
-        cells[place] = _of_hdf5(file, file[values[place]])
-    return cells
+    if importlib.util.find_spec("h5py") is None:
+        raise UserError(f"{path} is MATLAB 7.3 (HDF5): pip install h5py, or save it with -v7 in MATLAB")
+    objects, found = _child(path, ["-P", str(HDF5_READER)], "HDF5")
+    if objects:
+        _tell_objects(path)
+    variables: dict[str, Value] = found
+    return variables
 
 
 def _tell_objects(path: Path) -> None:
-    print(f"{path}: strings and tables of MATLAB are not read: save cellstr(x), or a table's columns", file=sys.stderr)
+    reading.note(path, "strings and tables of MATLAB are not read: save cellstr(x), or a table's columns")
 
 
 def texts(value: Value | None) -> list[str] | None:

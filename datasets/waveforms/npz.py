@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spiketype.datasets.waveforms import columns
-from spiketype.datasets.waveforms.columns import GROUPS, HISTOGRAMS, LABEL, UNITS, WAVEFORM, Column
+from spiketype.datasets.waveforms.columns import CONTACTS, GROUPS, HISTOGRAMS, LABEL, PRODUCER, UNITS, WAVEFORM, Column
 from spiketype.datasets.waveforms.table import WaveformTable
 from spiketype.edge import whole_file
 
@@ -25,7 +25,7 @@ def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable
     """
     with columns.readable(path, f"{path.suffix} without pickles"):
         arrays = _npy(path) if path.suffix.lower() == ".npy" else _npz(path)
-    return columns.table(path, arrays, label, rate_kHz)
+    return columns.table(path, arrays, label, rate_kHz, producer=f"NumPy {path.suffix.lower()}")
 
 
 def write(path: Path, table: WaveformTable) -> None:
@@ -33,6 +33,10 @@ def write(path: Path, table: WaveformTable) -> None:
     names = {name: np.array(getattr(table, f"{name}_names"))[getattr(table, name)] for name in GROUPS}
     found: dict[str, ArrayLike] = {WAVEFORM: table.waveform, "rate_kHz": table.rate_kHz, UNITS: table.units, **names}
     found |= {name: getattr(table, name) for name in HISTOGRAMS if getattr(table, name) is not None}
+    if table.producer:
+        found[PRODUCER] = table.producer
+    if table.contact_um is not None:
+        found[CONTACTS] = table.contact_um
     if table.class_names:
         found[LABEL] = np.array([*table.class_names, "unknown"])[table.label]
     with whole_file(path) as partial, open(partial, "wb") as file:

@@ -10,13 +10,13 @@ writing, creates files in the folder, and applies the inverse of Kilosort 4 untr
 """
 
 import csv
-import sys
 import tokenize
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from spiketype import reading
 from spiketype.datasets.waveforms import histograms, phy_params
 from spiketype.datasets.waveforms.table import UNKNOWN, WaveformTable, build
 from spiketype.edge import UserError
@@ -66,9 +66,20 @@ def load(path: Path, label: str | None) -> WaveformTable:
         values,
         unit=cluster.astype(str),
         units=units,
+        producer=_producer(path),
+        contact_um=_array(path, "channel_positions", 2),
         isi=isi,
         autocorrelogram=acg,
     )
+
+
+def _producer(path: Path) -> str:
+    """Return the program that wrote a folder, as far as its files tell."""
+    if any((path / name).exists() for name in SPIKEINTERFACE):
+        return "SpikeInterface (phy)"
+    if _is_kilosort_4(path):
+        return "Kilosort 4 (phy)"
+    return "phy"
 
 
 @dataclass
@@ -94,8 +105,8 @@ class _Said:
 
     def out(self) -> None:
         """Print it."""
-        if lines := self.lines + self.reasons:
-            print("\n  ".join([f"{self.path}:", *lines]), file=sys.stderr)
+        for line in self.lines + self.reasons:
+            reading.note(self.path, line)
 
 
 # --- arrays

@@ -1,7 +1,9 @@
 """Waveforms of units in any known format: one call that picks the reader."""
 
+from dataclasses import replace
 from pathlib import Path
 
+from spiketype import reading
 from spiketype.datasets.waveforms import (
     analyzer,
     archive,
@@ -12,31 +14,64 @@ from spiketype.datasets.waveforms import (
     hc3,
     matlab,
     npz,
+    nwb,
     phy,
     stream,
     zarr_group,
 )
-from spiketype.datasets.waveforms.table import WaveformTable
-from spiketype.edge import UserError
+from spiketype.datasets.waveforms.table import POSITIVE, WaveformTable
+from spiketype.edge import Json, UserError, absent
 
 __all__ = ["WaveformTable", "load"]
 
 
-def load(path: Path, label: str | None = None, rate_kHz: float | None = None) -> WaveformTable:
-    """Read a table of waveforms.
+def load(path: Path, label: str | None = None, rate_kHz: float | None = None, flip: bool = False) -> WaveformTable:
+    """Read a table of waveforms, and say what was read.
 
     Args:
         path: an .npz file or a Zarr group with ``waveform`` and columns, as a .zip too; an .npy, .csv or .mat table;
             CellExplorer's ``NAME.cell_metrics.cellinfo.mat``; an EAP store; ``NAME.dat`` or a folder of such streams;
-            ``NAME.xml`` or a folder of hc-3 sessions; the folder of a SpikeInterface analyzer or of phy.
+            ``NAME.xml`` or a folder of hc-3 sessions; the folder of a SpikeInterface analyzer or of phy; ``NAME.nwb``
+            or a folder of such files.
         label: the column of classes; each reader says which it knows.
         rate_kHz: sampling rate, for sources that do not say it.
+        flip: multiply waveforms by -1, for sources that store them upside down.
 
     Raises:
         UserError: an unrecognised format, or whatever the reader refuses.
     """
+    table = _load(path, label, rate_kHz)
+    if flip:
+        table = replace(table, waveform=-table.waveform)
+    facts = table.summary() | {"flipped": flip}
+    reading.found(path, facts, _sentence(facts))
+    if not flip and table.positive > POSITIVE:
+        reading.note(
+            path,
+            f"{facts['positive_first_percent']:.0f} % of the {table.level}s are positive first: if they"
+            " are upside down, give --flip",
+        )
+    return table
+
+
+def _sentence(facts: Json) -> str:
+    """Return what was read in one line."""
+    counts = [(facts[name], name) for name in ("units", "animals", "sessions") if facts[name] is not None]
+    rows = f"{facts['rows']} spikes of " if facts["level"] == "spike" else ""
+    classes = ", ".join(f"{name} {count}" for name, count in facts["classes"].items()) or "no labels"
+    return (
+        f"{facts['producer']}, {rows}{', '.join(f'{count} {name}' for count, name in counts)};"
+        f" {facts['channels']} channels x {facts['times']} times at {facts['rate_kHz']:g} kHz, {facts['in_units']},"
+        f" {facts['positive_first_percent']:g} % positive first{', flipped' * facts['flipped']}; {classes}"
+        + f"; {facts['without_label']} without a label" * bool(facts["classes"] and facts["without_label"])
+        + f"; {facts['left_out']} rows left out" * bool(facts["left_out"])
+    )
+
+
+def _load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable:
+    """Pick the reader of a path."""
     if not path.exists():
-        raise UserError(f"{path} does not exist")
+        raise UserError(absent(path))
     with columns.readable(path, "a Zarr group"):  # their names for what is damaged
         is_store, is_analyzer = (path.is_dir() and found(path) for found in (eap.is_store, analyzer.is_analyzer))
     if is_store:
@@ -47,16 +82,24 @@ def load(path: Path, label: str | None = None, rate_kHz: float | None = None) ->
         return phy.load(path, label)
     if path.is_file() and (found := _file(path, label, rate_kHz)) is not None:
         return found
+    if nwb.is_nwb(path):
+        return nwb.load(path, label, rate_kHz)
     if path.is_dir() and zarr_group.is_group(path):
         return zarr_group.load(path, label, rate_kHz)
     if hc3.is_hc3(path):  # before streams: such folders hold NAME.dat beside NAME.xml
         return hc3.load(path, label)
     if path.suffix == stream.SUFFIX or (path.is_dir() and any(path.glob(f"*{stream.SUFFIX}"))):
         return stream.load(path, label, rate_kHz)
+    if (path / "params.json").is_file() and (path / "waveforms").is_dir():
+        raise UserError(
+            f"{path} holds waveforms of SpikeInterface 0.100 or before: run python scripts/export_units.py {path}"
+            " units.npz where SpikeInterface 0.101 or later is installed, and give units.npz"
+        )
     raise UserError(
         f"{path} is of an unrecognised format: give an .npz file, a Zarr group, an .npy, .csv or .mat table, a .zip of"
-        " one of these, CellExplorer's cell metrics (.mat), an EAP store, an int16 stream (.dat) or a folder of them,"
-        " the .xml of an hc-3 session or a folder of them, or the folder of a SpikeInterface analyzer or of phy"
+        " one of these, CellExplorer's cell metrics (.mat), NWB (.nwb) or a folder of it, an EAP store, an int16 stream"
+        " (.dat) or a folder of them, the .xml of an hc-3 session or a folder of them, or the folder of a"
+        " SpikeInterface analyzer or of phy"
     )
 
 
@@ -66,6 +109,6 @@ def _file(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTabl
         return cellexplorer.load(path, label)
     suffix = path.suffix.lower()
     if suffix == ".zip":
-        return archive.load(path, label, rate_kHz, load)
+        return archive.load(path, label, rate_kHz, _load)
     readers = {".npz": npz.load, ".npy": npz.load, ".csv": csv_table.load, ".mat": matlab.load}
     return readers[suffix](path, label, rate_kHz) if suffix in readers else None

@@ -3,20 +3,28 @@
 The format of LAG-MNG-CambridgeUniversity/ML-Neuron-Classification: ``NAME.dat`` has rows of 8 electrodes x 32 samples
 at 20 kHz, electrode after electrode, int16 without a header; ``NAME.parameters.txt`` has eleven fields a spike, all
 separated by "_", where empty fields do not count. Fields that are used: 5 unit, 6 cell type (p, i, other), 8 and 9 how
-many cells it excites and inhibits. NAME is the session, such as ``ec014.42``; the animal is what is before the dot.
+many cells it excites and inhibits. NAME is the session.
+
+Nothing says which animal a file is of. Names do not: of real recordings, ``ec015.03`` is of animal ec014,
+``j01_maze04`` of j01_m, ``vvp01-4-9`` of vvp01. So the animal is not said, and units are what is held out, unless a
+table ``animals.csv`` beside the files, ours and not of the format, has columns ``session`` (NAME) and ``animal``. A
+cell that is in several files counts as several units: hold out animals there.
 """
 
-from collections.abc import Mapping
+import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int16, Shaped
 
-from spiketype.datasets.waveforms.table import WaveformTable, build
+from spiketype import reading
+from spiketype.datasets.waveforms.table import NOT_SAID, WaveformTable, build
 from spiketype.edge import UserError, whole_file
 
 CHANNELS, TIMES, RATE_KHZ = 8, 32, 20.0
 SUFFIX, PARAMETERS = ".dat", ".parameters.txt"
+ANIMALS = "animals.csv"
 FIELDS, UNIT, CELL_TYPE, EXCITES, INHIBITS = 11, 5, 6, 8, 9
 LABELS = ("pyr-int", "exc-inh")
 TEXT = np.frombuffer(bytes(range(32, 127)) + b"\t\n\r", np.uint8)
@@ -26,15 +34,18 @@ def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable
     """Read the spikes of a stream, or of all streams in a folder.
 
     Args:
-        path: ``NAME.dat`` with ``NAME.parameters.txt`` beside it, or a folder of such pairs.
+        path: ``NAME.dat`` with ``NAME.parameters.txt`` beside it, or a folder of such pairs; with `ANIMALS` if there
+            is one.
         label: ``pyr-int`` (the default): cell type p is pyramidal, i is an interneuron. ``exc-inh``: excitatory if a
             cell excites others and inhibits none, inhibitory the other way round. All others are unknown.
         rate_kHz: by default 20.
 
     Raises:
-        UserError: text instead of int16; files that are cut off; parameters of another number of spikes.
+        UserError: text instead of int16; files that are cut off; parameters of another number of spikes; a table of
+            animals that cannot be read.
     """
     paths = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
+    paths, animals = _with_animals(path, paths)
     waveforms, columns = zip(*((waveform(p), parameters(_beside(p))) for p in paths), strict=True)
     for file, spikes, fields in zip(paths, waveforms, columns, strict=True):
         if len(spikes) != len(fields[UNIT]):
@@ -42,19 +53,74 @@ def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable
                 f"{_beside(file)} has parameters of {len(fields[UNIT])} spikes, {file} has {len(spikes)} spikes:"
                 " one of the two is cut off, or belongs to another recording"
             )
-    sessions = [np.full(len(w), p.name.removesuffix(SUFFIX)) for p, w in zip(paths, waveforms, strict=True)]
-    session = np.concatenate(sessions)
+    counts = [len(w) for w in waveforms]
     joined = {field: np.concatenate([c[field] for c in columns]) for field in columns[0]}
     return build(
         path,
         np.concatenate(waveforms),
         RATE_KHZ if rate_kHz is None else rate_kHz,
         labels(joined, label or LABELS[0], path),
-        animal=np.char.partition(session, ".")[:, 0],
-        session=session,
+        animal=np.repeat(animals, counts),
+        session=np.repeat([_name(p) for p in paths], counts),
         unit=joined[UNIT],
         units="int16 as recorded",
+        producer="int16 stream",
     )
+
+
+def _with_animals(path: Path, paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Return the files that are read and the animal of each, `NOT_SAID` where no table names any of them.
+
+    Of files of which only some are named, the others are left out: they may be of an animal that is.
+    """
+    folder = path if path.is_dir() else path.parent
+    table = folder / ANIMALS
+    known = read_animals(table) if table.is_file() else {}
+    named = [p for p in paths if _name(p) in known]
+    if not named:
+        why = f"{ANIMALS} names none of its files" if table.is_file() else f"there is no {ANIMALS} (session, animal)"
+        reading.note(path, f"animals are not said, {why}: all spikes count as those of one animal")
+        return list(paths), [NOT_SAID] * len(paths)
+    if without := [_name(p) for p in paths if _name(p) not in known]:
+        reading.note(
+            path,
+            f"left out {len(without)} files whose animal {ANIMALS} does not name: {reading.shortened(without)}",
+            f"left out {len(without)} files whose animal {ANIMALS} does not name: {', '.join(without)}",
+        )
+    return named, [known[_name(p)] for p in named]
+
+
+def read_animals(path: Path) -> dict[str, str]:
+    """Read the animal of each session from a table with columns ``session`` and ``animal``.
+
+    Raises:
+        UserError: not such a table; an empty field; a session of two animals.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read as a table of animals ({error})") from error
+    columns = rows[0] if rows else []
+    if sorted(set(columns) & {"session", "animal"}) != ["animal", "session"] or len(set(columns)) < len(columns):
+        raise UserError(f"{path}: expected a table (.csv) whose first line names the columns session and animal, once")
+    found: dict[str, str] = {}
+    for number, row in enumerate(rows[1:], start=2):
+        if not any(row):
+            continue
+        each = dict(zip(columns, row, strict=False))
+        session, animal = each.get("session", ""), each.get("animal", "")
+        if not session or not animal:
+            raise UserError(f"{path}, line {number}: give both a session and its animal")
+        if found.setdefault(session, animal) != animal:
+            raise UserError(
+                f"{path}, line {number}: session {session} is of {found[session]} and of {animal}: keep one"
+            )
+    return found
+
+
+def _name(path: Path) -> str:
+    return path.name.removesuffix(SUFFIX)
 
 
 def waveform(path: Path) -> Int16[np.ndarray, "spike 8 32"]:

@@ -1,16 +1,16 @@
 """One table for waveforms of units, whatever they were read from, with the same checks for every source."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int, Int32, Num, Shaped
+from jaxtyping import Bool, Float, Float32, Int, Int32, Num, Shaped
 from numpy.typing import ArrayLike
 
-from spiketype.edge import UserError
+from spiketype import reading
+from spiketype.edge import Json, UserError
 
 UNKNOWN = frozenset(
     {"", "undef", "undefined", "unknown", "unclassified", "unsorted", "unlabeled", "unlabelled", "nan", "na", "n/a"}
@@ -19,7 +19,6 @@ UNKNOWN = frozenset(
 NOT_SAID = "not said"  # the animal and session of a source that does not name them
 GROUPS = ("animal", "session", "unit")
 HIGHEST_KHZ = 1000.0  # a number above it is in Hz
-LISTED = 10  # rows named for each reason to leave rows out
 LOOKED_AT = 2000  # rows of which the polarity is looked at
 POSITIVE = 0.6  # share of positive rows from which on it is told
 PER_ROW = ("waveform", "label", "animal", "session", "unit", "autocorrelogram", "isi")
@@ -45,6 +44,9 @@ class WaveformTable:
         isi: counts of intervals between spikes, or None; bins are the source's own.
         level: "unit": a row is the mean of a unit; "spike": rows are spikes, and a unit has several.
         source: the file or folder.
+        producer: the program that wrote it, with its version where known, or the format.
+        contact_um: positions of the channels, or None.
+        left_out: rows that could not be used.
     """
 
     waveform: Float32[np.ndarray, "row channel time"]
@@ -62,11 +64,48 @@ class WaveformTable:
     isi: Num[np.ndarray, "row bin"] | None
     level: Literal["unit", "spike"]
     source: Path
+    producer: str = ""
+    contact_um: Float[np.ndarray, "channel dimension"] | None = None
+    left_out: int = 0
 
     def take(self, index: Int[np.ndarray, " taken"] | Bool[np.ndarray, " row"]) -> "WaveformTable":
         """Return the rows of an index or a mask, in its order; names stay as they are."""
         values = {name: getattr(self, name) for name in PER_ROW}
         return replace(self, **{name: v[index] for name, v in values.items() if v is not None})
+
+    @property
+    def positive(self) -> float:
+        """Share of rows whose largest peak is positive; of very many rows, some are looked at."""
+        step = -(-len(self.waveform) // LOOKED_AT)
+        x = self.waveform[::step] - np.median(self.waveform[::step], axis=2, keepdims=True)
+        return float(np.mean(x.max(axis=(1, 2)) > -x.min(axis=(1, 2))))
+
+    def summary(self) -> Json:
+        """Return what was read, as JSON."""
+        counts = np.bincount(self.label[self.label >= 0], minlength=len(self.class_names)).tolist()
+        return {
+            "producer": self.producer,
+            "rows": len(self.waveform),
+            "level": self.level,
+            "left_out": self.left_out,
+            "units": len(np.unique(self.unit)),
+            "animals": self._count("animal"),
+            "sessions": self._count("session"),
+            "channels": self.waveform.shape[1],
+            "times": self.waveform.shape[2],
+            "rate_kHz": self.rate_kHz,
+            "in_units": self.units,
+            "positive_first_percent": round(100 * self.positive, 1),
+            "classes": dict(zip(self.class_names, counts, strict=True)),
+            "without_label": int(np.sum(self.label < 0)),
+            "contacts_um": self.contact_um is not None,
+            "histograms": [name for name in ("isi", "autocorrelogram") if getattr(self, name) is not None],
+        }
+
+    def _count(self, group: str) -> int | None:
+        """Return how many animals or sessions there are, None if the source does not say."""
+        names = [getattr(self, f"{group}_names")[k] for k in np.unique(getattr(self, group))]
+        return None if names == [NOT_SAID] else len(names)
 
 
 def build(
@@ -78,12 +117,15 @@ def build(
     session: ArrayLike | None = None,
     unit: ArrayLike | None = None,
     units: str = "as stored",
+    producer: str = "",
+    contact_um: ArrayLike | None = None,
     **histograms: ArrayLike | None,
 ) -> WaveformTable:
     """Make a checked table from arrays with a row each; names are made of whatever values the columns hold.
 
     Rows that cannot be used are left out, and told in one list on stderr: waveforms that are not finite or constant,
-    histograms with counts that are negative or not finite, and units with the very same waveform as an earlier one.
+    histograms with counts that are negative or not finite, spikes of a unit with several labels, and units with the
+    very same waveform as an earlier one.
 
     Args:
         source: the file or folder, for messages.
@@ -95,11 +137,13 @@ def build(
         unit: (row,) names, unique in their session; by default every row is a unit. Where rows share a unit, they are
             spikes.
         units: of the waveform.
+        producer: the program that wrote the source, or its format.
+        contact_um: (channel, 2 or 3) positions; left out with a note if they do not fit the channels.
         histograms: ``autocorrelogram`` and ``isi`` (row, bin) counts.
 
     Raises:
         UserError: arrays of wrong shapes or different lengths; a sampling rate that cannot be one; fewer than three
-            time samples; a unit whose spikes have several labels; no row that can be used.
+            time samples; no row that can be used.
     """
     check_rate(source, float(rate_kHz))
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and is left out
@@ -121,7 +165,7 @@ def build(
     names = {name: tuple(map(str, np.unique(given[name]))) for name in GROUPS}
     index = {name: np.unique(given[name], return_inverse=True)[1].astype(np.int32) for name in GROUPS}
     class_names, of_row = classes(given.get("label"), len(x))
-    table = WaveformTable(
+    return WaveformTable(
         waveform=x,
         rate_kHz=float(rate_kHz),
         units=units,
@@ -137,11 +181,10 @@ def build(
         isi=counts.get("isi"),
         level="unit" if is_unit else "spike",
         source=source,
+        producer=producer,
+        contact_um=_contacts(source, contact_um, x.shape[1]),
+        left_out=int((~keep).sum()),
     )
-    if not is_unit:
-        _check_one_label(table)
-    _tell_polarity(table)
-    return table
 
 
 def check_rate(source: Path, rate_kHz: float) -> None:
@@ -232,20 +275,26 @@ def _usable(
         wrong = keep & ~(np.isfinite(values) & (values >= 0)).all(axis=1)
         reasons[f"{name} with a count that is negative or not finite"] = listed(wrong)
         keep &= ~wrong
+    label = given.get("label")
     if is_unit:
         pairs = _repeated(waveform, keep)
-        label = given.get("label")
         reasons["the very same waveform as a row that is kept, and a copy would be tested on its original"] = [
             f"row {row} (unit {unit[row]}) as row {first} (unit {unit[first]}{_other_label(label, first, row)})"
             for first, row in pairs
         ]
         keep[[row for _, row in pairs]] = False
-    told = [f"  {reason}: {_shortened(rows)}" for reason, rows in reasons.items() if rows]
+    else:
+        several = keep & _several_labels(given)
+        reasons["spikes of units with several labels"] = [f"unit {name}" for name in np.unique(unit[several])]
+        keep &= ~several
+    there = {reason: rows for reason, rows in reasons.items() if rows}
+    told = [f"  {reason}: {reading.shortened(rows)}" for reason, rows in there.items()]
     if not keep.any():
         raise UserError("\n".join([f"{source}: none of {len(keep)} rows can be used, repair them:", *told]))
     if told:
-        left_out = f"{source}: {int((~keep).sum())} of {len(keep)} rows are left out:"
-        print("\n".join([left_out, *told]), file=sys.stderr)
+        left_out = f"{int((~keep).sum())} of {len(keep)} rows are left out:"
+        every = [f"  {reason}: {', '.join(rows)}" for reason, rows in there.items()]
+        reading.note(source, "\n".join([left_out, *told]), "\n".join([left_out, *every]))
     return keep
 
 
@@ -262,34 +311,28 @@ def _other_label(label: np.ndarray | None, first: int, row: int) -> str:
     return f", labelled {label[first]} there and {label[row]} here"
 
 
-def _shortened(rows: list[str]) -> str:
-    more = f" and {len(rows) - LISTED} more" if len(rows) > LISTED else ""
-    return ", ".join(rows[:LISTED]) + more
+def _several_labels(given: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return a mask of the rows of units whose spikes have several labels: which is right cannot be known."""
+    _, label = classes(given.get("label"), len(given["unit"]))
+    _, unit = np.unique(given["unit"], return_inverse=True)
+    pairs = np.unique(np.stack([unit, label])[:, label >= 0], axis=1)
+    several = np.bincount(pairs[0], minlength=unit.max(initial=0) + 1) > 1
+    mask: np.ndarray = several[unit]
+    return mask
 
 
-def _tell_polarity(table: WaveformTable) -> None:
-    """Say on stderr if the largest peaks of most rows are positive; of very many rows, some are looked at."""
-    step = -(-len(table.waveform) // LOOKED_AT)
-    x = table.waveform[::step] - np.median(table.waveform[::step], axis=2, keepdims=True)
-    share = float(np.mean(x.max(axis=(1, 2)) > -x.min(axis=(1, 2))))
-    if share > POSITIVE:
-        print(
-            f"{table.source}: {100 * share:.0f} % of the {table.level}s are positive first: stored upside down? flip"
-            " them by saving the waveforms times -1",
-            file=sys.stderr,
-        )
-
-
-def _check_one_label(table: WaveformTable) -> None:
-    pairs = np.unique(np.stack([table.unit, table.label])[:, table.label >= 0], axis=1)
-    again = np.flatnonzero(np.diff(pairs[0]) == 0)
-    if len(again):
-        unit = pairs[0, again[0]]
-        told = ", ".join(table.class_names[k] for k in pairs[1, pairs[0] == unit])
-        raise UserError(
-            f"{table.source}: spikes of unit {table.unit_names[unit]} have several labels ({told}): give a unit one,"
-            " or name the sessions in which its number means another unit"
-        )
+def _contacts(source: Path, values: ArrayLike | None, channels: int) -> np.ndarray | None:
+    """Return positions of channels (channel, 2 or 3) in um, None where there are none that fit."""
+    if values is None:
+        return None
+    contact = np.asarray(values)
+    if contact.dtype.kind not in "fiu" or contact.ndim != 2 or contact.shape[1] not in (2, 3):
+        reading.note(source, f"contact positions of shape {contact.shape} are not used: expected (channel, 2 or 3)")
+        return None
+    if len(contact) != channels or not np.isfinite(contact).all():
+        reading.note(source, f"{len(contact)} contact positions do not fit {channels} channels, and are not used")
+        return None
+    return contact.astype(np.float64)
 
 
 def _words(values: np.ndarray | None, rows: int) -> np.ndarray:

@@ -41,7 +41,7 @@ def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable
         if UNNAMED in found and WAVEFORM not in found:
             found[WAVEFORM] = found.pop(UNNAMED)
         about: Mapping[str, object] = dict(group.attrs)
-    return columns.table(path, found, label, rate_kHz, about)
+    return columns.table(path, found, label, rate_kHz, about, producer="xarray's Zarr" if named else "Zarr group")
 
 
 def _dims(array: zarr.Array) -> tuple[str, ...] | None:  # type: ignore[type-arg]  # of any metadata

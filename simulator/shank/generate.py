@@ -1,8 +1,8 @@
 """A labelled stand-in for hippocampal shank recordings: ``python -m simulator.shank --out DIR``.
 
 Spikes of the 13 cell models before 8 contacts at 20 kHz, 32 samples each, in several animals that differ in placement,
-noise, gain, filter and pace. Written in both published forms: ``stream/`` (int16 and parameter text,
-`datasets.waveforms.stream`) and ``hc3/`` (topdir/session/session.xml, .spk, .clu and .res, hc3-session.csv and
+noise, gain, filter and pace. Written in both published forms: ``stream/`` (int16 and parameter text, and our table of
+animals, `datasets.waveforms.stream`) and ``hc3/`` (topdir/session/session.xml, .spk, .clu and .res, hc3-session.csv and
 hc3-cell.csv, `datasets.waveforms.hc3`).
 
 Assumptions: how units of one cell model differ (their place and a lognormal time scale of 12 %), how they
@@ -10,6 +10,8 @@ fire, and that sorting is perfect. All animals have the same 13 cell models, so 
 recordings and new units, but no new cell models: for those see the EAP tasks.
 """
 
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ import numpy as np
 
 from spiketype.datasets.waveforms import stream
 from spiketype.edge import UserError, progress
+from spiketype.simulator.eap import forward
 from spiketype.simulator.eap.probes import probe
 from spiketype.simulator.neuron import cells, membrane
 from spiketype.simulator.shank import files, units
@@ -56,14 +59,29 @@ def generate(config: ShankConfig, out: Path) -> Path:
         raise UserError(f"{out} exists already: choose another folder or remove it")
     models = cells.catalogue()
     sources = membrane.simulate(models)
-    partial = out.with_name(f".{out.name}.partial")
-    (partial / "stream").mkdir(parents=True, exist_ok=True)
+    currents = units.factors([sources[model.name] for model in models])
+    # Of this process alone, and begun anew: nothing of another seed, or of a run that was stopped, gets into it.
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        _simulate(config, models, currents, partial)
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return out
+
+
+def _simulate(
+    config: ShankConfig, models: Sequence[cells.CellModel], currents: Sequence[forward.Factors], out: Path
+) -> None:
+    """Write the recordings of all animals, and the tables, to `out`."""
+    (out / "stream").mkdir(parents=True)
     cell_rows: list[list[str]] = []
     session_rows: list[list[str]] = []
+    stream_rows: list[list[str]] = []
     names = _names(config)
     with progress() as bar:
         shown = bar.add_task("units before a shank", total=config.animals * config.units)
-        currents = units.factors([sources[model.name] for model in models])
         for number in range(1, config.animals + 1):
             animal = units.animal(config.seed, f"sim{config.seed:03d}{number:02d}")
             made = []
@@ -71,7 +89,7 @@ def generate(config: ShankConfig, out: Path) -> Path:
                 made.append(units.unit(config.seed, animal, k, models, currents, config.spikes))
                 bar.advance(shown)
             topdir, session = names[number - 1]
-            duration_s = _write(config, animal, made, partial, partial / "hc3" / topdir / session / session)
+            duration_s = _write(config, animal, made, out, out / "hc3" / topdir / session / session)
             cell_rows += [
                 files.cell_row(
                     len(cell_rows) + k + 1, topdir, animal.name, 1 + k // SHANK_UNITS, 2 + k % SHANK_UNITS, unit
@@ -79,10 +97,10 @@ def generate(config: ShankConfig, out: Path) -> Path:
                 for k, unit in enumerate(made)
             ]
             session_rows.append(files.session_row(number, topdir, session, duration_s))
-    files.write_table(partial / "hc3" / "hc3-cell.csv", cell_rows)
-    files.write_table(partial / "hc3" / "hc3-session.csv", session_rows)
-    partial.rename(out)
-    return out
+            stream_rows.append([_stream_name(animal), animal.name])
+    files.write_table(out / "hc3" / "hc3-cell.csv", cell_rows)
+    files.write_table(out / "hc3" / "hc3-session.csv", session_rows)
+    files.write_table(out / "stream" / stream.ANIMALS, [["session", "animal"], *stream_rows])
 
 
 def _names(config: ShankConfig) -> list[tuple[str, str]]:
@@ -115,9 +133,13 @@ def _write(config: ShankConfig, animal: Animal, made: Sequence[Unit], out: Path,
     sample = np.round(time[order] * RATE_KHZ).astype(np.int64)
     shank, cluster = 1 + (of_unit - 1) // SHANK_UNITS, 2 + (of_unit - 1) % SHANK_UNITS
     fields = _fields(animal, made, of_unit, shank, cluster, sample)
-    stream.write(out / "stream" / f"{animal.name}.01.dat", spikes, fields)
+    stream.write(out / "stream" / f"{_stream_name(animal)}.dat", spikes, fields)
     files.write_session(base, spikes, shank, cluster, sample, RATE_KHZ)
     return float(time.max()) / 1000
+
+
+def _stream_name(animal: Animal) -> str:
+    return f"{animal.name}.01"
 
 
 def _fields(

@@ -303,6 +303,34 @@ def test_a_table_of_sweeps_that_contradicts_the_samples_is_refused(tmp_path, ver
             open_abf(path)
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_event_driven_sweeps_have_the_lengths_of_the_table(tmp_path, version):
+    """In samples, also where starts have a unit: GetSynchEntry of Axon's library. Neo divides them by it."""
+    raw, table = samples(2), [(300, 500), (9000, 4100), (80_000, 1400)]
+    path = WRITERS[version](tmp_path / "a.abf", raw, mode=1, sweeps=table, unit_us=100.0)
+    file = open_abf(path)
+    assert file.segments == ((0, 500), (500, 4600), (4600, 6000))
+    assert file.start_s == pytest.approx((0.03, 0.9, 8.0))
+    path = WRITERS[version](tmp_path / "b.abf", raw, mode=1, sweeps=table)
+    ours, theirs = open_abf(path), neo_reader(path)
+    assert ours.segments == file.segments
+    for sweep, (start, stop) in enumerate(ours.segments):
+        for channel in range(2):
+            chunk = theirs.get_analogsignal_chunk(0, sweep, stream_index=0, channel_indexes=[channel])
+            scaled = theirs.rescale_signal_raw_to_float(chunk, "float64", stream_index=0, channel_indexes=[channel])
+            np.testing.assert_allclose(ours.read(channel, start, stop), scaled[:, 0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_event_driven_sweeps_without_their_table_are_refused(tmp_path, version):
+    """They would be parted evenly, or be one stretch: events far apart would be neighbours."""
+    path = WRITERS[version](tmp_path / "a.abf", samples(1), mode=1)
+    for sweeps in (1, 3):
+        patch(path, (16 if version == 1 else 12, "i", sweeps))
+        with pytest.raises(UserError, match=r"event-driven.*without the table .*\.npy"):
+            open_abf(path)
+
+
 def test_sweeps_without_a_table_begin_as_often_as_the_header_says(written):
     assert open_abf(written[0]).start_s == (-1, -1, -1)
     patch(written[0], (178, "f", 2.5))

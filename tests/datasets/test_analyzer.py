@@ -207,3 +207,24 @@ def test_damage_is_refused_or_harmless(written, tmp_path_factory, kind, data):
         file.write_bytes(content[:at] + data.draw(st.binary(min_size=1, max_size=8)) + content[at + 1 :])
     with contextlib.suppress(UserError):
         waveforms.load(path, data.draw(st.sampled_from([None, "cell_type"])))
+
+
+def test_positions_are_those_of_channels_whatever_their_wiring(written, tmp_path):
+    """As get_channel_locations of the releases gives them: contacts 20 um apart, channel k at contact k."""
+    for kind in ("uV", "uV.zarr"):
+        table = waveforms.load(written / kind)
+        np.testing.assert_array_equal(table.contact_um, np.c_[np.zeros(6), 20 * np.arange(6)])
+        assert table.producer == f"SpikeInterface {written.name.removesuffix('0')}"
+    folder = tmp_path / "reversed"
+    shutil.copytree(written / "uV", folder)
+    file = folder / "recording_info" / "probegroup.json"
+    group = json.loads(file.read_text())
+    group["probes"][0]["device_channel_indices"] = [5, 4, 3, 2, 1, 0]
+    file.write_text(json.dumps(group))
+    np.testing.assert_array_equal(waveforms.load(folder).contact_um[:, 1], 20 * np.arange(6)[::-1])
+    for wrong in ([0, 0, 1, 2, 3, 4], None, "no list", [0, 1]):
+        group["probes"][0]["device_channel_indices"] = wrong
+        file.write_text(json.dumps(group))
+        assert waveforms.load(folder).contact_um is None
+    file.unlink()
+    assert waveforms.load(folder).contact_um is None

@@ -69,6 +69,25 @@ def test_stacked_plans_of_different_sizes_draw_as_each_alone(balanced):
         assert set(np.asarray(drawn)) <= set(part)
 
 
+@pytest.mark.parametrize("balance", ["cell", "class", "none"])
+def test_units_are_drawn_in_the_wanted_shares(balance):
+    cell = np.repeat(np.arange(5), [400, 20, 10, 60, 10])
+    label = np.array([0, 0, 1, 1, 1])[cell]
+    train = np.flatnonzero(np.arange(500) % 2 == 0)
+    unit = {"cell": cell, "class": label, "none": np.zeros(500, int)}[balance]
+    plan = batches.plan(train, label, balance != "none", 400, unit)
+    drawn = np.concatenate([np.asarray(batches.draw(plan, jax.random.key(k), 500)) for k in range(40)])
+    assert set(drawn) <= set(train)
+    share = np.bincount(cell[drawn], minlength=5) / len(drawn)
+    size = np.array([200, 10, 5, 30, 5])
+    wanted = {
+        "cell": [1 / 4, 1 / 4, 1 / 6, 1 / 6, 1 / 6],
+        "class": np.concatenate([size[:2] / 420, size[2:] / 80]),
+        "none": size / 250,
+    }
+    np.testing.assert_allclose(share, wanted[balance], atol=0.012)
+
+
 def test_empty_part_is_refused():
     with pytest.raises(ValueError, match="empty"):
         batches.plan(TRAIN[:0], LABEL, False)

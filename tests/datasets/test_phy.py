@@ -387,6 +387,39 @@ def test_phylib_agrees_on_a_curated_folder(tmp_path):
     (copy / "params.py").write_text("dat_path = []\nn_channels_dat = 4\ndtype = 'int16'\nsample_rate = 30000.\n")
     theirs = model.load_model(copy / "params.py")
     assert list(found) == list(theirs.cluster_ids)
+    np.testing.assert_array_equal(waveforms.load(path).contact_um, theirs.channel_positions)
     for cluster, wave in found.items():
         mean = theirs.get_cluster_mean_waveforms(cluster)
         np.testing.assert_allclose(wave[:, mean.channel_ids], mean.mean_waveforms, rtol=1e-4, atol=1e-4)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data(), st.integers(4, 9), st.integers(1, 4))
+def test_sparse_folders_are_read_as_phylib_reads_them(tmp_path_factory, data, channels, wide):
+    """Channels of each template, padding by -1, channels that no template names, for any number of both."""
+    model = pytest.importorskip("phylib.io.model")
+    rows = st.permutations(range(channels)).map(lambda order: order[:wide])
+    index = np.array([data.draw(rows) for _ in range(3)])
+    template = np.random.default_rng(data.draw(st.integers(0, 99))).normal(size=(3, 20, wide)).astype(np.float32)
+    if wide > 1 and data.draw(st.booleans()):
+        index[0, -1], template[0, :, -1] = -1, 0
+    path = folder(
+        tmp_path_factory.mktemp("sparse") / "phy",
+        templates=template,
+        template_ind=index,
+        channel_map=np.arange(channels),
+        channel_positions=np.c_[np.zeros(channels), 20.0 * np.arange(channels)],
+        whitening_mat=np.eye(channels),
+        whitening_mat_inv=np.eye(channels),
+    )
+    found, table = read(path)
+    assert table.waveform.shape[1] == channels
+    (path / "params.py").write_text(
+        f"dat_path = []\nn_channels_dat = {channels}\ndtype = 'int16'\nsample_rate = 30000.\n"
+    )
+    theirs = model.load_model(path / "params.py")
+    for unit, wave in found.items():
+        said = theirs.get_template(unit)
+        np.testing.assert_allclose(wave[:, said.channel_ids], said.template, rtol=1e-5, atol=1e-6)
+        others = np.setdiff1d(np.arange(channels), said.channel_ids)
+        assert not wave[:, others].any()

@@ -75,11 +75,25 @@ def test_cells_in_memory_give_the_table_of_their_store_bit_by_bit(cells, table, 
                 assert ours == theirs
 
 
-def test_cells_with_values_that_are_not_finite_are_refused(cells, tmp_path):
-    first = cells[0][0]
-    bad = replace(first, spikes=replace(first.spikes, snr=np.full_like(first.spikes.snr, np.nan)))
-    with pytest.raises(UserError, match=r"rig: snr: sample 0 is not finite; leave its recording out"):
-        raphe.of_cells([bad], (), tmp_path / "rig")
+@pytest.mark.parametrize("name", ["snr", "spike_pA", "drift_pA", "time_s"])
+def test_cells_with_values_that_are_not_finite_are_refused(cells, tmp_path, name):
+    """In memory and when they are written: `load` would refuse the store."""
+    first, second = cells[0][:2]
+    values = getattr(second.spikes, name)
+    wrong = np.full_like(values, np.nan) if isinstance(values, np.ndarray) else np.nan
+    bad = [first, replace(second, spikes=replace(second.spikes, **{name: wrong}))]
+    said = rf"{name} of {second.source} is not finite: leave this recording out"
+    with pytest.raises(UserError, match=rf"rig: {said}"):
+        raphe.of_cells(bad, (), tmp_path / "rig")
+    with pytest.raises(UserError, match=rf"x\.zarr: {said}"):
+        write(tmp_path / "x.zarr", bad, {})
+    assert not (tmp_path / "x.zarr").exists()
+
+
+def test_a_written_store_says_what_time_is(cells, table):
+    attributes = store.open_dataset(table.store)["time_s"].attrs
+    assert attributes["units"] == "s"
+    assert attributes["long_name"] == "seconds since start of the recording, pauses included; -1 unknown"
 
 
 def test_what_was_left_out_is_listed(table):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from spiketype.datasets import waveforms
 from spiketype.datasets.waveforms import histograms
 from spiketype.datasets.waveforms.stream import parameters, write
+from spiketype.datasets.waveforms.table import NOT_SAID
 from spiketype.edge import UserError
 
 CELLS = [(2, "p", 3, 0), (3, "i", 0, 2), (4, "n", 0, 0), (5, "p", 1, 1)]  # unit, type, excites, inhibits
@@ -41,7 +42,7 @@ def test_a_stream_and_its_labels(tmp_path):
     np.testing.assert_array_equal(table.waveform, spikes())
     assert (table.level, table.rate_kHz, table.animal_names, table.session_names) == (
         *("spike", 20.0),
-        *(("ec014",), ("ec014.42",)),
+        *((NOT_SAID,), ("ec014.42",)),
     )
     assert table.class_names == ("interneuron", "pyramidal")
     assert list(table.label[:4]) == [1, 0, -1, 1]
@@ -49,9 +50,49 @@ def test_a_stream_and_its_labels(tmp_path):
     assert [(*by_synapse.class_names, "unknown")[k] for k in by_synapse.label[:4]] == [
         *("excitatory", "inhibitory", "unknown", "unknown")
     ]
-    stream(tmp_path, "ec016.19", seed=1)
-    both = waveforms.load(tmp_path)
-    assert (both.animal_names, len(both.unit_names)) == (("ec014", "ec016"), 8)
+
+
+def test_the_name_of_a_file_is_not_its_animal(tmp_path, capsys):
+    """Names as in the tables of hc-3: by what is before the dot, ec015.03 would not be ec014, nor vvp01 one animal."""
+    names = {"ec014.42": "ec014", "ec015.03": "ec014", "vvp01-4-9": "vvp01", "vvp01-4-10": "vvp01"}
+    for k, name in enumerate(names):
+        stream(tmp_path, name, seed=k)
+    table = waveforms.load(tmp_path)
+    assert (table.animal_names, len(table.session_names), len(table.unit_names)) == ((NOT_SAID,), 4, 16)
+    assert "animals are not said, there is no animals.csv (session, animal)" in capsys.readouterr().err
+    rows = "".join(f" {name} ,{animal}\n" for name, animal in names.items())
+    (tmp_path / "animals.csv").write_text(f"session, animal\n{rows}\nabsent,other\n", encoding="utf-8-sig")
+    for path in (tmp_path, tmp_path / "ec015.03.dat"):
+        table = waveforms.load(path)
+        animal = {
+            table.session_names[s]: table.animal_names[a] for s, a in zip(table.session, table.animal, strict=True)
+        }
+        assert animal == {name: names[name] for name in table.session_names}
+        assert len(animal) == (4 if path == tmp_path else 1)
+    assert "not said" not in capsys.readouterr().err
+    (tmp_path / "animals.csv").write_text("session,animal\nec014.42,ec014\nvvp01-4-9,vvp01\n")
+    assert waveforms.load(tmp_path).session_names == ("ec014.42", "vvp01-4-9")
+    assert "left out 2 files whose animal animals.csv does not name: ec015.03, vvp01-4-10" in capsys.readouterr().err
+    assert waveforms.load(tmp_path / "ec015.03.dat").animal_names == (NOT_SAID,)
+    assert "animals are not said, animals.csv names none of its files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "expected a table"),
+        (b"\xff\xfe", "cannot be read as a table"),
+        (b"name,animal\nx,a\n", "names the columns session and animal"),
+        (b"session,animal, animal\nx,a,b\n", "names the columns session and animal, once"),
+        (b"session,animal\nx\n", "line 2: give both a session and its animal"),
+        (b"session,animal\nx,a\nx,b\n", "line 3: session x is of a and of b: keep one"),
+    ],
+)
+def test_tables_of_animals_that_cannot_be_used(tmp_path, content, said):
+    path = stream(tmp_path)
+    (tmp_path / "animals.csv").write_bytes(content)
+    with pytest.raises(UserError, match=rf"animals\.csv.*{said}"):
+        waveforms.load(path)
 
 
 def test_empty_fields_do_not_count(tmp_path):

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from spiketype import reading
 from spiketype.datasets import waveforms
 from spiketype.datasets.waveforms import npz
 from spiketype.datasets.waveforms.inputs import inputs, resample
@@ -82,7 +83,7 @@ def test_an_npz_and_a_zarr_group_are_read_back(tmp_path):
         ({"rate_kHz": [20.0, 20, 20, 30, 30, 30]}, r"2 sampling rates are mixed \(20, 30 kHz\)"),
         ({"rate_kHz": 0.0}, "0.0 kHz is not a sampling rate"),
         ({"isi": np.full((6, 4), -1)}, r"isi with a count that is negative or not finite: row 0 \(unit 0\)"),
-        ({"unit": [1, 1, 2, 2, 3, 3], "label": list("aabcdd")}, r"unit 2 have several labels \(b, c\)"),
+        ({"unit": [1, 1, 1, 2, 2, 2], "label": list("abbcdd")}, "spikes of units with several labels: unit 1, unit 2"),
     ],
 )
 def test_wrong_tables_are_named(tmp_path, columns, said):
@@ -108,7 +109,7 @@ def test_bad_rows_are_left_out_and_told_in_one_list(tmp_path, capsys):
     )
     assert (list(table.label), table.isi.shape, table.level) == ([0, 0, 1], (3, 4), "unit")
     said = capsys.readouterr().err
-    assert said.count("a.npz") == 1
+    assert said.count("a.npz") == 2  # what is left out, and what was read
     assert "6 of 9 rows are left out:" in said
     assert "not finite (NaN or infinite): row 1 (unit 1), row 5 (unit 5)\n" in said
     assert "constant on all channels: row 2 (unit 2), row 3 (unit 3)\n" in said
@@ -137,12 +138,58 @@ def test_whatever_rows_are_bad_the_others_are_kept(waveform):
             build(MADE, waveform, 20.0)
 
 
-def test_positive_spikes_are_told_once(capsys):
-    build(MADE, -spikes(), 20.0)
-    assert "made: 100 % of the units are positive first: stored upside down?" in capsys.readouterr().err
-    build(MADE, spikes() + 500, 20.0)
-    build(MADE, np.concatenate([-spikes()[:3], spikes()[3:]]), 20.0)
+def test_positive_spikes_are_told_once_and_can_be_flipped(tmp_path, capsys):
+    path = save(tmp_path / "a.npz", waveform=-spikes())
+    upside_down = waveforms.load(path)
+    said = capsys.readouterr().err
+    assert said.count("100 % of the units are positive first: if they are upside down, give --flip") == 1
+    flipped = waveforms.load(path, flip=True)
+    said = capsys.readouterr().err
+    np.testing.assert_array_equal(flipped.waveform, -upside_down.waveform)
+    assert "0 % positive first, flipped" in said
+    assert "give --flip" not in said
+    waveforms.load(save(tmp_path / "b.npz", waveform=spikes() + 500))
+    waveforms.load(save(tmp_path / "c.npz", waveform=np.concatenate([-spikes()[:3], spikes()[3:]])))
+    assert "give --flip" not in capsys.readouterr().err
+
+
+def test_units_whose_spikes_have_several_labels_are_left_out(tmp_path, capsys):
+    columns = {"unit": [1, 1, 2, 2, 3, 3], "label": ["a", "NA", "b", "c", "d", "d"]}
+    table = waveforms.load(save(tmp_path / "a.npz", **columns))
+    assert (table.unit_names, table.class_names, table.left_out) == (("1", "3"), ("a", "d"), 2)
+    assert "2 of 6 rows are left out:\n  spikes of units with several labels: unit 2\n" in capsys.readouterr().err
+
+
+def test_what_was_read_is_told_and_recorded(tmp_path, capsys):
+    waveform = spikes(14, 2)
+    waveform[1:13] = np.nan
+    contact_um = np.array([[0.0, 0], [0, 20]])
+    path = save(
+        tmp_path / "a.npz", waveform=waveform, label=["PV"] + ["NA"] * 13, producer="Sorter 2", contact_um=contact_um
+    )
+    with reading.recorded() as read:
+        table = waveforms.load(path)
+        waveforms.load(path)
+    np.testing.assert_array_equal(table.contact_um, contact_um)
+    facts = read.to_json()["sources"]
+    assert [f["path"] for f in facts] == [str(path)]  # the second time says nothing new
+    told = {"producer": "Sorter 2", "rows": 2, "left_out": 12, "units": 2, "animals": None, "sessions": None}
+    told |= {"channels": 2, "times": 32, "rate_kHz": 20.0, "positive_first_percent": 0.0, "flipped": False}
+    assert facts[0].items() >= (told | {"classes": {"PV": 1}, "without_label": 1, "contacts_um": True}).items()
+    assert "row 10 (unit 10)" in read.notes[0]
+    assert "row 12 (unit 12)" in read.notes[0]
+    said = capsys.readouterr().err
+    assert "row 10 (unit 10) and 2 more" in said
+    assert (
+        said.count("Sorter 2, 2 units; 2 channels x 32 times at 20 kHz, as stored, 0 % positive first; PV 1; 1 without")
+        == 1
+    )
+    with reading.recorded(silent=True):
+        waveforms.load(path)
     assert capsys.readouterr().err == ""
+    table = build(MADE, spikes(), 20.0, contact_um=np.zeros((7, 2)))
+    assert table.contact_um is None
+    assert "made: 7 contact positions do not fit 2 channels, and are not used" in capsys.readouterr().err
 
 
 def test_wrong_paths_columns_and_rates_are_named(tmp_path, capsys):

@@ -90,3 +90,23 @@ def train_moons(scale, seeds, steps=2000):
 def test_adversarial_training_follows_the_turned_moons():
     plain, adversarial = train_moons(0.0, 4), train_moons(6.0, 4)
     assert adversarial.mean() > plain.mean() + 0.05, (plain, adversarial)
+
+
+def test_losses_count_each_half_by_its_weights():
+    rng = np.random.default_rng(0)
+    x, label = jnp.asarray(rng.normal(size=(8, 3)), jnp.float32), jnp.asarray(rng.integers(0, 2, 8))
+    weight, named = jnp.asarray([2.0, 1, 1, 0, 1, 1, 1, 1]), jnp.asarray([2.0, 1, 1, 0, 0, 0, 0, 0])
+    net = dann.DANN((5,), "relu")
+    variables = net.init(jax.random.key(0), x)
+    found = dann.losses(
+        net, variables, dann.Batch(x, label, weight, named, jnp.ones(8)), jnp.array(1.0), jax.random.key(1)
+    )
+    logits, domain, _ = net.apply(variables, x)
+    of_class = optax.softmax_cross_entropy_with_integer_labels(logits, label)
+    of_domain = optax.softmax_cross_entropy_with_integer_labels(domain, jnp.array([0] * 4 + [1] * 4))
+    assert float(found.of_class) == pytest.approx(float((named * of_class).sum() / 4), rel=1e-5)
+    assert float(found.of_domain) == pytest.approx(float((weight * of_domain).mean()), rel=1e-5)
+    right = np.asarray(logits.argmax(axis=1) == label)
+    assert float(found.accuracy) == pytest.approx((np.asarray(named) * right).sum() / 4)
+    kernels = [np.asarray(layer["kernel"]) for layer in variables["params"].values()]
+    assert float(dann.decay(variables["params"])) == pytest.approx(sum((k**2).sum() for k in kernels), rel=1e-5)

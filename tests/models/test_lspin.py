@@ -101,3 +101,31 @@ def test_a_linear_network_is_linear_where_its_gates_stay():
     open_gates["params"]["gate_1"]["bias"] = jnp.full(6, 9.0)  # tanh(9) is 1: every gate is 1
     f = lambda x: net.apply(open_gates, x)[0]  # noqa: E731
     np.testing.assert_allclose(f(x) + f(-x), 2 * f(jnp.zeros_like(x)), atol=1e-5)
+
+
+def test_gates_that_are_the_same_are_stable():
+    opened = np.tile(np.random.default_rng(0).random((1, 2, 30, 5)), (3, 1, 1, 1))
+    found = lspin.stability(opened)
+    assert found["correlation"] == pytest.approx(1)
+    assert found["jaccard"] == pytest.approx(1)
+
+
+def test_gates_that_are_all_closed_have_no_correlation():
+    found = lspin.stability(np.zeros((2, 1, 30, 5)))
+    assert (found["open"], found["correlation"], found["jaccard"]) == (0, None, 1)
+
+
+def test_the_loss_of_weighted_samples_is_that_of_the_samples_that_count():
+    rng = np.random.default_rng(0)
+    x, label = jnp.asarray(rng.normal(size=(8, 4)), jnp.float32), jnp.array([0, 1, 2, 0, 1, 2, 0, 1])
+    net = lspin.LSPIN(3, (5,), (6,), sigma=1e-6)  # gates without noise
+    variables = net.init({"params": jax.random.key(0)}, x)
+    weight = jnp.asarray([1.0] * 6 + [0.0] * 2)
+    value, metrics, _ = lspin.loss(net, variables, x, label, weight, jax.random.key(1), 0.5, 2.0)
+    alone, same, _ = lspin.loss(net, variables, x[:6], label[:6], jnp.ones(6), jax.random.key(1), 0.5, 2.0)
+    assert float(value) == pytest.approx(float(alone), rel=1e-5)
+    assert float(metrics["accuracy"]) == pytest.approx(float(same["accuracy"]))
+    plain, _, _ = lspin.loss(net, variables, x, label, weight, jax.random.key(1), 0.0, 0.0)
+    _, gates = lspin.predict(net, variables, np.asarray(x[:6]))
+    together = 2.0 * float(lspin.spread(jnp.asarray(gates))) / 4
+    assert float(value - plain) == pytest.approx(0.5 * float(metrics["open"]) + together, rel=1e-4)

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spiketype.models.raphe import RapheCNN, serotonergic_logit, serotonergic_share
+from spiketype.models.raphe import RapheCNN, inputs, loss, serotonergic_logit, serotonergic_share
 
 PUBLISHED = {1: 7618, 2: 9570, 7: 19458, 14: 33378, 20: 45218, 27: 59138, 31: 67074}
 
@@ -103,3 +103,23 @@ def test_votes():
     sigmoid = 1 / (1 + np.exp(-2))
     np.testing.assert_allclose(serotonergic_share(logits), [0.5, sigmoid, 1 - sigmoid], atol=1e-6)
     np.testing.assert_allclose(serotonergic_share(logits[:, 1:]), [0.5, sigmoid, 1 - sigmoid], atol=1e-6)
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_the_loss_is_the_mean_cross_entropy_of_spikes_and_outputs(outputs):
+    net, x, label = RapheCNN(7, 7, outputs, dropout=0.0), jnp.asarray(spikes(1, 6)), jnp.array([0, 1, 1, 0, 1, 0])
+    params = start(net, 1)
+    value, metrics = loss(net, params, x, label, jnp.array(7), jax.random.key(0))
+    logits = np.asarray(net.apply({"params": params}, x))
+    p = 1 / (1 + np.exp(-logits))
+    target = np.asarray(label)[:, None] if outputs == 1 else np.stack([1 - label, label], axis=1)
+    assert float(value) == pytest.approx(-np.mean(np.where(target == 1, np.log(p), np.log(1 - p))), rel=1e-5)
+    called = logits[:, 0] > 0 if outputs == 1 else logits[:, 1] > logits[:, 0]
+    assert float(metrics["accuracy"]) == pytest.approx(np.mean(called == np.asarray(label)))
+
+
+def test_time_is_0_at_the_reference():
+    x = np.asarray(inputs(jnp.ones((2, 160)), 2))
+    assert x.shape == (2, 160, 2)
+    assert (x[:, 40, 0] == 0).all()
+    np.testing.assert_allclose(x[0, [0, 159], 0], [-1, 119 / 40])

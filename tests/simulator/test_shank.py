@@ -1,6 +1,8 @@
 """The stand-in for hippocampal recordings: written in both published forms, and read back."""
 
 import csv
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from spiketype.datasets import waveforms
 from spiketype.datasets.waveforms import hc3 as hc3_reader
 from spiketype.edge import UserError
 from spiketype.simulator.eap.probes import probe
+from spiketype.simulator.neuron import membrane
 from spiketype.simulator.shank import files, units
 from spiketype.simulator.shank.generate import ShankConfig, _names, generate
 
@@ -61,6 +64,56 @@ def test_names_tell_nothing(animals, seed):
 def test_options_out_of_range_are_named(wrong):
     with pytest.raises(UserError, match=f"--{next(iter(wrong))} is"):
         ShankConfig(**wrong)
+
+
+@pytest.fixture
+def without_neuron(monkeypatch):
+    """Units of made-up spikes, so that recordings are written in no time."""
+
+    def unit(seed, animal, number, models, currents, spikes):
+        rng = units.generator(seed, animal.name, number, 0)
+        model = models[int(rng.integers(len(models)))]
+        time = np.arange(224)
+        template = -rng.uniform(60, 200, (3, 8, 1)) * np.exp(-(((time - 100) / 8) ** 2))
+        firing = units.times_ms(model.excitatory, spikes, rng)
+        return units.Unit(model, rng.normal(0, 50, 3), template, 1 / 32, 1.0, firing, 1, 0)
+
+    monkeypatch.setattr(membrane, "simulate", lambda models: {model.name: None for model in models})
+    monkeypatch.setattr(units, "factors", lambda sources: [])
+    monkeypatch.setattr(units, "unit", unit)
+
+
+def content(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_what_another_run_left_gets_into_no_set(tmp_path, without_neuron, monkeypatch):
+    """A run of another seed, killed half-way, and one that failed."""
+    fresh = content(generate(SMALL, tmp_path / "fresh"))
+    other = generate(ShankConfig(animals=3, units=12, spikes=30, seed=5), tmp_path / "other")
+    assert not set(content(other)) & {name for name in fresh if name.endswith((".dat", ".xml"))}
+    for name in (".made.partial", f".made.{os.getpid()}.partial"):
+        shutil.copytree(other, tmp_path / name)
+    assert content(generate(SMALL, tmp_path / "made")) == fresh
+    assert waveforms.load(tmp_path / "made" / "hc3").animal_names == ("sim00001", "sim00002")
+    assert not (tmp_path / f".made.{os.getpid()}.partial").exists()
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "write_table", full)
+    with pytest.raises(OSError, match="No space"):
+        generate(SMALL, tmp_path / "full")
+    assert not [path.name for path in tmp_path.iterdir() if "full" in path.name]
+
+
+def test_the_stream_says_its_animals_in_a_table(tmp_path, without_neuron):
+    out = generate(SMALL, tmp_path / "made")
+    assert (out / "stream" / "animals.csv").read_text().split() == [
+        *("session,animal", "sim00001.01,sim00001"),
+        "sim00002.01,sim00002",
+    ]
+    assert waveforms.load(out / "stream").animal_names == ("sim00001", "sim00002")
 
 
 @pytest.mark.slow

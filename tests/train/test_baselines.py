@@ -5,10 +5,10 @@ import logging
 import numpy as np
 import pytest
 
-from spiketype.datasets.splits import Fold
+from spiketype.datasets.splits import Fold, inner_folds
+from spiketype.models import classifiers
+from spiketype.models.scale import Scale
 from spiketype.train.judging import baselines
-from spiketype.train.judging.calibration import inner_folds
-from spiketype.train.judging.scale import Scale
 
 
 def cells(n=90, classes=3):
@@ -21,10 +21,11 @@ def cells(n=90, classes=3):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", baselines.MODELS)
+@pytest.mark.parametrize("name", classifiers.MODELS)
 def test_every_model_gives_probabilities_and_beats_chance(name):
     x, label, donor = cells()
-    found = baselines.nested(name, x[:60], label[:60], donor[:60], x[60:], 4, 0)
+    inner = inner_folds(label[:60], donor[:60], 0)
+    found = classifiers.nested(name, x[:60], label[:60], inner, x[60:], 4)
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
     assert (found[:, 3] == 0).all()  # a class that the training part lacks
     assert (found.argmax(axis=1) == label[60:]).mean() > 0.6
@@ -33,7 +34,7 @@ def test_every_model_gives_probabilities_and_beats_chance(name):
 def test_a_class_of_a_single_donor_leaves_probabilities_finite():
     x, label, donor = cells()
     label = np.where(donor == 0, 3, label)
-    found = baselines.nested(baselines.SVC_NAME, x, label, donor, x, 4, 0)
+    found = classifiers.nested(classifiers.SVC_NAME, x, label, inner_folds(label, donor, 0), x, 4)
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found.sum(axis=1), 1)
 
@@ -51,7 +52,7 @@ def test_out_of_fold_probabilities_of_repeats():
     halves = [np.flatnonzero(donor % 2 == k) for k in (0, 1)]
     folds = [Fold(halves[0], halves[1], "a"), Fold(halves[1], halves[0], "b")] * 2
     scales = [Scale.of(x[fold.train]) for fold in folds]
-    names = (baselines.LOGISTIC_NAME,)
+    names = (classifiers.LOGISTIC_NAME,)
     found = baselines.out_of_fold(x, label, donor, 3, folds, scales, 2, 0, names)
     assert set(found) == {*names, baselines.MAJORITY}
     for probability in found.values():
@@ -64,7 +65,7 @@ def test_out_of_fold_probabilities_of_repeats():
 
 def test_without_the_library_boosted_trees_are_said_to_be_left_out(monkeypatch, capsys):
     monkeypatch.setattr(baselines, "find_spec", lambda name: None)
-    assert baselines.TREES_NAME not in baselines.available()
+    assert classifiers.TREES_NAME not in baselines.available()
     assert "boosted trees are left out: they need LightGBM (uv sync --extra trees" in capsys.readouterr().err
 
 
@@ -86,11 +87,11 @@ def test_rows_are_thinned_alike_from_all_groups():
 
 def test_evened_probabilities_are_those_of_equally_frequent_classes():
     label = np.array([0] * 90 + [1] * 10)
-    np.testing.assert_allclose(baselines.evened(np.array([[0.9, 0.1]]), label), [[0.5, 0.5]])
+    np.testing.assert_allclose(classifiers.evened(np.array([[0.9, 0.1]]), label), [[0.5, 0.5]])
 
 
 def test_majority():
-    probability = baselines.majority(np.array([0, 1, 1, 1]), 5, 3)
+    probability = classifiers.majority(np.array([0, 1, 1, 1]), 5, 3)
     assert probability.shape == (5, 3)
     assert (probability.argmax(axis=1) == 1).all()
 
@@ -99,7 +100,7 @@ def test_logistic_of_images_learns_and_pads_absent_classes():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 3, 600)
     x = np.eye(4)[y] * [1e4, 1, 1e-3, 1] + rng.normal(size=(600, 4)) * [1e3, 0.1, 1e-4, 1]
-    probability = baselines.logistic_of_images(x[:400].reshape(-1, 2, 2), y[:400], x[400:].reshape(-1, 2, 2), 5)
+    probability = classifiers.logistic_of_images(x[:400].reshape(-1, 2, 2), y[:400], x[400:].reshape(-1, 2, 2), 5)
     assert probability.shape == (200, 5)
     np.testing.assert_allclose(probability.sum(axis=1), 1)
     assert (probability[:, 3:] == 0).all()
@@ -107,8 +108,8 @@ def test_logistic_of_images_learns_and_pads_absent_classes():
 
 
 def test_logistic_of_images_says_when_it_has_not_converged(monkeypatch, caplog):
-    monkeypatch.setattr(baselines, "MAX_ITERATIONS", 1)
+    monkeypatch.setattr(classifiers, "MAX_ITERATIONS", 1)
     rng = np.random.default_rng(0)
     with caplog.at_level(logging.WARNING):
-        baselines.logistic_of_images(rng.normal(size=(50, 4)), rng.integers(0, 2, 50), rng.normal(size=(3, 4)), 2)
+        classifiers.logistic_of_images(rng.normal(size=(50, 4)), rng.integers(0, 2, 50), rng.normal(size=(3, 4)), 2)
     assert "not converged" in caplog.text

@@ -16,13 +16,14 @@ import pytest
 import xarray as xr
 from optimizers import adam
 
+from spiketype.datasets.waveforms.matrix import Units, read_units
 from spiketype.edge import UserError, guard
+from spiketype.models import partitions
 from spiketype.train import evaluate, loop, predict, run, runs
 from spiketype.train.config import from_json, to_json
-from spiketype.train.tasks.cluster import judge, partitions, problem
+from spiketype.train.tasks.cluster import judge
 from spiketype.train.tasks.cluster.config import ClusterConfig
-from spiketype.train.tasks.cluster.data import Units, read
-from spiketype.train.tasks.cluster.model import ClusterModel
+from spiketype.train.tasks.cluster.model import ClusterModel, encode, network
 from spiketype.train.tasks.cluster.task import TASKS, prepare
 
 SMALL = ("--hidden", "16", "16", "--code", "3", "--batch", "32", "--seeds", "2", "--rate-khz", "30")
@@ -214,10 +215,10 @@ def test_phases_are_named_and_only_clustering_is_rounded_up_to_intervals(data: P
 
 def model_of_permuted_centres(config: ClusterConfig, units: Units) -> ClusterModel:
     """Two members with one network, untrained, and the same three centres in another order; two more are not alive."""
-    net = problem.network(config, units.form)
+    net = network(config, units.form)
     params = net.init(jax.random.key(0), units.x[:1])["params"]
     both = jax.tree.map(lambda a: jnp.stack([a, a]), params)
-    code = problem.encode(net, both, units.x)[0]
+    code = encode(net, both, units.x)[0]
     label = partitions.kmeans(code, KINDS, 0)
     centre = np.concatenate([partitions.means(code, label, KINDS), np.zeros((2, config.code))])
     variables = {
@@ -230,7 +231,7 @@ def model_of_permuted_centres(config: ClusterConfig, units: Units) -> ClusterMod
 
 def test_all_seeds_name_clusters_alike_and_the_model_comes_back(data: Path) -> None:
     config = ClusterConfig(data=data, rate_kHz=30.0, hidden=(8,), code=2, seeds=2)
-    units = read(config, data)
+    units = read_units(config, data)
     model = model_of_permuted_centres(config, units)
     found = model.probability(units.x)
     assert found.shape == (2, len(units.x), KINDS)
@@ -283,18 +284,18 @@ def test_units_that_cannot_be_clustered_are_named(tmp_path: Path) -> None:
 
 def test_new_data_of_another_form_are_named(data: Path, tmp_path: Path) -> None:
     config = ClusterConfig(data=data, rate_kHz=30.0)
-    form = read(config, data).form
+    form = read_units(config, data).form
     np.savez(tmp_path / "short.npz", waveform=np.load(data)["waveform"][:, :20])
-    with pytest.raises(UserError, match="1 channels x 20 times, the run was trained on 1 x 30"):
-        read(config, tmp_path / "short.npz", form)
-    with pytest.raises(UserError, match="digits has 64 numbers for each unit, the run was trained on 30"):
-        read(config, Path("digits"), form)
+    with pytest.raises(UserError, match="1 channels x 20 times at 30 kHz, the network was trained on 1 x 30"):
+        read_units(config, tmp_path / "short.npz", form)
+    with pytest.raises(UserError, match="digits gives 64 inputs, the network was trained on 30"):
+        read_units(config, Path("digits"), form)
 
 
 def test_digits_are_found_again_from_the_configuration_of_a_run() -> None:
     config = ClusterConfig(data=Path("digits"))
     again = from_json(ClusterConfig, to_json(config), Path("config.json"))
     assert again.data is not None
-    units = read(again, again.data)
+    units = read_units(again, again.data)
     assert units.x.shape == (1797, 64)
     assert units.class_names == tuple("0123456789")

@@ -176,11 +176,11 @@ def test_accuracy_against_distance():
     near = distance < 35
     probability = np.where(near[:, None], np.eye(13)[p.label], np.eye(13)[(p.label + 1) % 13])
     s = samples(p.of(probability[None]))
-    curve = accuracy_against(s, distance, RANDOM, bins=5)
-    assert curve.samples.sum() == len(s.label)
-    assert curve.accuracy.value[0] == 1
-    assert curve.accuracy.value[-1] == 0
-    assert accuracy_against(s, np.ones(len(s.label)), GROUP).samples.tolist() == [len(s.label)]
+    curve = accuracy_against(s, distance, RANDOM, "um", bins=5)
+    assert sum(row["samples"] for row in curve) == len(s.label)
+    assert curve[0]["accuracy_percent"]["value"] == 100
+    assert curve[-1]["accuracy_percent"]["value"] == 0
+    assert [row["samples"] for row in accuracy_against(s, np.ones(len(s.label)), GROUP, "um")] == [len(s.label)]
 
 
 def test_paired_difference():
@@ -221,7 +221,7 @@ def test_summary_of_a_single_cell_is_json():
 def test_position_summary(by_group):
     p = make_positions()
     baseline_um = np.tile([35.0, 0, 0], (150, 1))
-    result = position_summary(p, by_group, baseline_um, "group", 1, 0, resamples=100)
+    result = position_summary(p, baseline_um, Resampling(by_group, 0, 100), "group", 1)
     json.dumps(result, allow_nan=False)
     error = p.predicted_um - p.true_um
     assert result["error_um"]["x_mean_abs"]["value"] == pytest.approx(np.abs(error[..., 0]).mean())

@@ -11,7 +11,7 @@ from spiketype.train.judging.report import text_table
 from spiketype.train.tasks.eap import judge, metrics
 from spiketype.train.tasks.eap.figures import array_figure, feature_figure, heading
 from spiketype.train.tasks.eap.metrics import Resampling
-from spiketype.train.tasks.eap.positions import Positions, position_summary
+from spiketype.train.tasks.eap.positions import Positions
 
 M_TYPES = ("BP", "BTC", "ChC", "DBC", "LBC", "MC", "NBC", "NGC", "SBC", "STPC", "TTPC1", "TTPC2", "UTPC")
 
@@ -39,6 +39,10 @@ def calls(binary: bool) -> Calls:
 
 def summary(binary: bool, by_group: bool) -> dict:
     return metrics.summary(calls(binary), CELL_NAMES, Resampling(by_group, 0, 200), "group", 1)
+
+
+def of(by_group: bool, records: list[dict]) -> judge.Tested:
+    return judge.Tested("3drot", "group", 1, Resampling(by_group, 0, 200), records)
 
 
 def history() -> list[dict]:
@@ -71,7 +75,7 @@ def assert_drawn(path, least: int = 50) -> None:
 @pytest.mark.parametrize("binary", [False, True])
 def test_pictures_of_calls(tmp_path, binary):
     records = history() if binary else []
-    drawn = judge._of_calls(calls(binary), {}, summary(binary, binary), "3drot", records)
+    drawn = judge.of_calls(CELL_NAMES, calls(binary), {}, of(binary, records)).figures
     assert len(drawn) == 4 + bool(records)
     for name, figure in drawn.items():
         assert_drawn(save(figure, tmp_path / f"{name}.png"))
@@ -83,10 +87,10 @@ def test_pictures_of_positions(tmp_path):
     predicted = true + rng.normal(size=(1, *true.shape)) * 4
     p = Positions(predicted, true, np.zeros(200, int), ("BP",), tuple(map(str, range(200))))
     baseline_um = np.tile(true.mean(axis=0), (200, 1))
-    result = position_summary(p, False, baseline_um, "random", 1, 0, resamples=50)
-    (figure,) = judge._of_positions(p, result, "location, 3drot", []).values()
+    judgement = judge.of_positions(p, baseline_um, of(False, []))
+    (figure,) = judgement.figures.values()
     assert_drawn(save(figure, tmp_path / "location.png"))
-    assert "percentile 90 3d" in judge.location_table(result)
+    assert "percentile 90 3d" in judge.location_table(judgement.summary)
 
 
 def test_pictures_that_all_tasks_share(tmp_path):

@@ -366,7 +366,7 @@ def test_a_store_that_does_not_fit_the_run_is_told(
     for main in (evaluate.main, predict.main):
         assert "images of 4x4 contacts; the network was trained on 2 of 10x10" in fails(capsys, main, trained, path)
     path = eap_store.write(tmp_path / "new.zarr", (("NGC_1", "NGC", False),), per_cell=10, seed=2)
-    assert "m-types that the network does not know: NGC" in fails(capsys, evaluate.main, trained, path)
+    assert "classes that the network does not know: NGC" in fails(capsys, evaluate.main, trained, path)
 
 
 # ---- the real thing, once

@@ -1,10 +1,8 @@
-"""The species task: its parts, its support vectors against scikit-learn, and the command line on small tables."""
+"""The species task: its networks, and the command line on small tables."""
 
 import csv
 import json
-from importlib.util import find_spec
 
-import flax.serialization
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,117 +10,37 @@ import optax
 import pandas as pd
 import pytest
 from optimizers import adam
-from sklearn.svm import SVC
 
 from spiketype.datasets import allen
+from spiketype.datasets.allen.species import HUMAN, parts, usable
 from spiketype.edge import UserError
+from spiketype.models import explain
 from spiketype.train import evaluate, loop, predict, run
 from spiketype.train.judging import calls, metrics
-from spiketype.train.tasks.species import explain, networks, task
-from spiketype.train.tasks.species.cells import HUMAN, TESTED, Cells, Domains, parts, usable
+from spiketype.train.tasks.species import networks, task
 from spiketype.train.tasks.species.config import FOLDS, METHODS, SpeciesConfig
-from spiketype.train.tasks.species.explain import shapley
-from spiketype.train.tasks.species.model import GAMMA, AlignedSvc, C, Svc
+from spiketype.train.tasks.species.model import fit
+from spiketype.train.tasks.species.networks import cells_of
 from tests import shared_data
+from tests.datasets import two_species
+from tests.datasets.two_species import write
 
 
 @pytest.fixture(autouse=True)
 def _strict_and_quick(monkeypatch):
     monkeypatch.setattr(optax, "adam", adam)
-    monkeypatch.setattr(explain, "shapley", lambda spiny, z, background, seed: (np.arange(len(z)), 0 * z))
-
-
-SIZES = {"mouse": (80, 80), "human": (15, 45)}  # aspiny, spiny
-
-
-def frame(name, rng, first):
-    """Cells of two classes apart in two features; human features are moved and stretched."""
-    y = np.repeat([0, 1], SIZES[name])
-    x = rng.normal(size=(len(y), 41))
-    x[:, :2] += 4.0 * y[:, None]
-    x = 1.5 * x + 2 if name == "human" else x
-    usual = np.array([f.usual for f in map(allen.FEATURES.get, allen.FEATURES_41)])
-    table = pd.DataFrame(np.abs(usual) * (0.1 * x + 1), columns=list(allen.FEATURES_41))
-    return table.assign(
-        file_name=[f"{first + k}_1" for k in range(len(y))],
-        dendrite_type=np.where(y, "spiny", "aspiny"),
-        **({"transgenic_line": np.where(y, "Glutamatergic", "Sst+")} if name == "mouse" else {}),
-    )
-
-
-def write(folder, tables, cells_of_donor=2):
-    """The tables and the donors of their cells."""
-    folder.mkdir(exist_ok=True)
-    ids = [int(name.split("_")[0]) for table in tables.values() for name in table["file_name"]]
-    for name, table in tables.items():
-        table.to_csv(folder / f"{name}_ephys_data.csv", index=False)
-    about = {
-        "specimen__id": ids,
-        "donor__id": [k // cells_of_donor for k in ids],
-        "line_name": "",
-        "structure__layer": "3",
-    }
-    pd.DataFrame(about | {"tag__dendrite_type": "spiny"}).to_csv(folder / allen.DETAILS, index=False)
-    return folder
+    monkeypatch.setattr(explain, "shapley", lambda probability, z, background, seed: (np.arange(len(z)), 0 * z))
 
 
 @pytest.fixture
 def tables():
-    rng = np.random.default_rng(0)
-    return {name: frame(name, rng, first) for name, first in (("mouse", 1000), ("human", 5000))}
+    return two_species.tables()
 
 
 @pytest.fixture
 def folder(tables, tmp_path):
     tables["mouse"].iloc[::9, 2] = np.nan
     return write(tmp_path / "data", tables)
-
-
-def test_parts_keep_donors_apart_and_say_whose_labels_are_used(folder):
-    table = usable(allen.load(folder), "impute")
-    assert len(usable(allen.load(folder), "drop").x) < len(table.x)
-    for labels, folds in (("mouse", 3), ("both", 3), ("mouse-to-human", 3)):
-        found = parts(table, labels, folds, 2, 0)
-        assert len(found) == 6
-        for part in found:
-            assert set(table.species[part.test]) == {TESTED[labels]}
-            assert part.labelled == (labels == "both")
-            trained = part.mouse if labels == "mouse" else part.human
-            assert not set(table.donor[trained]) & set(table.donor[part.test])
-        tested = np.sort(np.concatenate([part.test for part in found[:3]]))
-        np.testing.assert_array_equal(tested, np.flatnonzero(table.species == TESTED[labels]))
-
-
-def test_the_scale_at_the_mouse_frequencies_is_the_mouse_scale(folder):
-    table = usable(allen.load(folder), "impute")
-    domains, cells = Domains.of(table, parts(table, "mouse-to-human", 1, 1, 0)[0]), Cells(table.x, table.species)
-    z = domains.apply(cells, domains.rate)
-    for k in (0, 1):
-        np.testing.assert_allclose(z[table.species == k].mean(axis=0), 0, atol=1e-6)
-        np.testing.assert_allclose(z[table.species == k].std(axis=0), 1, atol=1e-6)
-    prior = np.array([0.2, 0.8])
-    mouse = domains.apply(cells, prior)[table.species == 0]
-    weight = (prior / domains.rate)[table.spiny[table.species == 0]]
-    np.testing.assert_allclose(weight @ mouse / weight.sum(), 0, atol=1e-6)
-    same = Domains.restore(kept(domains.arrays()))
-    np.testing.assert_array_equal(same.apply(cells, prior)[: len(mouse)], mouse)
-
-
-def kept(arrays):
-    """Arrays as a run folder gives them back."""
-    return flax.serialization.msgpack_restore(flax.serialization.msgpack_serialize(arrays))
-
-
-def test_kept_support_vectors_say_what_those_of_scikit_learn_say():
-    rng = np.random.default_rng(0)
-    z, other = rng.normal(size=(120, 41)), rng.normal(size=(30, 41))
-    y, weight = (z[:, 0] + 0.3 * rng.normal(size=120) > 0).astype(int), rng.uniform(0.5, 2, 120)
-    ours = Svc(**kept(Svc.fit(z, y, weight, np.arange(120))._asdict()))
-    theirs = SVC(C=C, gamma=GAMMA).fit(z, y, sample_weight=weight).decision_function(other)
-    np.testing.assert_allclose(ours.decision(other), theirs, atol=1e-9)
-    probability = ours.probability(other)
-    np.testing.assert_allclose(probability.sum(axis=1), 1)
-    assert np.corrcoef(theirs, probability[:, 1])[0, 1] > 0.8
 
 
 def test_the_domain_gradient_is_turned_only_for_the_adversarial(folder):
@@ -141,7 +59,7 @@ def test_the_domain_gradient_is_turned_only_for_the_adversarial(folder):
         return jax.grad(problem.loss, has_aux=True)(params, state, batch, jax.random.key(2))
 
     for method in METHODS:
-        domains = Domains.of(table, part)
+        domains = networks.domains_of(table, part)
         prior = np.array([0.25, 0.75]) if METHODS[method].weighted else domains.rate
         member = networks.member_data(table, part, domains, method, prior)
         gradient, _ = slope(params, state, member)
@@ -162,12 +80,12 @@ def test_training_that_stops_continues_to_the_same_numbers(folder):
     (phase,) = experiment.phases
     mesh = loop.member_mesh(1, experiment.batch)
 
-    def fit(steps, begin=None):
+    def trained(steps, begin=None):
         arguments = (phase.problem, experiment.keys, phase.data, steps, mesh, experiment.names)
         return loop.fit(*arguments, begin=begin)
 
-    whole = jax.device_get(fit(6))
-    jax.tree.map(np.testing.assert_array_equal, whole, jax.device_get(fit(6, (3, fit(3)))))
+    whole = jax.device_get(trained(6))
+    jax.tree.map(np.testing.assert_array_equal, whole, jax.device_get(trained(6, (3, trained(3)))))
     assert whole.state["progress"]["step"] == 6
 
 
@@ -261,19 +179,6 @@ def test_the_other_settings_hold_donors_out(folder, tables, tmp_path, labels):
         evaluate.main(out, fewer)
 
 
-@pytest.mark.slow
-def test_shapley_values_add_up_and_leave_out_what_does_not_matter():
-    if not find_spec("shap"):
-        pytest.skip("shap is an optional extra")
-    rng = np.random.default_rng(0)
-    z, background = rng.normal(size=(20, 5)), rng.normal(size=(60, 5))
-    spiny = lambda z: 1 / (1 + np.exp(-z[:, 0] - 2 * z[:, 1] * z[:, 2]))  # noqa: E731
-    rows, values = shapley(spiny, z, background, 0)
-    np.testing.assert_allclose(values[:, 3:], 0, atol=1e-12)
-    base = spiny(z[rows]) - values.sum(axis=1)
-    np.testing.assert_allclose(base, base[0], atol=1e-9)
-
-
 def refused(tables, folder, words, *options):
     with pytest.raises(UserError, match=words):
         run.main(["--task", "species", "--data", str(write(folder, tables)), "--out", str(folder / "run"), *options])
@@ -317,8 +222,8 @@ def test_human_cells_of_the_database_without_and_with_their_labels():
     for labels, least in (("mouse-to-human", (0.963, 0.939)), ("both", (0.955, 0.93))):
         divided, found = parts(table, labels, FOLDS[labels], 1, 0), []
         for part in divided:
-            model = AlignedSvc.fit(table, part, labels, 0)
-            found.append(model.probability(Cells.of(table, part.test)))
+            model = fit(table, part, labels, 0)
+            found.append(model.probability(cells_of(table, part.test)))
         folds = [part.fold for part in divided]
         rows = calls.held_out(folds)
         assert set(table.species[rows]) == {HUMAN}

@@ -1,4 +1,4 @@
-"""The subclass task: what explains its calls, and the command line on a small table."""
+"""The subclass task: its options, its model, and the command line on a small table."""
 
 import csv
 import json
@@ -10,24 +10,15 @@ import pytest
 
 from spiketype.datasets import allen
 from spiketype.datasets.allen.features import FEATURES
+from spiketype.datasets.splits import inner_folds
 from spiketype.edge import UserError
+from spiketype.models.classifiers import LOGISTIC_NAME
+from spiketype.models.ensemble import fit
 from spiketype.train import evaluate, predict, run, runs
 from spiketype.train.judging import baselines
-from spiketype.train.tasks.subclass import explain
 from spiketype.train.tasks.subclass.config import SubclassConfig
+from spiketype.train.tasks.subclass.model import SubclassModel
 from tests.datasets import allen_synthetic
-
-
-def test_gates_that_are_the_same_are_stable():
-    opened = np.tile(np.random.default_rng(0).random((1, 2, 30, 5)), (3, 1, 1, 1))
-    found = explain.gates(opened)
-    assert found["correlation"] == pytest.approx(1)
-    assert found["jaccard"] == pytest.approx(1)
-
-
-def test_gates_that_are_all_closed_have_no_correlation():
-    found = explain.gates(np.zeros((2, 1, 30, 5)))
-    assert (found["open"], found["correlation"], found["jaccard"]) == (0, None, 1)
 
 
 def test_options_that_cannot_be_are_named():
@@ -40,6 +31,43 @@ def test_options_that_cannot_be_are_named():
     ):
         with pytest.raises(UserError, match=re.escape(said)):
             SubclassConfig(**options)
+
+
+@pytest.fixture(scope="module")
+def cells():
+    """Two hundred cells of a hundred donors, three classes, five features and an action potential of eight numbers."""
+    rng = np.random.default_rng(0)
+    label = np.repeat(np.arange(100) % 3, 2)
+    x = rng.normal(size=(200, 13))
+    x[np.arange(200), label] += 2
+    x[:, 5:] += x[:, :1]
+    x[rng.random(x.shape) < 0.02] = np.nan
+    return x, label, np.repeat(np.arange(100), 2)
+
+
+@pytest.fixture(scope="module")
+def fitted(cells):
+    x, label, donor = cells
+    return fit(x, label, inner_folds(label, donor, 0), features=5, classes=3)
+
+
+def test_refitting_with_the_calibration_that_was_kept_gives_the_same(cells, fitted):
+    x, label, _ = cells
+    model = SubclassModel(x, label, {13: fitted.calibration}, tuple("abc"), tuple("vwxyz"), (), ())
+    again = SubclassModel.restore(SubclassConfig(), model.arrays(), model.manifest())
+    np.testing.assert_array_equal(again.probability(x), fitted.probability(x))
+
+
+def test_cells_with_and_without_action_potentials_get_the_model_for_them(cells, fitted):
+    x, label, donor = cells
+    alone = fit(x[:, :5], label, inner_folds(label, donor, 0), 5, 3)
+    calibrations = {13: fitted.calibration, 5: alone.calibration}
+    model = SubclassModel(x, label, calibrations, tuple("abc"), tuple("vwxyz"), (), ())
+    new = x[:4].copy()
+    new[2:, 5:] = np.nan
+    np.testing.assert_array_equal(model.sees_spike(new), [True, True, False, False])
+    expected = np.concatenate([fitted.probability(new[:2]), alone.probability(new[2:, :5])])
+    np.testing.assert_allclose(model.probability(new), expected, atol=1e-12)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +99,7 @@ def finished(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "run"
     options = ["--data", str(folder), "--steps", "200", "--folds", "2", "--repeats", "1", "--out", str(out)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(baselines, "available", lambda: (baselines.LOGISTIC_NAME,))
+        patch.setattr(baselines, "available", lambda: (LOGISTIC_NAME,))
         run.main(["--task", "subclass", *options])
     return out
 
@@ -169,7 +197,7 @@ def test_a_folder_without_tables_is_named(tmp_path):
 
 @pytest.mark.slow
 def test_another_table_of_lines_and_the_features_of_the_database(tmp_path, monkeypatch):
-    monkeypatch.setattr(baselines, "available", lambda: (baselines.LOGISTIC_NAME,))
+    monkeypatch.setattr(baselines, "available", lambda: (LOGISTIC_NAME,))
     rows = np.tile([1, 2], 40)  # Pvalb and Sst lines of the synthetic database, told apart by one ratio
     cells = allen_synthetic.details().iloc[rows].assign(specimen__id=1 + np.arange(80))
     cells.assign(donor__id=500 + np.arange(80) // 2 // 2).to_csv(tmp_path / allen.DETAILS, index=False)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import flax.serialization
@@ -22,16 +22,17 @@ from optimizers import adam
 from sklearn.metrics import balanced_accuracy_score
 
 from spiketype.datasets import waveforms
-from spiketype.edge import UserError
+from spiketype.edge import NO_CALL, UserError
+from spiketype.models import classifiers
+from spiketype.models.augment import of_waveforms, shift_and_noise
 from spiketype.train import evaluate, predict, run, runs
 from spiketype.train.judging import baselines
-from spiketype.train.judging.calls import NO_CALL
-from spiketype.train.tasks.unit import data as unit_data
+from spiketype.train.tasks.eap.config import EapTaskConfig
 from spiketype.train.tasks.unit import judge, model
 from spiketype.train.tasks.unit import task as unit
 from spiketype.train.tasks.unit.config import UnitConfig
 
-MODELS = baselines.MODELS
+MODELS = classifiers.MODELS
 SMALL = ("--width", "8", "--steps", "60", "--batch", "32", "--folds", "2", "--seeds", "1")
 TUNING = ("--finetune", "4", "--finetune-steps", "100")
 TUNED = judge.TUNED.format(4)
@@ -41,10 +42,10 @@ TUNED = judge.TUNED.format(4)
 def quick(monkeypatch):
     """Optax under strict promotion, small forests, and nothing to choose for the baselines."""
     monkeypatch.setattr(optax, "adam", adam)
-    forest = baselines.RandomForestClassifier
+    forest = classifiers.RandomForestClassifier
     small = {name: (make, {key: values[:1] for key, values in grid.items()}) for name, (make, grid) in MODELS.items()}
-    small |= {baselines.FOREST_NAME: (lambda: forest(10, random_state=0), {"max_features": ["sqrt"]})}
-    monkeypatch.setattr(baselines, "MODELS", small)
+    small |= {classifiers.FOREST_NAME: (lambda: forest(10, random_state=0), {"max_features": ["sqrt"]})}
+    monkeypatch.setattr(classifiers, "MODELS", small)
 
 
 def write(path: Path, spikes: int = 1, animals: int = 3, seed: int = 0, **columns) -> Path:
@@ -268,25 +269,25 @@ def test_a_split_by_spike_is_called_optimistic_and_fine_tuning_says_how(options,
 
 def test_no_unit_leaks(spikes, tmp_path):
     for split, leaks in (("animal", False), ("unit", False), ("spike", True)):
-        data = unit_data.prepare(UnitConfig(data=spikes, split=split, folds=3), spikes)
-        shared = [np.intersect1d(data.table.unit[f.train], data.table.unit[f.test]) for f in data.folds]
-        assert any(map(len, shared)) == data.optimistic == leaks
+        table, _, _, found = unit.load(UnitConfig(data=spikes, split=split, folds=3), spikes)
+        shared = [np.intersect1d(table.unit[f.train], table.unit[f.test]) for f in found.folds]
+        assert any(map(len, shared)) == found.optimistic == leaks
         if split == "animal":
-            animals = [(set(data.table.animal[f.train]), set(data.table.animal[f.test])) for f in data.folds]
+            animals = [(set(table.animal[f.train]), set(table.animal[f.test])) for f in found.folds]
             assert all(trained.isdisjoint(tested) for trained, tested in animals)
-        assert sorted(np.concatenate([f.test for f in data.folds])) == list(range(240))
-    tuned = unit_data.prepare(UnitConfig(data=spikes, finetune=5), spikes)
+        assert sorted(np.concatenate([f.test for f in found.folds])) == list(range(240))
+    table, _, _, tuned = unit.load(UnitConfig(data=spikes, finetune=5), spikes)
     for fold, adapt in zip(tuned.folds, tuned.adapt, strict=True):
-        units = [np.unique(tuned.table.unit[rows]) for rows in (fold.train, adapt, fold.test)]
+        units = [np.unique(table.unit[rows]) for rows in (fold.train, adapt, fold.test)]
         assert list(map(len, units)) == [40, 5, 15]
         assert len(np.unique(np.concatenate(units))) == 60
-        assert len(np.unique(tuned.table.label[adapt])) == 2
+        assert len(np.unique(table.label[adapt])) == 2
 
 
 def test_defaults_of_the_split(spikes, tmp_path):
-    assert unit_data.prepare(UnitConfig(data=spikes), spikes).split == "animal"
+    assert unit.load(UnitConfig(data=spikes), spikes).division.by == "animal"
     alone = write(tmp_path / "alone.npz", animals=1)
-    assert unit_data.prepare(UnitConfig(data=alone), alone).split == "unit"
+    assert unit.load(UnitConfig(data=alone), alone).division.by == "unit"
 
 
 @pytest.mark.parametrize(
@@ -295,7 +296,7 @@ def test_defaults_of_the_split(spikes, tmp_path):
         ({"label": np.full(20, "a")}, {}, r"20 labelled unit\(s\) of 1 class"),
         ({"label": np.full(20, "unknown")}, {}, "has no labels: name their column with --label"),
         ({"unit": np.zeros(20), "label": np.full(20, "a")}, {}, r"1 labelled unit\(s\) of 1 class"),
-        ({"unit": np.zeros(20)}, {}, r"spikes of unit 0 have several labels \(narrow, wide\)"),
+        ({"unit": np.zeros(20)}, {}, "spikes of units with several labels: unit 0"),
         ({}, {"split": "spike"}, "one row for each unit: --split spike needs single spikes"),
         ({}, {"split": "animal"}, "has a single animal: choose --split unit"),
         ({}, {"label": "type"}, "has no column 'type'"),
@@ -305,7 +306,7 @@ def test_defaults_of_the_split(spikes, tmp_path):
 def test_data_that_do_not_serve_are_named(columns, options, said, tmp_path):
     path = write(tmp_path / "units.npz", animals=1, **columns)
     with pytest.raises(UserError, match=said):
-        unit_data.prepare(UnitConfig(data=path, **options), path)
+        unit.load(UnitConfig(data=path, **options), path)
 
 
 @pytest.mark.parametrize(
@@ -327,9 +328,9 @@ def test_fine_tuning_excludes_other_splits():
 
 
 def test_augmentation_moves_waveforms_and_leaves_histograms():
-    config = UnitConfig(shift=1, noise=0.0)
     x = jnp.asarray(np.random.default_rng(0).normal(size=(50, 2 * 6 + 3)), jnp.float32)
-    moved = unit.augment(config, x, (2, 6), jax.random.key(0))
+    change = partial(shift_and_noise, sd=0.0)
+    moved = of_waveforms(partial(change, largest=1), jax.random.key(0), x, (2, 6))
     np.testing.assert_array_equal(moved[:, 12:], x[:, 12:])
     by = {0}
     for before, after in zip(x[:, :12].reshape(-1, 2, 6), moved[:, :12].reshape(-1, 2, 6), strict=True):
@@ -337,7 +338,7 @@ def test_augmentation_moves_waveforms_and_leaves_histograms():
         assert found
         by |= set(found)
     assert by == {-1, 0, 1}
-    np.testing.assert_array_equal(unit.augment(replace(config, shift=0), x, (2, 6), jax.random.key(0)), x)
+    np.testing.assert_array_equal(of_waveforms(partial(change, largest=0), jax.random.key(0), x, (2, 6)), x)
 
 
 def test_calls_of_units_and_of_spikes(spikes):
@@ -364,3 +365,32 @@ def test_a_call_does_not_depend_on_the_batch():
     z = np.random.default_rng(0).normal(size=(1200, 6)).astype(np.float32)
     whole = model.probability(net, variables, 1, z, (1, 6))
     np.testing.assert_allclose(model.probability(net, variables, 1, z[1100:1101], (1, 6))[0], whole[1100], rtol=1e-5)
+
+
+def test_what_was_read_is_in_the_run_and_data_may_be_upside_down(trained, spikes, tmp_path, capsys):
+    folder = trained
+    read = summary_of(folder)["data"]
+    assert [source["path"] for source in read["sources"]] == [str(spikes)]
+    assert read["sources"][0].items() >= {"level": "spike", "channels": 2, "rate_kHz": 20.0, "flipped": False}.items()
+    assert read["notes"] == []
+    other = write(tmp_path / "other.npz", seed=5)
+    with np.load(other) as arrays:
+        np.savez(tmp_path / "flipped.npz", **{**arrays, "waveform": -arrays["waveform"]})
+    columns = []
+    for name, flags in (("other", []), ("flipped", ["--flip"])):
+        predict.command_line([str(folder), "--data", str(tmp_path / f"{name}.npz"), *flags])
+        columns.append((folder / f"predictions-{name}.csv").read_text())
+    assert columns[0] == columns[1]
+    evaluate.command_line([str(folder), "--data", str(tmp_path / "flipped.npz"), "--flip"])
+    assert summary_of(folder / "evaluation-flipped")["data"]["sources"][0]["flipped"] is True
+    capsys.readouterr()
+
+
+def test_options_about_waveforms_are_for_tasks_that_have_them(trained):
+    folder = trained
+    _, config = runs.open_config(folder)
+    assert runs.for_data(config, True, rate_kHz=20.0).rate_kHz == 20
+    mtype = EapTaskConfig(task="mtype")
+    assert runs.for_data(mtype, False, rate_kHz=None) == mtype
+    with pytest.raises(UserError, match="--flip is about waveforms of units: the task mtype has none"):
+        runs.for_data(mtype, True)

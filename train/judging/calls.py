@@ -13,12 +13,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from spiketype.datasets.splits import Fold
-from spiketype.edge import Json
+from spiketype.edge import NO_CALL, Json
 from spiketype.train.judging import metrics, predictions
-from spiketype.train.judging.intervals import Estimate, bootstrap
+from spiketype.train.judging.intervals import bootstrap
 from spiketype.train.judging.metrics import MEASURES, Measure
 
-NO_CALL = "no call"
 RESAMPLES = 400
 
 
@@ -92,7 +91,7 @@ class Calls:
             return np.asarray(np.mean(each, axis=0))
 
         found = bootstrap(every, self.group, np.random.default_rng(seed), RESAMPLES)
-        result: Json = {name: Estimate(*(end[k] for end in found)).to_json() for k, name in enumerate(measures)}
+        result: Json = {name: found.at(k).to_json() for k, name in enumerate(measures)}
         precision, recall = np.mean([metrics.recalls(self.label, p) for p in self.probability], axis=0)
         # A class that is never called has no precision, one that does not occur no recall.
         result["precision"] = [None if np.isnan(v) else float(v) for v in precision]
@@ -118,7 +117,7 @@ class Calls:
             return np.array([np.mean([measure(y, a[rows]) - measure(y, b[rows]) for a, b in pairs])])
 
         found = bootstrap(gap, self.group, np.random.default_rng(seed), RESAMPLES)
-        return Estimate(*(end[0] for end in found)).to_json()
+        return found.at(0).to_json()
 
     def confusion(self) -> list[list[int]]:
         """Return counts (true, called) over all repeats."""

@@ -19,6 +19,7 @@ from spiketype.train.judging.calls import Calls
 
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666"
 CYCLE = (BLUE, ORANGE, GREEN, PINK, "#E69F00", "#56B4E9", "#000000")
+LONG_CYCLE = (*CYCLE, "#332288", "#AA4499", "#44AA99", "#999933", "#882255", "#DDDDDD")
 BINS = 10  # of a reliability curve
 PANELS = (("loss", ("loss", "test_loss")), ("accuracy", ("accuracy", "test_accuracy")))
 
@@ -167,27 +168,23 @@ def draw_map(
 ) -> None:
     """Draw rows as dots in the colour of their value, an index into names (-1 unknown, grey); crosses are wrong."""
     wrong = np.zeros(len(value), bool) if wrong is None else wrong
+    x, y = points.T
     unknown = value < 0
     if unknown.any():
-        axes.scatter(*_xy(points, unknown), s=size, color="0.85", lw=0, label="unknown")
+        axes.scatter(x[unknown], y[unknown], s=size, color="0.85", lw=0, label="unknown")
     for k, colour in enumerate(colours(len(names))):
         rows = value == k
+        right, missed = rows & ~wrong, rows & wrong
         label = f"{names[k]} ({rows.sum()})" if k < most_named else None
-        axes.scatter(*_xy(points, rows & ~wrong), s=size, color=colour, alpha=0.65, lw=0, label=label)
-        axes.scatter(*_xy(points, rows & wrong), s=3 * size, color=colour, marker="x", lw=1.2)
+        axes.scatter(x[right], y[right], s=size, color=colour, alpha=0.65, lw=0, label=label)
+        axes.scatter(x[missed], y[missed], s=3 * size, color=colour, marker="x", lw=1.2)
     if wrong.any():
         axes.scatter([], [], s=3 * size, color="black", marker="x", label=f"called wrong when held out ({wrong.sum()})")
     axes.set(xticks=[], yticks=[])
     axes.legend(fontsize=7, frameon=False, markerscale=1.5, ncols=2 if len(names) > 6 else 1)
 
 
-def _xy(points: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return points[rows, 0], points[rows, 1]
-
-
 def colours(count: int) -> list[str]:
     """Return as many colours as can be told apart, then again from the first."""
-    cycle = (
-        CYCLE if count <= len(CYCLE) else (*CYCLE, *("#332288", "#AA4499", "#44AA99", "#999933", "#882255", "#DDDDDD"))
-    )
+    cycle = CYCLE if count <= len(CYCLE) else LONG_CYCLE
     return [cycle[k % len(cycle)] for k in range(count)]

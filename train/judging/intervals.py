@@ -5,7 +5,7 @@ test share their cell models, the cell model when they do not. Networks trained 
 same test samples, so they never multiply the number of units.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +28,15 @@ class Estimate(NamedTuple):
     def to_json(self, factor: float = 1.0) -> Json:
         """Return value, low and high times a factor (100: in percent) as plain numbers; None for NaN."""
         return {end: plain(values, factor) for end, values in self._asdict().items()}
+
+    def at(self, index: Any) -> "Estimate":
+        """Return that entry, or those entries, of an array of estimates."""
+        return Estimate(*(end[index] for end in self))
+
+    @classmethod
+    def stack(cls, each: "Sequence[Estimate]") -> "Estimate":
+        """Return estimates as one array of them."""
+        return cls(*map(np.stack, zip(*each, strict=True)))
 
     def within(self, least: float, most: float) -> "Estimate":
         """Return the estimate with an interval that ends where the measure ends."""

@@ -31,14 +31,12 @@ def write(
         measured: name -> (row,) numbers or words; numbers that are missing are -1.
     """
     rows = len(row_names)
-    numbers = {name: np.asarray(v) for name, v in measured.items() if np.asarray(v).dtype.kind in "fiub"}
-    whole = {**{n: v for n, (_, v) in arrays.items()}, **{n: _known(v) for n, v in numbers.items()}}
-    whole = {name: _compact(values) for name, values in whole.items()}
-    dims = {name: ("sample", *arrays[name][0]) if name in arrays else ("sample",) for name in whole}
-    sizes = {d: n for name in whole for d, n in zip(dims[name], whole[name].shape, strict=True)}
-    spec = {
-        name: store.Variable(dims[name], str(v.dtype), _unit(name), name.replace("_", " ")) for name, v in whole.items()
-    }
+    numbers = {name: ((), v) for name, v in measured.items() if np.asarray(v).dtype.kind in "fiub"}
+    whole, spec, sizes = {}, {}, dict[str, int]()
+    for name, (dims, values) in {**arrays, **numbers}.items():
+        whole[name] = _compact(np.asarray(values))
+        spec[name] = store.Variable(("sample", *dims), str(whole[name].dtype), _unit(name), name.replace("_", " "))
+        sizes |= dict(zip(spec[name].dims, whole[name].shape, strict=True))
     words = {name: np.asarray(v).astype(str) for name, v in measured.items() if name not in numbers}
     coordinates = {"row": store.Coordinate(("sample",), np.array(row_names), "1", "name of the row")}
     coordinates |= {name: store.Coordinate(("sample",), v, "1", name) for name, v in words.items()}
@@ -55,13 +53,11 @@ def write(
         store.mark_done(path, index)
 
 
-def _known(values: np.ndarray) -> np.ndarray:
-    return np.where(np.isfinite(values), values, -1) if values.dtype.kind == "f" else values
-
-
 def _compact(values: np.ndarray) -> np.ndarray:
-    kinds = {"f": np.float32, "i": np.int32, "u": np.int32, "b": np.int32}
-    return values.astype(kinds[values.dtype.kind])
+    """Return numbers in 32 bits, -1 for those that are missing."""
+    if values.dtype.kind != "f":
+        return values.astype(np.int32)
+    return np.where(np.isfinite(values), values, -1).astype(np.float32)
 
 
 def _unit(name: str) -> str:

@@ -32,11 +32,3 @@ def number(estimate: Json, digits: int = 1) -> str:
     if estimate["low"] is None or estimate["high"] is None:
         return text
     return f"{text} [{estimate['low']:.{digits}f}, {estimate['high']:.{digits}f}]"
-
-
-def difference_words(gap: Json, unit: str = "points") -> str:
-    """Return how a paired difference reads: clear of zero, or not."""
-    if gap["low"] is None:
-        return f"{number(gap)} {unit}"
-    clear = gap["low"] > 0 or gap["high"] < 0
-    return f"{number(gap)} {unit}{'' if clear else ', which is not clear of zero'}"

@@ -6,37 +6,27 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from spiketype.datasets.waveforms.inputs import Normalise
+from spiketype.datasets.waveforms.matrix import Options
 from spiketype.edge import Json, UserError
+from spiketype.models import dec
+from spiketype.models.cluster_number import Criterion
 from spiketype.train.config import check_least, check_positive, check_seeds, check_share
 from spiketype.train.task import Member
 
 
 @dataclass(frozen=True)
-class ClusterConfig:
+class ClusterConfig(Options):
     """Cluster units by deep embedding, without labels; labels, if there are any, judge the result and nothing else."""
 
     task: Literal["cluster"] = "cluster"
     """Kinds of units, unnamed."""
     data: Annotated[Path | None, arg(metavar="PATH")] = None
     """Waveforms as of --task unit: .npz, Zarr, int16 streams, hc-3, EAP stores, templates; or digits, a benchmark."""
-    label: str | None = None
-    """Column of classes for the judgement; by default the source's own, if it has one."""
-    rate_kHz: Annotated[float | None, arg(name="rate-khz")] = None
-    """Sampling rate of the data, if they do not say it."""
-    channels: Literal["all", "largest"] = "all"
-    """Channels to see: all, or the one with the largest amplitude."""
-    window_ms: tuple[float, float] | None = None
-    """Time to see before and after the trough; by default waveforms are taken as they are."""
-    normalise: Normalise = "amplitude"
-    """Divide by the largest channel's amplitude, standardise each waveform, or neither."""
-    histograms: bool = False
-    """See the histograms of intervals and the autocorrelogram, too, where the data have them."""
     clusters: int | None = None
     """Number of clusters; by default chosen without labels among 2 to --most, or 2 where there is no structure."""
     most: int = 12
     """Largest number of clusters to consider."""
-    criterion: Literal["strength", "stability", "generalisation", "bic"] = "strength"
+    criterion: Criterion = "strength"
     """What chooses it: prediction strength, stability under resampling, DEC's ratio of losses, a mixture's BIC."""
     network: Literal["dense", "conv", "vae"] = "dense"
     """Autoencoder: dense, convolutional over channels x time, or variational."""
@@ -68,7 +58,7 @@ class ClusterConfig:
     """Adam's step size in pretraining."""
     init: Literal["kmeans", "gmm", "ward", "umap"] = "kmeans"
     """First centres: k-means, Gaussian mixture or Ward's hierarchy on the code, or UMAP of it and a mixture (N2D)."""
-    loss: Literal["dec", "idec", "joint"] = "idec"
+    loss: dec.Kind = "idec"
     """Divergence from the target; plus the reconstruction; or that with a target made anew for every batch."""
     gamma: float = 0.1
     """Weight of the divergence beside the reconstruction."""

@@ -6,12 +6,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
+from spiketype.datasets.waveforms.matrix import Units
 from spiketype.edge import Json
+from spiketype.models.agreement import match
 from spiketype.train.judging.figures import BLUE, GREY, colours, confusion_figure, draw_map, training_figure
 from spiketype.train.judging.intervals import CONFIDENCE
 from spiketype.train.task import History
-from spiketype.train.tasks.cluster import scores
-from spiketype.train.tasks.cluster.data import Units
 
 MOST_POINTS = 4000
 PANELS = (
@@ -114,7 +114,7 @@ def stability_figure(stability: Json) -> Figure:
 def label_figure(labelled: Json) -> Figure:
     """Draw each class in each cluster of the consensus, clusters in the order of the classes matched to them."""
     counts, names = np.array(labelled["confusion"]), labelled["classes"]
-    of_cluster = scores.match(counts)
+    of_cluster = match(counts)
     order = np.argsort(np.where(of_cluster < 0, len(names), of_cluster), kind="stable")
     return confusion_figure(
         {"DEC, consensus of seeds": counts[:, order]},

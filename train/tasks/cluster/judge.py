@@ -9,18 +9,20 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float, Int
 
+from spiketype.datasets.waveforms.matrix import Units
 from spiketype.edge import Json, progress
+from spiketype.models import partitions
+from spiketype.models.agreement import agreement, contingency, match
+from spiketype.models.autoencoder import Net
+from spiketype.models.partitions import Partition
 from spiketype.train.judging.calls import Calls
 from spiketype.train.judging.intervals import Estimate, bootstrap, over_seeds
 from spiketype.train.judging.report import number, text_table
 from spiketype.train.task import History, Judgement, Variables
-from spiketype.train.tasks.cluster import figures, partitions, scores
+from spiketype.train.tasks.cluster import figures, scores
 from spiketype.train.tasks.cluster.config import ClusterConfig
-from spiketype.train.tasks.cluster.data import Units
 from spiketype.train.tasks.cluster.model import ClusterModel
 from spiketype.train.tasks.cluster.number import Choice
-from spiketype.train.tasks.cluster.partitions import Partition
-from spiketype.train.tasks.cluster.problem import Net
 
 DEC, START, CONSENSUS, MAJORITY = "DEC", "autoencoder + k-means", "DEC, consensus of seeds", "majority"
 CODE_UMAP = "autoencoder + UMAP + GMM"
@@ -111,8 +113,8 @@ def _labelled(units: Units, found: Found, clusters: int) -> Json:
     y, consensus = units.label[known], found[CONSENSUS][0, known]
     rows = {name: scores.judge_rows(y, each[:, known], classes) for name, each in found.items()}
     rows[MAJORITY] = scores.judge_rows(y, np.zeros((1, len(y)), int), classes)
-    counts = scores.contingency(y, consensus, classes, clusters)
-    right = 100.0 * (scores.match(counts)[consensus] == y)
+    counts = contingency(y, consensus, classes, clusters)
+    right = 100.0 * (match(counts)[consensus] == y)
     unit = units.animal[known] if len(np.unique(units.animal[known])) > 1 else np.arange(len(y))
     over_units = bootstrap(lambda drawn: np.asarray(right[drawn].mean()), unit, np.random.default_rng(0), RESAMPLES)
     rows[CONSENSUS]["accuracy_percent"] |= over_units.to_json()
@@ -127,7 +129,7 @@ def _labelled(units: Units, found: Found, clusters: int) -> Json:
 
 def _stability(each: np.ndarray) -> Json:
     """Return the mean agreement of seeds, with the jackknife's interval over seeds: pairs are not independent."""
-    pairs = scores.agreement(each)
+    pairs = agreement(each)
     n = len(pairs)
     value = (pairs.sum() - n) / (n * (n - 1))
     found = Estimate(value, np.nan, np.nan)

@@ -1,22 +1,42 @@
 """What a cluster run offers: the networks and centres of all seeds, which say where a unit belongs and if it fits."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from spiketype.datasets.waveforms.matrix import Form, Units, read_units
 from spiketype.edge import Json, PyTree, UserError
-from spiketype.models import dec
+from spiketype.models import agreement, autoencoder, dec
+from spiketype.models.autoencoder import Net
 from spiketype.train.judging.calls import Calls
-from spiketype.train.task import Variables
-from spiketype.train.tasks.cluster import problem, scores
+from spiketype.train.task import Variables, in_pieces, of_member
 from spiketype.train.tasks.cluster.config import ClusterConfig
-from spiketype.train.tasks.cluster.data import Form, Units, read
 
 RARE = 99.0  # percent of the trained units that are nearer to their centre than an outlier
+MOST_ROWS = 16_384  # that are encoded at once
+
+
+def network(config: ClusterConfig, form: Form) -> Net:
+    """Return the autoencoder of every member."""
+    return autoencoder.make(config.network, form.features, form.shape, config.code, config.hidden)
+
+
+def encode(net: Net, params: PyTree, x: Float[np.ndarray, "unit feature"]) -> Float[np.ndarray, "member unit code"]:
+    """Return the codes of inputs by networks whose parameters have a member axis."""
+    members = len(jax.tree.leaves(params)[0])
+    each = [partial(_encode, net, of_member(params, number)) for number in range(members)]
+    return np.stack([in_pieces(one, x, min(len(x), MOST_ROWS)) for one in each])
+
+
+@partial(jax.jit, static_argnums=0)  # one program for all members
+def _encode(net: Net, params: PyTree, x: jax.Array | np.ndarray) -> jax.Array:
+    return autoencoder.apply(net, params, "encode", x)
 
 
 class Seen(NamedTuple):
@@ -47,7 +67,7 @@ class ClusterModel:
         fingerprint: of the units that were trained on.
     """
 
-    net: problem.Net
+    net: Net
     variables: Variables
     form: Form
     name_of: Int[np.ndarray, "member cluster"]
@@ -56,12 +76,12 @@ class ClusterModel:
     fingerprint: str
 
     @classmethod
-    def fit(cls, config: ClusterConfig, net: problem.Net, variables: Variables, units: Units) -> "ClusterModel":
+    def fit(cls, config: ClusterConfig, net: Net, variables: Variables, units: Units) -> "ClusterModel":
         """Return the model of a training: it names the clusters by their sizes and says what is far."""
         kept = {name: variables[name] for name in ("params", "alive", "scale")}
         seen = see(net, kept, units.x)
         count = seen.share.shape[2]
-        agreed = scores.consensus(seen.share.argmax(axis=2), count)
+        agreed = agreement.consensus(seen.share.argmax(axis=2), count)
         rank = np.argsort(np.argsort(-np.bincount(agreed.cluster, minlength=count), kind="stable"))
         far = np.percentile(seen.distance, RARE, axis=1)
         seeds = tuple(member.seed for member in config.members)
@@ -72,7 +92,7 @@ class ClusterModel:
         """Return the model that was taken apart."""
         form, named = Form.from_json(manifest), manifest["named"]
         return cls(
-            problem.network(config, form),
+            network(config, form),
             arrays,
             form,
             np.array(named["of_member"]),
@@ -127,10 +147,10 @@ class ClusterModel:
         return renamed
 
 
-def see(net: problem.Net, variables: Variables, x: Float[np.ndarray, "unit feature"]) -> Seen:
+def see(net: Net, variables: Variables, x: Float[np.ndarray, "unit feature"]) -> Seen:
     """Return what the members with these variables make of inputs."""
     params, alive = variables["params"], np.asarray(variables["alive"][0])  # the same clusters of each, the first ones
-    codes = problem.encode(net, params["net"], x) / np.asarray(variables["scale"])[:, None, None]
+    codes = encode(net, params["net"], x) / np.asarray(variables["scale"])[:, None, None]
     share, distance = [], []
     for z, centre in zip(codes, np.asarray(params["centre"]), strict=True):
         log_q = dec.log_assignment(jnp.asarray(z), jnp.asarray(centre), jnp.asarray(alive))
@@ -150,5 +170,5 @@ def evaluate(config: ClusterConfig, model: ClusterModel, data: Path) -> NoReturn
 
 def predict(config: ClusterConfig, model: ClusterModel, data: Path) -> dict[str, np.ndarray]:
     """Return the call of every unit of a table, the share of each cluster, and whether it is an outlier."""
-    units = read(config, data, model.form)
+    units = read_units(config, data, model.form)
     return model.calls(units, model.see(units.x)).table(config.certain)

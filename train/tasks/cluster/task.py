@@ -1,67 +1,147 @@
 """The cluster task: kinds of units without labels, by deep embedded clustering. Its data and phases."""
 
+import math
 from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
-from sklearn.neighbors import NearestNeighbors
+import optax
+from jaxtyping import Array, Float
 
+from spiketype.datasets.waveforms.matrix import Units, read_units
 from spiketype.edge import PyTree, UserError
-from spiketype.models import autoencoder
+from spiketype.models import augment, autoencoder, dec, partitions
+from spiketype.models.autoencoder import Net
+from spiketype.train.loop import Metrics, Problem
 from spiketype.train.task import Experiment, Phase, Task, member_keys
-from spiketype.train.tasks.cluster import judge, partitions, problem
+from spiketype.train.tasks.cluster import judge
 from spiketype.train.tasks.cluster.config import PRESETS, ClusterConfig
-from spiketype.train.tasks.cluster.data import Units, read
-from spiketype.train.tasks.cluster.model import ClusterModel, evaluate, predict
+from spiketype.train.tasks.cluster.model import ClusterModel, encode, evaluate, network, predict
 from spiketype.train.tasks.cluster.number import Choice, most_clusters
+
+AT_ONCE = 10  # steps of pretraining in one call, if they divide --steps, so that nothing is rounded
+
+Loss = tuple[jax.Array, tuple[PyTree, Metrics]]
 
 
 def prepare(config: ClusterConfig) -> Experiment:
     """Load the units and set up a member for every seed: pretraining, then clustering.
+
+    Common data are x (unit, feature) and the numbers (unit, neighbour) of each unit's neighbours.
 
     Raises:
         UserError: no data, units that cannot be used, or a number of clusters that they cannot have.
     """
     if config.data is None:
         raise UserError("--data is missing: give a file or folder of waveforms, or digits")
-    units = read(config, config.data)
+    units = read_units(config, config.data)
+    partitions.check(config.init, len(units.x))
     most = most_clusters(config, units)
-    net = problem.network(config, units.form)
-    change = problem.changes(config, units.form.shape)
+    net, change = network(config, units.form), changes(config, units.form.shape)
     choice = Choice(config, units, most)
-    members = config.members
-    common = (jnp.asarray(units.x), jnp.asarray(neighbours(config, units.x)))
-    data = (common, jnp.zeros((len(members), 1)))
-    count = len(units.x)
-    first = {
-        f"pretraining, layer {k + 1}": problem.layer(config, net, count, change, k)
+    own = np.arange(len(units.x), dtype=np.int32)[:, None]
+    paired = partitions.nearest(units.x, config.neighbours) if config.contrast and config.neighbours else own
+    common = (jnp.asarray(units.x), jnp.asarray(paired))
+    data = (common, jnp.zeros((config.seeds, 1)))
+    problems = {
+        f"pretraining, layer {k + 1}": layer(config, net, change, k)
         for k in range(len(config.hidden) + 1)
-        if config.pretrain == "layers" and isinstance(net, autoencoder.Dense)
+        if config.pretrain == "layers"
     }
-    first["pretraining"] = problem.pretraining(config, net, count, change)
-    clustering = problem.clustering(config, net, count, change, most, sizes(config, most))
+    problems["pretraining"] = pretraining(config, net, change)
+    last = clustering(config, net, change, len(units.x), most)
     rounds = -(-config.cluster_steps // config.interval)
     begin = partial(first_centres, config, net, units, most, choice)
     return Experiment(
         phases=(
-            *(Phase(name, each, lambda step: data, config.steps) for name, each in first.items()),
-            Phase("clustering", clustering, lambda step: data, rounds * config.interval, begin),
+            *(Phase(name, each, lambda step: data, config.steps) for name, each in problems.items()),
+            Phase("clustering", last, lambda step: data, rounds * config.interval, begin),
         ),
-        names=tuple(f"seed {member.seed}" for member in members),
-        keys=member_keys(members, fold=False),
+        names=tuple(f"seed {member.seed}" for member in config.members),
+        keys=member_keys(config.members, fold=False),
         batch=config.batch,
         judge=partial(judge.judge, config, net, units, choice),
     )
 
 
-def neighbours(config: ClusterConfig, x: Float[np.ndarray, "unit feature"]) -> Int[np.ndarray, "unit neighbour"]:
-    """Return the numbers of the nearest units of each, or its own."""
-    if not (config.contrast and config.neighbours):
-        return np.arange(len(x), dtype=np.int32)[:, None]
-    count = min(config.neighbours, len(x) - 1)
-    found = NearestNeighbors(n_neighbors=count + 1).fit(x).kneighbors(x, return_distance=False)
-    return np.asarray(found[:, 1:], np.int32)
+def changes(config: ClusterConfig, shape: tuple[int, int]) -> dec.Change:
+    """Return (key, x (unit, feature)) -> x changed as --augment says."""
+    match config.augment:
+        case "none":
+            return lambda key, x: x
+        case "image":
+            move = partial(augment.move_in_plane, turn_deg=config.turn_deg, shift=config.shift)
+        case "time":
+            move = partial(augment.shift_in_time, largest=config.shift)
+    return partial(augment.of_waveforms, move, shape=shape)
+
+
+def _draw(config: ClusterConfig, common: PyTree, member: PyTree, key: jax.Array) -> PyTree:
+    index = jax.random.randint(key, (config.batch,), 0, len(common[0]))
+    return index, common[0][index]
+
+
+def _draw_pair(config: ClusterConfig, common: PyTree, member: PyTree, key: jax.Array) -> PyTree:
+    """Draw units, and for each a unit at random from its neighbours."""
+    first, second = jax.random.split(key)
+    index, x = _draw(config, common, member, first)
+    which = jax.random.randint(second, (config.batch,), 0, common[1].shape[1])
+    return index, x, common[0][common[1][index, which]]
+
+
+def pretraining(config: ClusterConfig, net: Net, change: dec.Change) -> Problem:
+    """Reconstruct inputs, from changed ones if asked; with --contrast, neighbours have like codes."""
+
+    def init(key: jax.Array) -> tuple[PyTree, PyTree]:
+        return {"net": net.init(key, jnp.zeros((1, autoencoder.features(net))))["params"]}, {}
+
+    def loss(params: PyTree, state: PyTree, batch: PyTree, key: jax.Array) -> Loss:
+        neighbour = batch[2] if config.contrast else None
+        weights = config.corruption, config.beta, config.contrast
+        value, metrics = dec.pretraining_loss(net, params, batch[1], neighbour, key, change, *weights)
+        return value, (state, metrics)
+
+    draw = partial(_draw_pair if config.contrast else _draw, config)
+    return Problem(init, draw, loss, optax.adam(config.learning_rate), interval=math.gcd(config.steps, AT_ONCE))
+
+
+def layer(config: ClusterConfig, net: Net, change: dec.Change, k: int) -> Problem:
+    """Train layer k alone, as a denoising autoencoder of what the layers before it give."""
+    assert isinstance(net, autoencoder.Dense)
+    whole = pretraining(config, net, change)
+
+    def loss(params: PyTree, state: PyTree, batch: PyTree, key: jax.Array) -> Loss:
+        change_key, drop_key = jax.random.split(key)
+        x = change(change_key, batch[1])
+        return autoencoder.layer_loss(net, params["net"], x, k, config.corruption, drop_key), (state, {})
+
+    return Problem(whole.init, partial(_draw, config), loss, whole.optimizer, interval=whole.interval)
+
+
+def clustering(config: ClusterConfig, net: Net, change: dec.Change, count: int, most: int) -> Problem:
+    """Draw the codes of `count` units towards `most` centres, those alive, and the centres towards the codes."""
+    share = sizes(config, most)
+
+    def init(key: jax.Array) -> tuple[PyTree, PyTree]:
+        params = pretraining(config, net, change).init(key)[0]
+        return {**params, "centre": jnp.zeros((most, net.code))}, dec.fresh_state(count, most, net.code)
+
+    def refresh(params: PyTree, state: PyTree, common: PyTree, member: PyTree) -> tuple[PyTree, PyTree]:
+        return dec.refresh(net, params, state, common[0], share)
+
+    def loss(params: PyTree, state: PyTree, batch: PyTree, key: jax.Array) -> Loss:
+        change_key, code_key = jax.random.split(key)
+        x, how = change(change_key, batch[1]), (config.loss, share, config.beta, config.gamma)
+        value, metrics = dec.clustering_loss(net, params, state, batch[0], x, code_key, *how)
+        return value, (state, metrics)
+
+    def finished(state: PyTree) -> jax.Array:
+        return jnp.asarray(state["changed"] < config.tolerance)
+
+    rate = config.cluster_rate
+    optimizer = optax.sgd(rate, momentum=0.9) if config.optimizer == "sgd" else optax.adam(rate)
+    return Problem(init, partial(_draw, config), loss, optimizer, None, config.interval, refresh, finished)
 
 
 def sizes(config: ClusterConfig, most: int) -> Float[Array, " cluster"] | None:
@@ -73,26 +153,20 @@ def sizes(config: ClusterConfig, most: int) -> Float[Array, " cluster"] | None:
 
 
 def first_centres(
-    config: ClusterConfig,
-    net: problem.Net,
-    units: Units,
-    most: int,
-    choice: Choice,
-    params: PyTree,
-    state: PyTree,
+    config: ClusterConfig, net: Net, units: Units, most: int, choice: Choice, params: PyTree, state: PyTree
 ) -> tuple[PyTree, PyTree]:
     """Return parameters and state of the clustering phase: centres on the pretrained code, and its scale."""
-    codes = problem.encode(net, params["net"], units.x)
+    codes = encode(net, params["net"], units.x)
     clusters = choice.clusters(codes)
     partition = partitions.INITS[config.init]
     label = np.stack([partition(z, clusters, m.seed) for z, m in zip(codes, config.members, strict=True)])
     centre = np.stack([partitions.means(z, c, most) for z, c in zip(codes, label, strict=True)])
     distance = codes - np.take_along_axis(centre, label[:, :, None], axis=1)
     scale = np.sqrt(np.maximum((distance**2).sum(axis=2).mean(axis=1), 1e-12))
-    members, count = label.shape
-    new = problem.fresh_state(members, count, most, net.code)
+    fresh = dec.fresh_state(len(units.x), most, net.code)
+    new = {name: jnp.stack([value] * len(codes)) for name, value in fresh.items()}
     new |= {
-        "alive": jnp.tile(jnp.arange(most)[None] < clusters, (members, 1)),
+        "alive": jnp.tile(jnp.arange(most)[None] < clusters, (len(codes), 1)),
         "scale": jnp.asarray(scale, jnp.float32),
         "pretrained": jnp.asarray(codes),
     }

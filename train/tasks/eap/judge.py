@@ -1,7 +1,9 @@
 """The judgement of the tasks on EAP stores: on test parts, on other stores; and calls of samples without labels."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -10,18 +12,19 @@ from spiketype.datasets import eap
 from spiketype.datasets.eap import EapTable, Inputs
 from spiketype.datasets.splits import Split
 from spiketype.edge import Json
-from spiketype.train.judging import baselines
-from spiketype.train.judging.calls import Calls, held_out, scatter
+from spiketype.models import classifiers
+from spiketype.train.judging.calls import Calls, scatter
 from spiketype.train.judging.figures import calls_confusion, reliability_figure, training_figure
 from spiketype.train.judging.report import number, text_table
-from spiketype.train.task import History, Judgement, Variables, refuse_training_data
+from spiketype.train.task import History, Judgement, Variables, known_labels, refuse_training_data
 from spiketype.train.tasks.eap import figures, metrics
 from spiketype.train.tasks.eap.config import EapTaskConfig
 from spiketype.train.tasks.eap.metrics import AMPLITUDE, DISTANCE, Resampling
-from spiketype.train.tasks.eap.model import EapModel, fingerprint_of, known_labels, other_inputs
+from spiketype.train.tasks.eap.model import EapModel, classes_of, fingerprint_of, other_inputs
 from spiketype.train.tasks.eap.positions import Positions, position_summary
 
 BASELINE_SAMPLES = 20_000
+POSITION_RESAMPLES = 500  # of draws for the intervals of positions
 MAJORITY, LOGISTIC = "majority class", "logistic regression"
 
 
@@ -37,34 +40,53 @@ def judge(
 ) -> Judgement:
     """Judge all members on their test parts."""
     model = make_model(variables)
-    rows = held_out(split.folds)
-    found = _of_tests(model, inputs, split, len(table.cell))[:, rows]
-    title = f"{config.task}, {config.rotation}, {config.features}"
-    how, folds = Resampling(not split.optimistic, config.seed), len(split.folds)
-    drawn: dict[str, Figure] = {"inputs": _examples(table, inputs)}
+    tests = np.zeros((len(model.members), len(table.cell)), bool)
+    for mine, member in zip(tests, model.members, strict=True):
+        mine[split.folds[member["fold"]].test] = True
+    found, rows = _of_seeds(model, inputs, tests)
+    test = Tested(
+        f"{config.task}, {config.rotation}, {config.features}",
+        split.kind,
+        len(split.folds),
+        Resampling(not split.optimistic, config.seed),
+        history,
+    )
     if label is None:
         means = [np.tile(table.position_um[f.train].mean(axis=0), (len(f.test), 1)) for f in split.folds]
-        baseline_um = scatter(split.folds, 1, len(table.cell), means)[0, rows]
-        positions = _positions(table, rows, found)
-        result = position_summary(positions, how.by_group, baseline_um, split.kind, folds, config.seed)
-        drawn |= _of_positions(positions, result, title, history)
-        return Judgement(result, positions, drawn, model)
-    calls = _calls(table, rows, found, label, model.classes)
-    others = _baselines(calls, rows, inputs, label, split, config.seed)
-    result = metrics.summary(calls, table.cell_names, how, split.kind, folds, others)
-    drawn |= _of_calls(calls, others, result, title, history)
-    return Judgement(result, calls, drawn, model, others)
+        mean_um = scatter(split.folds, 1, len(table.cell), means)[0, rows]
+        judgement = of_positions(_positions(table, rows, found), mean_um, test)
+    else:
+        calls = _calls(table, rows, found, label[rows], model.classes)
+        others = _baselines(calls, rows, inputs, label, split, config.seed)
+        judgement = of_calls(table.cell_names, calls, others, test)
+    return replace(judgement, model=model, figures={"inputs": _examples(table, inputs), **judgement.figures})
 
 
-def _of_tests(model: EapModel, inputs: Inputs, split: Split, samples: int) -> np.ndarray:
-    """Return what the members of each seed give for their test samples: (seed, sample, output), NaN elsewhere."""
+class Tested(NamedTuple):
+    """What a judgement is of: the title of its pictures, the split's name, folds, intervals, and the training."""
+
+    title: str
+    split: str
+    folds: int
+    how: Resampling
+    history: History
+
+
+def _of_seeds(model: EapModel, inputs: Inputs, tests: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return means over the members of each seed that test a sample (seed, row, output), and the tested samples (row,).
+
+    tests: (member, sample) bool.
+    """
     seeds = sorted({member["seed"] for member in model.members})
-    found = []
-    for seed in seeds:
-        mine = [m for m, member in enumerate(model.members) if member["seed"] == seed]
-        each = [model.outputs(m, inputs, split.folds[model.members[m]["fold"]].test) for m in mine]
-        found.append(scatter(split.folds, 1, samples, each)[0])
-    return np.stack(found)
+    total: dict[int, np.ndarray] = {}
+    count = np.zeros((len(seeds), tests.shape[1]))
+    for m, member in enumerate(model.members):
+        k, rows = seeds.index(member["seed"]), np.flatnonzero(tests[m])
+        found = model.outputs(m, inputs, rows)
+        total.setdefault(k, np.zeros((tests.shape[1], found.shape[1])))[rows] += found
+        count[k, rows] += 1
+    kept = np.flatnonzero((count > 0).all(axis=0))
+    return np.stack([total[k][kept] / count[k, kept, None] for k in range(len(seeds))]), kept
 
 
 def _calls(
@@ -72,7 +94,7 @@ def _calls(
 ) -> Calls:
     return Calls(
         probability=probability,
-        label=label[rows].astype(np.int32),
+        label=label.astype(np.int32),
         group=table.cell[rows],
         class_names=tuple(classes),
         row_names=tuple(map(str, rows.tolist())),
@@ -93,11 +115,11 @@ def _baselines(
     found: dict[str, list[np.ndarray]] = {MAJORITY: [], LOGISTIC: []}
     for fold in split.folds:
         train = fold.train
-        found[MAJORITY].append(baselines.majority(label[train], len(fold.test), classes))
+        found[MAJORITY].append(classifiers.majority(label[train], len(fold.test), classes))
         if len(train) > BASELINE_SAMPLES:
             train = np.sort(np.random.default_rng(seed).choice(train, BASELINE_SAMPLES, replace=False))
         x = inputs.rows(train), inputs.rows(fold.test)
-        found[LOGISTIC].append(baselines.logistic_of_images(x[0], label[train], x[1], classes))
+        found[LOGISTIC].append(classifiers.logistic_of_images(x[0], label[train], x[1], classes))
     whole = {name: scatter(split.folds, 1, len(label), each)[:, rows] for name, each in found.items()}
     return {name: calls.of(np.repeat(each, len(calls.probability), axis=0)) for name, each in whole.items()}
 
@@ -114,22 +136,30 @@ def _examples(table: EapTable, inputs: Inputs) -> Figure:
     return figures.feature_figure(np.moveaxis(images, -1, 1), names, list(inputs.images), title)
 
 
-def _of_calls(
-    calls: Calls, others: Mapping[str, Calls], result: Json, title: str, history: History
-) -> dict[str, Figure]:
-    heading = figures.heading(title, result)
+def of_calls(cell_names: tuple[str, ...], calls: Calls, others: Mapping[str, Calls], test: Tested) -> Judgement:
+    """Judge calls of samples, whose groups are the cell models, beside others."""
+    result = metrics.summary(calls, cell_names, test.how, test.split, test.folds, others)
+    heading = figures.heading(test.title, result)
     drawn = {
         "confusion": calls_confusion({"network": calls}, heading),
         "reliability": reliability_figure({"network": calls, **others}, heading),
-        "cells": figures.cells_figure(result, title),
-        "curves": figures.curves_figure(result, title),
+        "cells": figures.cells_figure(result, test.title),
+        "curves": figures.curves_figure(result, test.title),
+        **_training(test, heading),
     }
-    return drawn | ({"training": training_figure(history, heading)} if history else {})
+    return Judgement(result, calls, drawn, others=others)
 
 
-def _of_positions(positions: Positions, result: Json, title: str, history: History) -> dict[str, Figure]:
-    drawn = {"location": figures.location_figure(positions, result, title)}
-    return drawn | ({"training": training_figure(history, figures.heading(title, result))} if history else {})
+def of_positions(positions: Positions, mean_um: np.ndarray, test: Tested) -> Judgement:
+    """Judge positions beside always saying `mean_um` (row, 3)."""
+    how = test.how._replace(resamples=POSITION_RESAMPLES)
+    result = position_summary(positions, mean_um, how, test.split, test.folds)
+    drawn = {"location": figures.location_figure(positions, result, test.title)}
+    return Judgement(result, positions, drawn | _training(test, figures.heading(test.title, result)))
+
+
+def _training(test: Tested, heading: str) -> dict[str, Figure]:
+    return {"training": training_figure(test.history, heading)} if test.history else {}
 
 
 def evaluate(config: EapTaskConfig, model: EapModel, data: Path) -> Judgement:
@@ -142,37 +172,19 @@ def evaluate(config: EapTaskConfig, model: EapModel, data: Path) -> Judgement:
     """
     table, inputs = eap.load(data), other_inputs(config, model.about, data)
     refuse_training_data(model.about, fingerprint_of(table), data)
-    known = [set(member["trained_on"]) for member in model.members]
-    new = np.array([[name not in cells for name in table.cell_names] for cells in known])[:, table.cell]
+    trained_on = [set(member["trained_on"]) for member in model.members]
+    new = np.array([[name not in cells for name in table.cell_names] for cells in trained_on])[:, table.cell]
     by_group = bool(new.any(axis=1).all())
-    found, rows = _of_new(model, inputs, new if by_group else np.ones_like(new))
-    title, name, folds = f"{config.task}, {config.features}, {data.name}", "other store", len(model.members)
-    how = Resampling(by_group, config.seed)
+    found, rows = _of_seeds(model, inputs, new if by_group else np.ones_like(new))
+    title, how = f"{config.task}, {config.features}, {data.name}", Resampling(by_group, config.seed)
+    test = Tested(title, "other store", len(model.members), how, [])
     if not model.classes:
-        positions = _positions(table, rows, found)
         mean_um = np.tile(np.mean([m["mean_um"] for m in model.members], axis=0), (len(rows), 1))
-        result = position_summary(positions, by_group, mean_um, name, folds, config.seed)
-        return Judgement(result, positions, _of_positions(positions, result, title, []))
-    calls = _calls(table, rows, found, known_labels(config, model.classes, table, data), model.classes)
-    result = metrics.summary(calls, table.cell_names, how, name, folds)
-    return Judgement(result, calls, _of_calls(calls, {}, result, title, []))
-
-
-def _of_new(model: EapModel, inputs: Inputs, tests: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return means over the members of each seed that test a sample (seed, row, output), and the tested samples (row,).
-
-    tests: (member, sample) bool.
-    """
-    seeds = sorted({member["seed"] for member in model.members})
-    total: dict[int, np.ndarray] = {}
-    count = np.zeros((len(seeds), tests.shape[1]))
-    for m, member in enumerate(model.members):
-        k, rows = seeds.index(member["seed"]), np.flatnonzero(tests[m])
-        found = model.outputs(m, inputs, rows)
-        total.setdefault(k, np.zeros((tests.shape[1], found.shape[1])))[rows] += found
-        count[k, rows] += 1
-    kept = np.flatnonzero((count > 0).all(axis=0))
-    return np.stack([total[k][kept] / count[k, kept, None] for k in range(len(seeds))]), kept
+        return of_positions(_positions(table, rows, found), mean_um, test)
+    label, names = classes_of(config, table)
+    assert label is not None  # the model has classes
+    known = known_labels(model.classes, names, label[rows], data)
+    return of_calls(table.cell_names, _calls(table, rows, found, known, model.classes), {}, test)
 
 
 def predict(config: EapTaskConfig, model: EapModel, data: Path) -> dict[str, np.ndarray]:

@@ -63,7 +63,6 @@ class Resampling(NamedTuple):
     by_group: bool
     seed: int = 0
     resamples: int = RESAMPLES
-    confidence: float = CONFIDENCE
 
     @property
     def rng(self) -> np.random.Generator:
@@ -79,13 +78,19 @@ def group_sums(values: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.nd
     return sums, size
 
 
+def group_means(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Return means (group,) of values (n,) by group (n,), in np.unique's order."""
+    sums, size = group_sums(values, group)
+    return np.asarray(sums / size)
+
+
 def pooled(values: np.ndarray, cell: np.ndarray, how: Resampling) -> Estimate:
     """Return the mean of values (n, ...) in 0..1 with Wilson's interval, or by group the bootstrap over cell models."""
     if not how.by_group:
-        return wilson(values.sum(axis=0), len(values), how.confidence)
+        return wilson(values.sum(axis=0), len(values))
     sums, size = group_sums(values, cell)
     draws = resample_ratio(sums, size, how.rng, how.resamples)
-    return percentile(values.mean(axis=0), draws, len(size), confidence=how.confidence)
+    return percentile(values.mean(axis=0), draws, len(size))
 
 
 def per_cell(s: Samples, how: Resampling) -> tuple[np.ndarray, np.ndarray, Estimate]:
@@ -94,16 +99,16 @@ def per_cell(s: Samples, how: Resampling) -> tuple[np.ndarray, np.ndarray, Estim
     The interval is about further placements of that very cell model, however the data were split.
     """
     sums, size = group_sums(s.score, s.cell)
-    return np.unique(s.cell), size, wilson(sums, size, how.confidence)
+    return np.unique(s.cell), size, wilson(sums, size)
 
 
 def _cell_draws(values: np.ndarray, cell: np.ndarray, how: Resampling) -> tuple[np.ndarray, int, int]:
     """Return per-cell means (resample, cell) of resampled data; the number of units resampled, and of strata."""
-    sums, size = group_sums(values, cell)
+    means = group_means(values, cell)
+    cells = len(means)
     if how.by_group:
-        drawn = how.rng.integers(len(size), size=(how.resamples, len(size)))
-        return (sums / size)[drawn], len(size), 1
-    return resample_means(values, cell, how.rng, how.resamples), len(values), len(size)
+        return means[how.rng.integers(cells, size=(how.resamples, cells))], cells, 1
+    return resample_means(values, cell, how.rng, how.resamples), len(values), cells
 
 
 def _widen(estimate: Estimate, s: Samples, how: Resampling) -> Estimate:
@@ -114,7 +119,7 @@ def _widen(estimate: Estimate, s: Samples, how: Resampling) -> Estimate:
     errors = min(np.sum(1 - s.score), np.sum(s.score))
     if how.by_group or errors >= FEW_ERRORS:
         return estimate
-    all_samples = wilson(estimate.value * len(s.score), len(s.score), how.confidence)
+    all_samples = wilson(estimate.value * len(s.score), len(s.score))
     return Estimate(estimate.value, np.fmin(estimate.low, all_samples.low), np.fmax(estimate.high, all_samples.high))
 
 
@@ -129,42 +134,36 @@ def over_cells(s: Samples, how: Resampling) -> dict[str, Estimate]:
     draws, units, strata = _cell_draws(s.score, s.cell, how)
 
     def interval(value: float, drawn: np.ndarray) -> Estimate:
-        return percentile(value, drawn, units, strata, how.confidence)
+        return percentile(value, drawn, units, strata)
 
+    sd = Estimate(np.nan, np.nan, np.nan)
     if len(cells.value) > 1:
-        spread = np.std(cells.value, ddof=1)
-        sd = interval(spread, np.std(draws, axis=1, ddof=1))
-        sd = Estimate(spread, np.maximum(0, 2 * spread - sd.high), np.maximum(0, 2 * spread - sd.low))
-    else:
-        sd = Estimate(np.nan, np.nan, np.nan)
-    best, worst = np.argmax(cells.value), np.argmin(cells.value)
+        spread, low, high = interval(np.std(cells.value, ddof=1), np.std(draws, axis=1, ddof=1))
+        sd = Estimate(spread, np.maximum(0, 2 * spread - high), np.maximum(0, 2 * spread - low))
     return {
         "mean": _widen(interval(np.mean(cells.value), np.mean(draws, axis=1)), s, how),
         "median": _widen(interval(np.median(cells.value), np.median(draws, axis=1)), s, how),
         "sd": sd,
-        "max": Estimate(*(end[best] for end in cells)),
-        "min": Estimate(*(end[worst] for end in cells)),
+        "max": cells.at(np.argmax(cells.value)),
+        "min": cells.at(np.argmin(cells.value)),
     }
 
 
 def balanced_accuracy(s: Samples, how: Resampling) -> Estimate:
     """Return the mean recall of the classes present; by group no interval where a class has a single cell model."""
     classes = np.unique(s.label)
-    recall = [s.score[s.label == c].mean() for c in classes]
+    recall = np.mean([s.score[s.label == c].mean() for c in classes])
     if not how.by_group:
         draws = resample_means(s.score, s.label, how.rng, how.resamples)
-        return _widen(
-            percentile(np.mean(recall), draws.mean(axis=1), len(s.score), len(classes), how.confidence),
-            s,
-            how,
-        )
+        found = percentile(recall, draws.mean(axis=1), len(s.score), len(classes))
+        return _widen(found, s, how)
     rng = how.rng
     sums = [group_sums(s.score[s.label == c], s.cell[s.label == c]) for c in classes]
     if min(len(size) for _, size in sums) < 2:
-        return Estimate(np.mean(recall), np.nan, np.nan)
+        return Estimate(recall, np.nan, np.nan)
     draws = np.stack([resample_ratio(*each, rng, how.resamples) for each in sums])
     units = sum(len(size) for _, size in sums)
-    return percentile(np.mean(recall), draws.mean(axis=0), units, len(classes), how.confidence)
+    return percentile(recall, draws.mean(axis=0), units, len(classes))
 
 
 def confusion(s: Samples, how: Resampling) -> tuple[np.ndarray, Estimate]:
@@ -173,34 +172,30 @@ def confusion(s: Samples, how: Resampling) -> tuple[np.ndarray, Estimate]:
     size = np.bincount(s.label, minlength=classes)
     blank = Estimate(*np.full((3, classes), np.nan))
     rows = [pooled(s.votes[s.label == c], s.cell[s.label == c], how) if size[c] else blank for c in range(classes)]
-    return size, Estimate(*(np.stack(ends) for ends in zip(*rows, strict=True)))
+    return size, Estimate.stack(rows)
 
 
-class Curve(NamedTuple):
-    """Accuracy in bins: edges (bin + 1,), sample counts (bin,), accuracy (bin,) with intervals."""
-
-    edges: np.ndarray
-    samples: np.ndarray
-    accuracy: Estimate
-
-
-def accuracy_against(s: Samples, x: np.ndarray, how: Resampling, bins: int = 10) -> Curve:
+def accuracy_against(s: Samples, x: np.ndarray, how: Resampling, unit: str, bins: int = 10) -> list[Json]:
     """Return the accuracy in bins of x (n,) that hold about equally many samples; ties in x may leave fewer bins."""
     edges = np.unique(np.quantile(x, np.linspace(0, 1, bins + 1)))
     if len(edges) == 1:
         edges = np.repeat(edges, 2)
     place = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 2)
-    count = np.bincount(place, minlength=len(edges) - 1)
-    estimates = [pooled(s.score[place == b], s.cell[place == b], how) for b in range(len(count))]
-    return Curve(edges, count, Estimate(*(np.stack(ends) for ends in zip(*estimates, strict=True))))
+    return [
+        {
+            f"from_{unit}": float(edges[b]),
+            f"to_{unit}": float(edges[b + 1]),
+            "samples": int(np.sum(place == b)),
+            "accuracy_percent": pooled(s.score[place == b], s.cell[place == b], how).to_json(100),
+        }
+        for b in range(len(edges) - 1)
+    ]
 
 
 def sd_over_seeds(calls: Calls) -> float:
     """Return the standard deviation over training seeds of the mean accuracy over cells; NaN for a single seed."""
-    each = []
-    for p in calls.probability:
-        sums, size = group_sums((p.argmax(axis=1) == calls.label).astype(float), calls.group)
-        each.append(float(np.mean(sums / size)))
+    right = [(p.argmax(axis=1) == calls.label).astype(float) for p in calls.probability]
+    each = [float(np.mean(group_means(r, calls.group))) for r in right]
     return float(np.std(each, ddof=1)) if len(each) > 1 else float("nan")
 
 
@@ -213,9 +208,9 @@ def difference(ours: Calls, theirs: Calls, how: Resampling) -> Estimate:
     a, b = samples(ours), samples(theirs)
     if ours.row_names != theirs.row_names or not np.array_equal(a.label, b.label):
         raise ValueError(f"difference: expected the same samples, got {len(a.label)} and {len(b.label)} that differ")
-    draws, units, strata = _cell_draws(a.score - b.score, a.cell, how)
-    sums, size = group_sums(a.score - b.score, a.cell)
-    return percentile(np.mean(sums / size), draws.mean(axis=1), units, strata, how.confidence)
+    gap = a.score - b.score
+    draws, units, strata = _cell_draws(gap, a.cell, how)
+    return percentile(np.mean(group_means(gap, a.cell)), draws.mean(axis=1), units, strata)
 
 
 def header(cell: Int[np.ndarray, " row"], seeds: int, folds: int, how: Resampling, split: str) -> Json:
@@ -223,7 +218,7 @@ def header(cell: Int[np.ndarray, " row"], seeds: int, folds: int, how: Resamplin
     return {
         "split": split,
         "optimistic": not how.by_group,
-        "confidence": how.confidence,
+        "confidence": CONFIDENCE,
         "resampled": "cell models" if how.by_group else "samples",
         "samples": len(cell),
         "cells": len(np.unique(cell)),
@@ -264,7 +259,7 @@ def summary(
         "top_calibration_error": calls.value(top_calibration_error),
         "per_cell": [
             {"cell": cell_names[cell], "class": calls.class_names[label], "samples": int(n)}
-            | {"accuracy_percent": Estimate(*(end[row] for end in accuracy)).to_json(100)}
+            | {"accuracy_percent": accuracy.at(row).to_json(100)}
             for row, (cell, label, n) in enumerate(zip(cells, labels, sizes, strict=True))
         ],
         "confusion": {
@@ -274,8 +269,8 @@ def summary(
             "samples": size.tolist(),
             "percent": shares.to_json(100),
         },
-        "against_distance": _curve(accuracy_against(s, calls.measured[DISTANCE], how), "um"),
-        "against_amplitude": _curve(accuracy_against(s, calls.measured[AMPLITUDE], how), "uV"),
+        "against_distance": accuracy_against(s, calls.measured[DISTANCE], how, "um"),
+        "against_amplitude": accuracy_against(s, calls.measured[AMPLITUDE], how, "uV"),
         "baselines": {
             name: {
                 "over_cells_percent": {"mean": over_cells(samples(other), how)["mean"].to_json(100)},
@@ -285,15 +280,3 @@ def summary(
             for name, other in (baselines or {}).items()
         },
     }
-
-
-def _curve(curve: Curve, unit: str) -> list[Json]:
-    return [
-        {
-            f"from_{unit}": float(curve.edges[b]),
-            f"to_{unit}": float(curve.edges[b + 1]),
-            "samples": int(count),
-            "accuracy_percent": Estimate(*(end[b] for end in curve.accuracy)).to_json(100),
-        }
-        for b, count in enumerate(curve.samples)
-    ]

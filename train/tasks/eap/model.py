@@ -1,6 +1,5 @@
 """The networks of a run on an EAP store, in use: what every member says of the samples of a store."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,8 +12,7 @@ from spiketype.datasets.eap import EapTable, Inputs
 from spiketype.datasets.fingerprint import fingerprint
 from spiketype.edge import Json, PyTree, UserError
 from spiketype.models.cnn import CNN
-from spiketype.train.apply import of_member
-from spiketype.train.task import Variables
+from spiketype.train.task import Variables, of_member
 from spiketype.train.tasks.eap.config import EapTaskConfig
 
 LENGTH_UM = 50.0  # positions are learned in units of this
@@ -115,17 +113,3 @@ def other_inputs(config: EapTaskConfig, manifest: Json, data: Path) -> Inputs:
             " make a store with the same --probe and --waveform-khz"
         )
     return inputs
-
-
-def known_labels(config: EapTaskConfig, classes: Sequence[str], table: EapTable, data: Path) -> np.ndarray:
-    """Return the class (sample,) of another store's samples.
-
-    Raises:
-        UserError: it has classes that the network does not know.
-    """
-    if config.task == "binary":
-        return table.excitatory.astype(np.int32)
-    if unknown := sorted(set(table.m_type_names) - set(classes)):
-        raise UserError(f"{data} has m-types that the network does not know: {', '.join(unknown)}")
-    numbers = np.array([classes.index(name) for name in table.m_type_names], np.int32)
-    return np.asarray(numbers[table.m_type])

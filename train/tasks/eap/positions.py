@@ -10,10 +10,9 @@ from jaxtyping import Float, Int
 from spiketype.edge import Json
 from spiketype.train.judging import predictions
 from spiketype.train.judging.calls import Calls
-from spiketype.train.judging.intervals import Estimate, bootstrap
+from spiketype.train.judging.intervals import bootstrap
 from spiketype.train.tasks.eap.metrics import Resampling, header
 
-RESAMPLES = 500
 STATISTICS = (
     *(f"{axis}_{kind}" for kind in ("mean_abs", "median_abs", "rms") for axis in "xyz"),
     *("mean_3d", "median_3d", "percentile_90_3d"),
@@ -65,37 +64,22 @@ class Positions:
 def error_statistics(error_um: Float[np.ndarray, "prediction 3"]) -> Float[np.ndarray, " statistic"]:
     """Return `STATISTICS` of errors."""
     size, length = np.abs(error_um), np.linalg.norm(error_um, axis=1)
-    return np.concatenate(
-        [
-            size.mean(axis=0),
-            np.median(size, axis=0),
-            np.sqrt(np.mean(size**2, axis=0)),
-            [length.mean(), *np.quantile(length, [0.5, 0.9])],
-        ]
-    )
+    by_axis = size.mean(axis=0), np.median(size, axis=0), np.sqrt(np.mean(size**2, axis=0))
+    return np.concatenate([*by_axis, [length.mean(), *np.quantile(length, [0.5, 0.9])]])
 
 
 def position_summary(
-    p: Positions,
-    by_group: bool,
-    baseline_um: Float[np.ndarray, "row 3"],
-    split: str,
-    folds: int,
-    seed: int,
-    resamples: int = RESAMPLES,
+    p: Positions, baseline_um: Float[np.ndarray, "row 3"], how: Resampling, split: str, folds: int
 ) -> Json:
     """Return errors of predicted positions in um, per axis and in 3D, beside those of always saying the baseline.
 
     Args:
         p: predictions.
-        by_group: the cell models were not trained on: they are redrawn, else samples are, all repeats of one together.
         baseline_um: mean position in the training part of each row's fold.
+        how: cell models are redrawn, or samples, all repeats of one together.
         split: its name.
         folds: their number.
-        seed: of the bootstrap.
-        resamples: of the bootstrap.
     """
-    how = Resampling(by_group, seed, resamples)
     error = p.predicted_um.astype(float) - p.true_um
     constant = np.broadcast_to(baseline_um - p.true_um.astype(float), error.shape)
 
@@ -103,18 +87,17 @@ def position_summary(
         ours, theirs = (error_statistics(e[:, rows].reshape(-1, 3)) for e in (error, constant))
         return np.stack([ours, theirs, ours - theirs])
 
-    unit = p.cell if by_group else np.arange(len(p.cell))
-    estimate = bootstrap(both, unit, how.rng, resamples, how.confidence)
-    table = [
-        {name: Estimate(*(end[which, k] for end in estimate)).to_json() for k, name in enumerate(STATISTICS)}
-        for which in range(3)
-    ]
-    return header(p.cell, len(p.predicted_um), folds, how, split) | {
-        "error_um": table[0],
-        "baseline_error_um": table[1],
-        "ours_minus_baseline_um": table[2],
-        "per_cell": [_of_cell(p, error, int(cell), how) for cell in np.unique(p.cell)],
-    }
+    unit = p.cell if how.by_group else np.arange(len(p.cell))
+    estimate = bootstrap(both, unit, how.rng, how.resamples)
+    tables = ("error_um", "baseline_error_um", "ours_minus_baseline_um")
+    return (
+        header(p.cell, len(p.predicted_um), folds, how, split)
+        | {
+            table: {name: estimate.at((which, k)).to_json() for k, name in enumerate(STATISTICS)}
+            for which, table in enumerate(tables)
+        }
+        | {"per_cell": [_of_cell(p, error, int(cell), how) for cell in np.unique(p.cell)]}
+    )
 
 
 def _of_cell(p: Positions, error_um: np.ndarray, cell: int, how: Resampling) -> Json:
@@ -122,5 +105,5 @@ def _of_cell(p: Positions, error_um: np.ndarray, cell: int, how: Resampling) -> 
     rows = np.flatnonzero(p.cell == cell)
     length = np.linalg.norm(error_um[:, rows], axis=2)
     unit = np.arange(len(rows))
-    mean = bootstrap(lambda drawn: length[:, drawn].mean(), unit, how.rng, how.resamples, how.confidence)
+    mean = bootstrap(lambda drawn: length[:, drawn].mean(), unit, how.rng, how.resamples)
     return {"cell": p.cell_names[cell], "samples": len(rows), "mean_3d_error_um": mean.to_json()}

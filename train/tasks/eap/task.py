@@ -18,7 +18,7 @@ from spiketype.models.cnn import CNN
 from spiketype.models.losses import cross_entropy, squared_error
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.train.loop import Problem
-from spiketype.train.task import Data, Experiment, Member, Phase, Task, member_keys
+from spiketype.train.task import Data, Experiment, Member, Phase, Task, member_keys, of_members
 from spiketype.train.tasks.eap import judge, model
 from spiketype.train.tasks.eap.config import PAPER, EapTaskConfig
 from spiketype.train.tasks.eap.model import LENGTH_UM, EapModel, classes_of, network
@@ -126,7 +126,7 @@ def _data(
     if inputs.whole is not None:
         longest = max(len(fold.train) for fold in split.folds)
         plans = [batches.plan(fold.train, in_class, config.balanced, longest) for fold in split.folds]
-        mine = jax.tree.map(lambda *rows: jnp.stack(rows), *(plans[member.fold] for member in members))
+        mine = of_members(members, plans)
         common = (jnp.asarray(inputs.whole), jnp.asarray(target))
         return lambda step: (common, mine)
 

@@ -7,12 +7,11 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 
 from spiketype.datasets.raphe import RapheTable
+from spiketype.datasets.raphe.shape import features
+from spiketype.models import evidence
+from spiketype.models.evidence import Evidence, Probability, Stages
+from spiketype.models.usual import Usual
 from spiketype.train.judging.calls import Calls
-from spiketype.train.judging.intervals import Estimate
-from spiketype.train.tasks.raphe import evidence
-from spiketype.train.tasks.raphe.evidence import Evidence, Stages
-from spiketype.train.tasks.raphe.shape import features
-from spiketype.train.tasks.raphe.usual import Usual
 
 
 class Tested(NamedTuple):
@@ -30,7 +29,7 @@ class Tested(NamedTuple):
     fold: Int[np.ndarray, " cell"]
     mean_pA: Float32[np.ndarray, "cell 160"]
 
-    def after(self, stages: Sequence[Stages]) -> list[Estimate]:
+    def after(self, stages: Sequence[Stages]) -> list[Probability]:
         """Return the probability (count,) of serotonergic of each cell as spikes arrive, by the stages of its fold."""
         pairs = zip(self.arriving, self.fold, strict=True)
         return [evidence.as_spikes_arrive(known, stages[fold]) for known, fold in pairs]
@@ -41,13 +40,7 @@ def collect(
     tests: Sequence[Int[np.ndarray, " _spike"]],
     shares: Sequence[Float[np.ndarray, "_network _spike"]],
 ) -> Tested:
-    """Collect the votes of tests by cell; a cell that several folds test counts in the first.
-
-    Args:
-        table: of the spikes.
-        tests: sample indices of each fold.
-        shares: votes for them, 0 to 1.
-    """
+    """Collect the votes, 0 to 1, for the tested samples of each fold by cell; of several folds the first counts."""
     cells: list[int] = []
     arriving, folds, means = [], [], []
     for number, (test, share) in enumerate(zip(tests, shares, strict=True)):
@@ -61,14 +54,10 @@ def collect(
     return Tested(np.array(cells), arriving, np.array(folds), np.stack(means))
 
 
-def calls(table: RapheTable, tested: Tested, after: Sequence[Estimate], shapes: Sequence[Usual]) -> Calls:
+def calls(table: RapheTable, tested: Tested, after: Sequence[Probability], shapes: Sequence[Usual]) -> Calls:
     """Return the calls of cells from all their spikes, with all that qualifies them; what is not known is NaN.
 
-    Args:
-        table: of the cells.
-        tested: which of them, and their evidence.
-        after: their probabilities as spikes arrive.
-        shapes: that are usual, by fold.
+    `after` are their probabilities as spikes arrive, `shapes` those that are usual in each fold.
     """
     rows, day = tested.cells, table.cell_day[tested.cells]
     value, low, high = (np.array([end[-1] for end in ends]) for ends in zip(*after, strict=True))

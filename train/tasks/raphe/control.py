@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from threadpoolctl import threadpool_limits
 
 from spiketype.datasets.raphe import RapheTable
+from spiketype.datasets.raphe.shape import spectrum
 from spiketype.edge import Json
 
 LEAST_WINDOWS = 5
@@ -31,7 +32,7 @@ def noise_control(table: RapheTable, cells: Int[np.ndarray, " cell"], seed: int)
     if any(len(np.unique(day[label == k])) < 3 for k in (0, 1)):
         nothing = {"auc": None, "chance": None, "p": None, "suspicious": False}
         return {**nothing, "cells": len(cells), "known_days": nothing}
-    x = np.log(np.stack([_spectrum(table.noise_pA[table.noise_cell == c]) for c in cells]))
+    x = np.log(np.stack([spectrum(table.noise_pA[table.noise_cell == c]) for c in cells]))
     rng = np.random.default_rng(seed)
     dealt = np.stack([label, *(rng.permutation(label) for _ in range(DEALT))])
     by_day = (rng.permutation(len(days)) % DAY_PARTS)[place]
@@ -80,9 +81,3 @@ def noise_words(control: Json) -> str:
     """Return an AUC of `noise_control` beside what chance gives."""
     low, high = control["chance"]
     return f"AUC {control['auc']:.2f} (chance {low:.2f} to {high:.2f}, p {control['p']:.3f})"
-
-
-def _spectrum(noise_pA: np.ndarray) -> np.ndarray:
-    """Return the mean power (frequency,) of windows (window, 160), the mean of each taken off."""
-    centred = (noise_pA - noise_pA.mean(axis=1, keepdims=True)) * np.hanning(noise_pA.shape[1])
-    return np.asarray((np.abs(np.fft.rfft(centred, axis=1)) ** 2).mean(axis=0)[1:] + 1e-9)

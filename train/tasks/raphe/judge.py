@@ -7,22 +7,22 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import Pipeline
 
 from spiketype.datasets.raphe import RapheTable
+from spiketype.datasets.raphe.shape import MEASURES, measures
 from spiketype.datasets.splits import Split
 from spiketype.edge import Json
-from spiketype.train.judging.baselines import logistic, plain
+from spiketype.models import evidence
+from spiketype.models.classifiers import logistic, plain
+from spiketype.models.evidence import Stages
 from spiketype.train.judging.calls import Calls
 from spiketype.train.judging.metrics import auc
 from spiketype.train.task import History, Judgement, Member, Variables
-from spiketype.train.tasks.raphe import cells, evidence
+from spiketype.train.tasks.raphe import cells
 from spiketype.train.tasks.raphe.cells import Tested
 from spiketype.train.tasks.raphe.config import RapheTaskConfig
-from spiketype.train.tasks.raphe.evidence import Stages
 from spiketype.train.tasks.raphe.figures import figures
-from spiketype.train.tasks.raphe.model import RapheModel
+from spiketype.train.tasks.raphe.model import RapheModel, usual_of
 from spiketype.train.tasks.raphe.networks import shares
-from spiketype.train.tasks.raphe.shape import MEASURES, measures
 from spiketype.train.tasks.raphe.summary import CALIBRATED, PUBLISHED, summary
-from spiketype.train.tasks.raphe.usual import usual_of
 
 RHYTHM = ("rate_Hz", "isi_cv")
 

@@ -33,16 +33,16 @@ def rates(calls: Calls, atypical: Int[np.ndarray, " cell"], seed: int) -> Json:
         return np.array([*shares, auc(y, p[:, 1]), top_calibration_error(y, p)])
 
     found = bootstrap(statistic, calls.group, np.random.default_rng(seed), RESAMPLES)
-    value = statistic(np.arange(len(label)))
     result: Json = {"cells": len(label)}
     for k, (name, (right, part)) in enumerate(zip(RATES, parts, strict=True)):
-        least = wilson((right * part).sum(), part.sum())
-        low, high = np.fmin(found.low[k], least.low), np.fmax(found.high[k], least.high)
-        result[f"{name}_percent"] = Estimate(value[k], low, high).to_json(100.0)
-    for k, name in ((-2, "auc"), (-1, "top_calibration_error")):
-        result[name] = Estimate(value[k], found.low[k], found.high[k]).to_json()
-    result["confusion"] = calls.confusion()
-    return result
+        ours, least = found.at(k), wilson((right * part).sum(), part.sum())
+        widened = Estimate(ours.value, np.fmin(ours.low, least.low), np.fmax(ours.high, least.high))
+        result[f"{name}_percent"] = widened.to_json(100.0)
+    return result | {
+        "auc": found.at(-2).to_json(),
+        "top_calibration_error": found.at(-1).to_json(),
+        "confusion": calls.confusion(),
+    }
 
 
 def _parts(label: np.ndarray, called: np.ndarray, atypical: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -5,21 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from spiketype.datasets.raphe import RapheTable
+from spiketype.datasets.raphe import RapheTable, noisy, read
 from spiketype.datasets.raphe.extract import SpikeOptions
 from spiketype.edge import Json, PyTree
+from spiketype.models import evidence
+from spiketype.models.evidence import Calibration, Stages
+from spiketype.models.usual import Usual
 from spiketype.train.judging.calls import Calls
 from spiketype.train.task import Judgement, Variables, refuse_training_data
-from spiketype.train.tasks.raphe import cells, data, evidence
+from spiketype.train.tasks.raphe import cells
 from spiketype.train.tasks.raphe.cells import Tested
 from spiketype.train.tasks.raphe.config import RapheTaskConfig
-from spiketype.train.tasks.raphe.evidence import Calibration, Stages
 from spiketype.train.tasks.raphe.figures import figures
 from spiketype.train.tasks.raphe.networks import shares
 from spiketype.train.tasks.raphe.summary import CALIBRATED, PUBLISHED, summary
-from spiketype.train.tasks.raphe.usual import Usual, usual_of
 
 
 @dataclass(frozen=True)
@@ -84,14 +85,19 @@ class RapheModel:
         return self.calls(table).mean
 
 
+def usual_of(table: RapheTable, train: Int[np.ndarray, " train"]) -> Usual:
+    """Learn usual shapes from the cells of a training part (sample indices)."""
+    return Usual.of(noisy.templates(table, train)[np.unique(table.cell[train])])
+
+
 def evaluate(config: RapheTaskConfig, model: RapheModel, path: Path) -> Judgement:
     """Judge on another store with labels; all its cells are new to the networks.
 
     Raises:
         UserError: the store holds what was trained on; a class has no cell; no store, or damaged.
     """
-    table = data.labelled(path)
-    refuse_training_data(model.manifest(), data.content(table), path)
+    table = read.labelled(path)
+    refuse_training_data(model.manifest(), read.content(table), path)
     tested = model.tested(table)
     after = tested.after([model.stages])
     calls = cells.calls(table, tested, after, [model.usual])
@@ -107,7 +113,7 @@ def predict(config: RapheTaskConfig, model: RapheModel, path: Path) -> dict[str,
     Raises:
         UserError: nothing of `path` gives a spike.
     """
-    table = data.read(path, SpikeOptions(**model.origin["spikes"]))
+    table = read.read(path, SpikeOptions(**model.origin["spikes"]))
     for file, why in table.left_out:
         print(f"left out: {file}: {why}", file=sys.stderr)
     return model.calls(table).table(config.certain)

@@ -7,15 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Float, Float32
+from jaxtyping import Array, Float, Float32, Int
 
+from spiketype.datasets.raphe import batches
+from spiketype.datasets.raphe.batches import Common, Part
 from spiketype.edge import PyTree
-from spiketype.models.raphe import POINTS, RapheCNN, serotonergic_logit, serotonergic_share
-from spiketype.train.apply import in_pieces, of_member
+from spiketype.models import raphe
+from spiketype.models.raphe import POINTS, RapheCNN
 from spiketype.train.loop import Metrics, Problem
-from spiketype.train.task import Variables
-from spiketype.train.tasks.raphe import batches
-from spiketype.train.tasks.raphe.batches import Common, OfMember
+from spiketype.train.task import Variables, in_pieces, of_member
 from spiketype.train.tasks.raphe.config import RapheTaskConfig
 
 BATCH = 500  # spikes at once where networks are applied
@@ -28,26 +28,22 @@ def network(config: RapheTaskConfig) -> RapheCNN:
 
 
 def problem(config: RapheTaskConfig) -> Problem:
-    """Return batches, loss and optimizer; common and member data are those of `batches.data`."""
+    """Return batches, loss and optimizer; data are those of `batches.parts`, with the width of each member."""
     net, columns = network(config), _columns(config)
 
     def init(key: jax.Array) -> tuple[PyTree, PyTree]:
         return net.init(key, jnp.zeros((1, POINTS, columns)))["params"], {}
 
-    def draw(common: Common, member: OfMember, key: jax.Array) -> PyTree:
-        drawn = batches.draw(common, member, key, config.batch, config.augment, config.snr, config.averaged)
-        spike_pA, label = drawn
+    def draw(common: Common, member: tuple[Part, Int[Array, ""]], key: jax.Array) -> PyTree:
+        part, width = member
+        spike_pA, label = batches.draw(common, part, key, config.batch, config.augment, config.snr, config.averaged)
         # A batch has nothing but arrays of samples: the member's width goes with each.
-        return batches.inputs(spike_pA, columns), label, jnp.full(config.batch, member.width)
+        return raphe.inputs(spike_pA, columns), label, jnp.full(config.batch, width)
 
     def loss(params: PyTree, state: PyTree, batch: PyTree, key: jax.Array) -> tuple[jax.Array, tuple[PyTree, Metrics]]:
         x, label, width = batch
-        logits = jnp.asarray(net.apply({"params": params}, x, width[0], train=True, rngs={"dropout": key}))
-        target = label.astype(jnp.float32)[:, None]
-        target = target if net.outputs == 1 else jnp.concatenate([1.0 - target, target], axis=1)
-        value = optax.sigmoid_binary_cross_entropy(logits, target).mean()
-        predicted = serotonergic_logit(logits) > 0
-        return value, (state, {"accuracy": (predicted == (label == 1)).astype(jnp.float32).mean()})
+        value, metrics = raphe.loss(net, params, x, label, width[0], key)
+        return value, (state, metrics)
 
     rate: float | optax.Schedule = config.learning_rate
     if config.schedule == "cosine":
@@ -63,11 +59,7 @@ def shares(
 ) -> Float[np.ndarray, "network spike"]:
     """Return the published vote of each network for each spike, from 0, not serotonergic, to 1.
 
-    Args:
-        config: of the run.
-        variables: of all members.
-        members: number and kernel width of those that vote.
-        spike_pA: less the local baseline.
+    `members` are number and kernel width of those that vote, out of the `variables` of all.
     """
     apply = partial(_share, network(config), _columns(config))
     each = [partial(apply, of_member(variables, number), np.int32(width)) for number, width in members]
@@ -76,7 +68,7 @@ def shares(
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _share(net: RapheCNN, columns: int, variables: Variables, width: jax.Array, spike_pA: jax.Array) -> jax.Array:
-    return serotonergic_share(jnp.asarray(net.apply(variables, batches.inputs(spike_pA, columns), width)))
+    return raphe.serotonergic_share(jnp.asarray(net.apply(variables, raphe.inputs(spike_pA, columns), width)))
 
 
 def _columns(config: RapheTaskConfig) -> int:

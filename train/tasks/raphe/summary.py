@@ -7,15 +7,15 @@ import numpy as np
 from spiketype.datasets.raphe import RapheTable
 from spiketype.datasets.splits import Split
 from spiketype.edge import Json
+from spiketype.models.evidence import COUNTS, Probability
 from spiketype.train.judging.calls import Calls
-from spiketype.train.judging.intervals import CONFIDENCE, Estimate
+from spiketype.train.judging.intervals import CONFIDENCE
 from spiketype.train.judging.metrics import MEASURES
 from spiketype.train.judging.report import number, text_table
 from spiketype.train.tasks.raphe import metrics
 from spiketype.train.tasks.raphe.cells import Tested
 from spiketype.train.tasks.raphe.config import RapheTaskConfig
 from spiketype.train.tasks.raphe.control import noise_control, noise_words
-from spiketype.train.tasks.raphe.evidence import COUNTS
 
 PUBLISHED, CALIBRATED = "consensus, published mean", "consensus and shape, calibrated"
 ERROR = "top_calibration_error"
@@ -35,7 +35,7 @@ def summary(
     config: RapheTaskConfig,
     table: RapheTable,
     tested: Tested,
-    after: Sequence[Estimate],
+    after: Sequence[Probability],
     models: Mapping[str, Calls],
     single: Mapping[str, Calls],
     split: Split | None,
@@ -43,10 +43,8 @@ def summary(
     """Return all numbers of a judgement.
 
     Args:
-        config: of the run.
-        table: of the cells.
-        tested: which of them, and their evidence.
-        after: their probabilities as spikes arrive.
+        config, table: of the run.
+        tested, after: the cells, and their probabilities as spikes arrive.
         models: calls by `CALIBRATED` and by what it is compared with.
         single: calls by single features, if there are any.
         split: that held the cells out; None for cells of another store.
@@ -88,17 +86,16 @@ def _single_class_days(calls: Calls) -> float:
     return 100 * float(np.isin(calls.group, alone).mean())
 
 
-def _settling(tested: Tested, after: Sequence[Estimate], calls: Calls) -> Json:
+def _settling(tested: Tested, after: Sequence[Probability], calls: Calls) -> Json:
     """Return how many cells are right, and how many are settled, of those that have so many spikes."""
     settled, rows = calls.measured["settled_after"], []
-    probability = np.full((len(settled), len(COUNTS)), np.nan)
-    for row, known, each in zip(probability, tested.arriving, after, strict=True):
-        at = dict(zip(known.spikes, each.value, strict=True))
-        row[:] = [at.get(n, np.nan) for n in COUNTS]
-    for n, column in zip(COUNTS, probability.T, strict=True):
-        has = np.isfinite(column)
+    arriving = zip(tested.arriving, after, strict=True)
+    at = [dict(zip(known.spikes.tolist(), each.value.tolist(), strict=True)) for known, each in arriving]
+    for n in COUNTS:
+        has = np.array([n in each for each in at])
         if has.any():
-            right, same = (column[has] > 0.5) == (calls.label[has] == 1), settled[has] <= n
+            called = np.array([each[n] for each in at if n in each]) > 0.5
+            right, same = called == (calls.label[has] == 1), settled[has] <= n
             rows.append(
                 {
                     "spikes": n,

@@ -2,23 +2,56 @@
 
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 
+from spiketype.datasets import splits
+from spiketype.datasets.raphe import RapheTable, batches, read
+from spiketype.edge import cached_store
 from spiketype.train.task import Experiment, Member, Phase, Task, member_keys
-from spiketype.train.tasks.raphe import batches, data
 from spiketype.train.tasks.raphe.config import PAPER, PAPER_SYNTHETIC, RapheTaskConfig
 from spiketype.train.tasks.raphe.judge import judge
 from spiketype.train.tasks.raphe.model import RapheModel, evaluate, predict
 from spiketype.train.tasks.raphe.networks import problem
 from spiketype.train.tasks.raphe.summary import cell_table
 
+SPLITS = {"day": "group", "leave-one-day-out": "leave-one-out", "cell": "group", "spike": "random"}
+SPIKE_TEST = 0.15  # published: 70 % of the spikes train, 15 % validate, 15 % test
+
+
+def find_store(config: RapheTaskConfig) -> Path:
+    """Return the store that a run uses: the one given, or that of its options in the cache, simulated if missing."""
+    if config.data is not None:
+        return config.data
+    # Imported here: training on a store that exists needs no simulator.
+    from spiketype.simulator.raphe.generate import RapheConfig, generate
+
+    wanted = RapheConfig(
+        seed=config.store_seed,
+        copies=config.copies,
+        most_spikes=config.most_spikes,
+        confound=config.confound,
+        contrast=config.contrast,
+    )
+    path = cached_store("raphe", f"seed{config.store_seed}", wanted)
+    return path if path.exists() else generate(wanted, path)
+
+
+def make_split(config: RapheTaskConfig, table: RapheTable) -> splits.Split:
+    """Divide the spikes by what the configuration holds out."""
+    by_day = (table.day, table.day_names, "day")
+    group, names, word = by_day if "day" in config.split else (table.cell, table.cell_names, "cell")
+    kind = SPLITS[config.split]
+    return splits.make(kind, table.label, group, names, config.folds, config.seed, SPIKE_TEST, by=word)
+
 
 def prepare(config: RapheTaskConfig) -> Experiment:
     """Load (or simulate) the spikes, split them, and set up one member for every seed, fold and kernel width."""
-    path = data.find_store(config)
-    table = data.labelled(path)
-    split = data.make_split(config, table)
+    path = find_store(config)
+    table = read.labelled(path)
+    split = make_split(config, table)
     members = [
         Member(seed, fold, width)
         for seed in range(config.seed, config.seed + config.seeds)
@@ -33,10 +66,11 @@ def prepare(config: RapheTaskConfig) -> Experiment:
         ],
         "split": config.split,
         "optimistic": split.optimistic,
-        "spikes": asdict(data.spike_options(path)),
-        "fingerprint": data.content(table),
+        "spikes": asdict(read.spike_options(path)),
+        "fingerprint": read.content(table),
     }
-    drawn = batches.data(table, split, members, config.augment, config.balance)
+    common, part = batches.parts(table, split.folds, [m.fold for m in members], config.augment, config.balance)
+    drawn = common, (part, jnp.array([m.variant for m in members], jnp.int32))
     return Experiment(
         phases=(Phase("training", problem(config), lambda step: drawn, config.steps),),
         names=tuple(f"seed {m.seed}, {split.folds[m.fold].name}, width {m.variant}" for m in members),

@@ -7,11 +7,11 @@ from typing import Annotated, Literal, NamedTuple
 
 from tyro.conf import arg
 
+from spiketype.datasets.allen.species import Labels
 from spiketype.edge import UserError
+from spiketype.models.classifiers import MODELS
 from spiketype.train.config import check_among, check_least, check_positive, check_seeds, check_share
-from spiketype.train.judging.baselines import MODELS
 
-Labels = Literal["mouse-to-human", "mouse", "both"]
 FOLDS: dict[Labels, int] = {"mouse-to-human": 1, "mouse": 5, "both": 10}
 
 

@@ -6,12 +6,11 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from spiketype.datasets.allen.table import SPECIES, AllenTable
+from spiketype.datasets.allen.table import DENDRITES, SPECIES, AllenTable
 from spiketype.edge import Json
 from spiketype.train.judging.figures import BLUE, CYCLE, GREEN, GREY, ORANGE, PINK, plane, training_figure
 from spiketype.train.judging.intervals import Estimate
 from spiketype.train.task import History, Member
-from spiketype.train.tasks.species.cells import CLASSES
 from spiketype.train.tasks.species.config import METHODS
 from spiketype.train.tasks.species.explain import Views
 
@@ -28,16 +27,7 @@ def draw(
     members: Sequence[Member],
     explained: tuple[np.ndarray, np.ndarray] | None,
 ) -> dict[str, Figure]:
-    """Return all pictures.
-
-    Args:
-        summary: of the run.
-        views: features of training cells.
-        cells: these cells.
-        history: of the training.
-        members: of the networks.
-        explained: inputs and Shapley values (cell, feature) of tested cells.
-    """
+    """Return all pictures; `views` are of training cells, `explained` inputs and Shapley values (cell, feature)."""
     found = {
         "models": models_figure(summary),
         "domains": domains_figure(views, summary["separability"], cells),
@@ -80,7 +70,7 @@ def domains_figure(views: Views, spread: Json, cells: AllenTable) -> Figure:
         xy = plane(z[drawn], 0)
         for (species, kind), colour in np.ndenumerate(np.array(COLOURS)):
             rows = (cells.species == species) & (cells.spiny == kind)
-            label = f"{SPECIES[species]}, {CLASSES[kind]} ({rows.sum()})"
+            label = f"{SPECIES[species]}, {DENDRITES[kind]} ({rows.sum()})"
             axes.scatter(*xy[rows].T, s=(4, 9)[species], color=colour, lw=0, alpha=0.75, label=label)
         apart = f"\nspecies told apart: AUC {spread[name]['auc']:.2f}" if name in spread else ""
         axes.set_title(f"{name}{apart}", fontsize=9)

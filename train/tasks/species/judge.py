@@ -5,28 +5,23 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from spiketype.datasets.allen.table import AllenTable
+from spiketype.datasets.allen.species import HUMAN, Part
+from spiketype.datasets.allen.table import DENDRITES, AllenTable
+from spiketype.datasets.splits import inner_folds
 from spiketype.edge import Json
-from spiketype.train.judging.baselines import SVC_NAME, available, best, nested, out_of_fold
+from spiketype.models.classifiers import SVC_NAME, nested
+from spiketype.models.scale import Scale
+from spiketype.models.species import AlignedSvc
+from spiketype.train.judging.baselines import available, best, out_of_fold
 from spiketype.train.judging.calls import Calls, held_out, scatter
 from spiketype.train.judging.metrics import accuracy
 from spiketype.train.judging.report import number, text_table
-from spiketype.train.judging.scale import Scale
 from spiketype.train.task import History, Judgement, Variables
 from spiketype.train.tasks.species import figures
-from spiketype.train.tasks.species.cells import CLASSES, HUMAN, Cells, Domains, Part
 from spiketype.train.tasks.species.config import METHODS, SpeciesConfig
-from spiketype.train.tasks.species.explain import explain, separability, views_of
-from spiketype.train.tasks.species.model import (
-    OFFERED,
-    AlignedSvc,
-    SpeciesModel,
-    calls_figures,
-    calls_of,
-    for_new_cells,
-    headline,
-)
-from spiketype.train.tasks.species.networks import Networks
+from spiketype.train.tasks.species.explain import separability, shapley, views_of
+from spiketype.train.tasks.species.model import OFFERED, SpeciesModel, calls_figures, calls_of, for_new_cells, headline
+from spiketype.train.tasks.species.networks import Networks, cells_of, domains_of
 
 OWN_SCALE = "SVC, each species in its own scale"
 Probabilities = dict[str, Float[np.ndarray, "repeat cell class"]]  # of models, NaN where not tested
@@ -44,15 +39,7 @@ def judge(
 ) -> Judgement:
     """Judge all models on the tested cells.
 
-    Args:
-        config: of the run.
-        table: all cells.
-        about: the manifest.
-        parts: of all repeats.
-        aligned: support vectors of each part.
-        networks_of: variables -> the networks in use.
-        variables: of all members.
-        history: of the training.
+    `about` is the manifest; `parts` are those of all repeats, each with its `aligned` support vectors.
     """
     networks = networks_of(variables)
     found = of_parts(config, table, parts, aligned, networks) | baselines(config, table, parts)
@@ -62,7 +49,7 @@ def judge(
     views, trained = views_of(table, first, networks), table.take(np.concatenate([first.mouse, first.human]))
     summary = summarise(config, table, parts, aligned, calls)
     summary["separability"] = separability(views, trained, config.seed)
-    explained = explain(table, first, networks, config.seed)
+    explained = shapley(table, first, networks, config.seed)
     if explained is not None:
         values = np.abs(explained[1]).mean(axis=0).tolist()
         summary["shapley"] = dict(zip(table.feature_names, values, strict=True))
@@ -80,7 +67,7 @@ def of_parts(
     networks: Networks,
 ) -> Probabilities:
     """Return what the support vectors and, averaged over seeds, the networks of each part give for its test cells."""
-    folds, cells = [part.fold for part in parts], [Cells.of(table, part.test) for part in parts]
+    folds, cells = [part.fold for part in parts], [cells_of(table, part.test) for part in parts]
     found = {OFFERED: [one.probability(each) for one, each in zip(aligned, cells, strict=True)]}
     for method in config.methods:
         found[METHODS[method].title] = [
@@ -99,7 +86,7 @@ def baselines(config: SpeciesConfig, table: AllenTable, parts: Sequence[Part]) -
     folds = [part.fold for part in parts]
     scales = [Scale.of(table.x[fold.train]) for fold in folds]
     names = [name for name in available() if name in config.baselines]
-    given = table.x, table.spiny, table.donor, len(CLASSES)
+    given = table.x, table.spiny, table.donor, len(DENDRITES)
     found = out_of_fold(*given, folds, scales, config.repeats, config.seed, names)
     if SVC_NAME in names and (table.species[parts[0].test] == HUMAN).any():  # in mouse alone it would be the same
         each = [_own_scale(table, part, config.seed) for part in parts]
@@ -109,9 +96,10 @@ def baselines(config: SpeciesConfig, table: AllenTable, parts: Sequence[Part]) -
 
 def _own_scale(table: AllenTable, part: Part, seed: int) -> np.ndarray:
     """Return probabilities (test cell, class) of support vectors on cells in the scale of their species."""
-    domains, train = Domains.of(table, part), part.fold.train
-    z, test = (domains.apply(Cells.of(table, rows), domains.rate) for rows in (train, part.test))
-    return nested(SVC_NAME, z, table.spiny[train], table.donor[train], test, len(CLASSES), seed)
+    domains, train = domains_of(table, part), part.fold.train
+    z, test = (domains.apply(cells_of(table, rows), domains.rate) for rows in (train, part.test))
+    inner = inner_folds(table.spiny[train], table.donor[train], seed)
+    return nested(SVC_NAME, z, table.spiny[train], inner, test, len(DENDRITES))
 
 
 def summarise(
@@ -152,7 +140,7 @@ def species_table(result: Json) -> str:
         ]
         for name, row in result["rows"].items()
     ]
-    header = ["model", "accuracy (%)", "balanced (%)", "macro F1 (%)", *(f"{c} found (%)" for c in CLASSES)]
+    header = ["model", "accuracy (%)", "balanced (%)", "macro F1 (%)", *(f"{c} found (%)" for c in DENDRITES)]
     header += ["NLL", "ECE", "accuracy of the surest 90 % (%)"]
     words = f"{result['cells']} {result['tested']} cells of {result['donors']} donors, --labels {result['labels']}"
     if result["transductive"]:

@@ -16,14 +16,15 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from spiketype.datasets import batches
-from spiketype.datasets.allen.table import AllenTable
+from spiketype.datasets.allen.species import Part
+from spiketype.datasets.allen.table import DENDRITES, AllenTable
 from spiketype.datasets.batches import Plan
 from spiketype.edge import PyTree
-from spiketype.models.dann import DANN, ganin_lambda, ganin_rate
-from spiketype.train.apply import in_pieces, of_member
+from spiketype.models import dann
+from spiketype.models.dann import DANN, Batch, ganin_lambda, ganin_rate
+from spiketype.models.species import Cells, Domains
 from spiketype.train.loop import Problem
-from spiketype.train.task import Member, Variables
-from spiketype.train.tasks.species.cells import CLASSES, Cells, Domains, Part
+from spiketype.train.task import Member, Variables, in_pieces, of_member
 from spiketype.train.tasks.species.config import METHODS, SpeciesConfig
 
 PIECE = 4096  # cells that a network calls at once
@@ -47,27 +48,19 @@ class MemberData(NamedTuple):
     labelled: Float[np.ndarray, ""]
 
 
-class Batch(NamedTuple):
-    """Cells of a step, mouse before human.
-
-    Attributes:
-        x: standardised cells.
-        label: their classes.
-        weight: how much a cell counts for the domain head and the batch normalisation.
-        named: how much it counts for the class head.
-        adversary: 1 where the gradient is turned, the same for all.
-    """
-
-    x: Float[Array, "batch feature"]
-    label: Int[Array, " batch"]
-    weight: Float[Array, " batch"]
-    named: Float[Array, " batch"]
-    adversary: Float[Array, " batch"]
-
-
 def network(config: SpeciesConfig) -> DANN:
     """Return the network of every member."""
-    return DANN(config.hidden, config.activation, config.norm, len(CLASSES), 2, config.dropout)
+    return DANN(config.hidden, config.activation, config.norm, len(DENDRITES), 2, config.dropout)
+
+
+def cells_of(table: AllenTable, rows: Int[np.ndarray, " cell"]) -> Cells:
+    """Return some cells of a table."""
+    return Cells(table.x[rows], table.species[rows])
+
+
+def domains_of(table: AllenTable, part: Part) -> Domains:
+    """Return the domains of the training cells of a part."""
+    return Domains.of(table.x[part.mouse], table.spiny[part.mouse], table.x[part.human])
 
 
 def member_data(
@@ -83,14 +76,14 @@ def member_data(
 def make_problem(config: SpeciesConfig, net: DANN, features: int) -> Problem:
     """Return a problem with batches of half mouse, half human cells; common data are the labels of all cells."""
     half = config.batch_size // 2
-    is_human = jnp.arange(2 * half) >= half
+    is_human = dann.in_target(2 * half)
 
     def init(key: jax.Array) -> tuple[PyTree, PyTree]:
         variables = net.init({"params": key}, jnp.zeros((1, features)))
         statistics = variables.get("batch_stats", {})
         return variables["params"], {"batch_stats": statistics, "progress": {"step": jnp.zeros((), jnp.int32)}}
 
-    def draw(common: PyTree, member: PyTree, key: jax.Array) -> PyTree:
+    def draw(common: Int[Array, " cell"], member: MemberData, key: jax.Array) -> Batch:
         keys = jax.random.split(key)
         index = jnp.concatenate([batches.draw(plan, k, half) for plan, k in zip(member.plans, keys, strict=True)])
         weight = jnp.where(is_human, 1.0, member.ratio[common[index]])
@@ -99,27 +92,19 @@ def make_problem(config: SpeciesConfig, net: DANN, features: int) -> Problem:
         return Batch(member.x[index], common[index], weight, named, jnp.full(2 * half, member.adversary))
 
     def loss(
-        params: PyTree, state: PyTree, batch: PyTree, key: jax.Array
+        params: PyTree, state: PyTree, batch: Batch, key: jax.Array
     ) -> tuple[jax.Array, tuple[PyTree, dict[str, jax.Array]]]:
         step = state["progress"]["step"]
         grown = ganin_lambda(step.astype(jnp.float32) / config.steps) if config.schedule == "ganin" else 1.0
         variables = {"params": params, "batch_stats": state["batch_stats"]}
-        scale = batch.adversary[0] * config.adversary * grown
-        apply: PyTree = partial(net.apply, rngs={"dropout": key}, mutable=["batch_stats"])
-        (logits, domain, _), new = apply(variables, batch.x, scale, True, batch.weight)
-        named = batch.named / batch.named.sum()
-        of_class = named @ optax.softmax_cross_entropy_with_integer_labels(logits, batch.label)
-        of_domain = (
-            batch.weight * optax.softmax_cross_entropy_with_integer_labels(domain, is_human.astype(jnp.int32))
-        ).mean()
-        decay = config.l2 * sum(jnp.sum(layer["kernel"] ** 2) for layer in params.values() if "kernel" in layer)
+        found = dann.losses(net, variables, batch, batch.adversary[0] * config.adversary * grown, key)
         metrics = {
-            "accuracy": named @ (logits.argmax(axis=1) == batch.label).astype(jnp.float32),
-            "domain_loss": of_domain,
-            "human_spiny": jax.nn.softmax(logits)[half:, 1].mean(),
+            "accuracy": found.accuracy,
+            "domain_loss": found.of_domain,
+            "human_spiny": jax.nn.softmax(found.logits)[half:, 1].mean(),
         }
-        after = {"batch_stats": new.get("batch_stats", {}), "progress": {"step": step + 1}}
-        return of_class + of_domain + decay, (after, metrics)
+        after = {"batch_stats": found.statistics, "progress": {"step": step + 1}}
+        return found.of_class + found.of_domain + config.l2 * dann.decay(params), (after, metrics)
 
     return Problem(init, draw, loss, make_optimizer(config))
 

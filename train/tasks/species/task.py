@@ -8,14 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from spiketype.datasets import allen
-from spiketype.datasets.allen.table import AllenTable
+from spiketype.datasets.allen.species import Part, fingerprint_of, parts, usable
+from spiketype.datasets.allen.table import DENDRITES, AllenTable
 from spiketype.edge import progress
+from spiketype.models.species import AlignedSvc
 from spiketype.train.task import Experiment, Member, Phase, Task, member_keys
-from spiketype.train.tasks.species.cells import CLASSES, Domains, Part, fingerprint_of, parts, usable
 from spiketype.train.tasks.species.config import METHODS, PRESETS, SpeciesConfig
 from spiketype.train.tasks.species.judge import judge, species_table
-from spiketype.train.tasks.species.model import AlignedSvc, SpeciesModel, evaluate, predict
-from spiketype.train.tasks.species.networks import Networks, make_problem, member_data, network
+from spiketype.train.tasks.species.model import SpeciesModel, evaluate, fit, predict
+from spiketype.train.tasks.species.networks import Networks, domains_of, make_problem, member_data, network
 
 
 def support_vectors(
@@ -24,12 +25,12 @@ def support_vectors(
     """Return the support vectors of each part, and those that estimate the human class frequencies."""
     with progress() as bar:
         each = bar.track(divided, description="support vectors")
-        aligned = [AlignedSvc.fit(table, part, config.labels, config.seed) for part in each]
+        aligned = [fit(table, part, config.labels, config.seed) for part in each]
         if config.labels != "mouse":
             return aligned, aligned
         # Those know no human cell, but networks adapt to them.
         again = bar.track(divided, description="human class frequencies")
-        return aligned, [AlignedSvc.fit(table, part, "mouse-to-human", config.seed) for part in again]
+        return aligned, [fit(table, part, "mouse-to-human", config.seed) for part in again]
 
 
 def prepare(config: SpeciesConfig) -> Experiment:
@@ -37,7 +38,7 @@ def prepare(config: SpeciesConfig) -> Experiment:
     loaded = allen.load(allen.find(config.data), config.features)
     table = usable(loaded, config.incomplete)
     divided = parts(table, config.labels, config.fold_count, config.repeats, config.seed)
-    domains = tuple(Domains.of(table, part) for part in divided)
+    domains = tuple(domains_of(table, part) for part in divided)
     aligned, human = support_vectors(config, table, divided)
     seeds = range(config.seed, config.seed + config.seeds)
     members = tuple(Member(s, fold, m) for fold in range(len(divided)) for s in seeds for m in config.methods)
@@ -51,7 +52,7 @@ def prepare(config: SpeciesConfig) -> Experiment:
     ]
     data = (jnp.asarray(table.spiny), jax.tree.map(lambda *each: np.stack(each), *seen))
     about = {
-        "classes": list(CLASSES),
+        "classes": list(DENDRITES),
         "features": list(table.feature_names),
         "members": [m._asdict() for m in members],
         "fingerprint": fingerprint_of(loaded),

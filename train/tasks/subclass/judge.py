@@ -4,29 +4,31 @@ import sys
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 
-import jax
 import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
+from spiketype.datasets.allen import splits
+from spiketype.datasets.allen.cells import with_shapes
 from spiketype.datasets.allen.table import AllenTable
-from spiketype.datasets.splits import Fold
-from spiketype.edge import Json, PyTree, progress
+from spiketype.datasets.splits import Fold, inner_folds
+from spiketype.edge import Json, progress
+from spiketype.models import explain, lspin
+from spiketype.models.classifiers import FOREST_NAME
+from spiketype.models.ensemble import Inputs, fit
+from spiketype.models.explain import PerFeature
 from spiketype.models.lspin import LSPIN
-from spiketype.train.apply import of_member
+from spiketype.models.scale import Scale
 from spiketype.train.judging import baselines, metrics
 from spiketype.train.judging.calls import Calls, held_out, scatter
 from spiketype.train.judging.figures import calls_confusion, reliability_figure
 from spiketype.train.judging.intervals import plain
 from spiketype.train.judging.metrics import MEASURES
 from spiketype.train.judging.report import number, text_table
-from spiketype.train.judging.scale import Scale
-from spiketype.train.task import History, Judgement, Member, Variables
-from spiketype.train.tasks.subclass import explain, splits
+from spiketype.train.task import History, Judgement, Member, Variables, of_member
+from spiketype.train.tasks.subclass import figures
 from spiketype.train.tasks.subclass.config import SubclassConfig
-from spiketype.train.tasks.subclass.data import Cells
-from spiketype.train.tasks.subclass.explain import PerFeature
-from spiketype.train.tasks.subclass.model import SubclassModel, fit
+from spiketype.train.tasks.subclass.model import SubclassModel, headline, widths
 
 LSPIN_NAME, OFFERED = "LSPIN", "support vectors and networks"
 WITH_SPIKES = f"{OFFERED}, with action potentials"
@@ -64,8 +66,8 @@ def judge(
     for fold in parts[0]:
         if missing := splits.absent(table, fold):
             print(f"{fold.name}: no cell of {', '.join(missing)} is trained on, all are called wrong", file=sys.stderr)
-    cells, folds = Cells.of(table), [fold for part in parts for fold in part]
-    found, importance = _offered(table, cells, parts, config.seed)
+    x, folds = with_shapes(table), [fold for part in parts for fold in part]
+    found, importance = _offered(table, x, parts, config.seed)
     first = next(iter(found))
     seeds, opened = _lspin(net, table, folds, len(parts), scales, members, variables)
     names = baselines.available()
@@ -78,37 +80,37 @@ def judge(
     known = (part.subclass, part.donor, part.class_names, tuple(map(str, part.specimen_id)))
     models = {name: Calls(p[:, rows], *known) for name, p in found.items()}
     result = summary(config, table, parts, optimistic, models) | {
-        "gates": explain.gates(opened),
+        "gates": lspin.stability(opened),
         "importance_nats": importance.tolist(),
         "lspin_each_seed_percent": [models[first].of(p[:, rows]).value(MEASURES["accuracy_percent"]) for p in seeds],
     }
-    drawn = figures(result, part, models, opened.mean(axis=(0, 1)), importance)
-    model = SubclassModel.fit(table, cells, config.seed)
+    drawn = draw(result, part, models, opened.mean(axis=(0, 1)), importance)
+    model = SubclassModel.fit(table, x, config.seed)
     return Judgement(result, models.pop(first), drawn, model, models, first)
 
 
-def _offered(table: AllenTable, cells: Cells, parts: Parts, seed: int) -> tuple[dict[str, PerRepeat], PerFeature]:
+def _offered(table: AllenTable, x: Inputs, parts: Parts, seed: int) -> tuple[dict[str, PerRepeat], PerFeature]:
     """Return probabilities of the model with and without action potentials, and importances of the latter.
 
     The probabilities are NaN where not tested. Importances: see `explain.drops`, means over the folds of the first
     repeat.
     """
-    inputs = {WITH_SPIKES: cells.x} if cells.spikes else {}
-    inputs |= {OFFERED: cells.x[:, : cells.features]}
-    classes, drops = len(table.class_names), []
+    features, classes, drops = table.x.shape[1], len(table.class_names), []
+    inputs = {OFFERED if width == features else WITH_SPIKES: x[:, :width] for width in widths(x, features)}
     found: dict[str, list[np.ndarray]] = {name: [] for name in inputs}
     folds = [fold for part in parts for fold in part]
     with progress() as bar:
         shown = bar.add_task("model offered", total=len(inputs) * len(folds))
         for number, fold in enumerate(folds):
-            for name, x in inputs.items():
-                train = (x[fold.train], table.subclass[fold.train], table.donor[fold.train])
-                model = fit(*train, cells.features, classes, seed)
-                found[name].append(model.probability(x[fold.test]))
+            y = table.subclass[fold.train]
+            inner = inner_folds(y, table.donor[fold.train], seed)
+            for name, seen in inputs.items():
+                model = fit(seen[fold.train], y, inner, features, classes)
+                found[name].append(model.probability(seen[fold.test]))
                 bar.advance(shown)
             if number < len(parts[0]):
-                test = (x[fold.test], table.subclass[fold.test])
-                drops.append(explain.drops(model, *test, cells.features, classes, seed))
+                test = (seen[fold.test], table.subclass[fold.test])
+                drops.append(explain.drops(model.probability, *test, features, classes, seed))
     whole = {name: scatter(folds, len(parts), len(table.x), each) for name, each in found.items()}
     return whole, explain.mean_known(drops)
 
@@ -126,7 +128,7 @@ def _lspin(
     found: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
     for k, member in enumerate(members):  # the folds of a seed are in order
         z = scales[member.fold].apply(table.x[folds[member.fold].test])
-        found.setdefault(member.seed, []).append(lspin_predict(net, of_member(variables, k), z))
+        found.setdefault(member.seed, []).append(lspin.predict(net, of_member(variables, k), z))
     probability, opened = (
         np.stack([scatter(folds, repeats, len(table.x), [fold[which] for fold in each]) for each in found.values()])
         for which in (0, 1)
@@ -134,34 +136,17 @@ def _lspin(
     return probability, opened.astype(np.float32)
 
 
-def lspin_predict(
-    net: LSPIN, variables: Variables, z: Float[np.ndarray, "cell feature"]
-) -> tuple[Float[np.ndarray, "cell class"], Float[np.ndarray, "cell feature"]]:
-    """Return probabilities and gates that a network gives to standardised cells."""
-    outputs: PyTree = net.apply(variables, z)
-    logits, _, opened = outputs
-    return np.asarray(jax.nn.softmax(logits), np.float64), np.asarray(opened)
-
-
 def summary(
     config: SubclassConfig, table: AllenTable, parts: Parts, optimistic: bool, models: Mapping[str, Calls]
 ) -> Json:
     """Return the numbers of all models."""
-    rates = {name: calls.rates(config.seed) for name, calls in models.items()}
+    result = headline(config.split, optimistic, models, config.seed)
     ours = [name for name in OURS if name in models]
-    best = baselines.best(rates, [name for name in models if name not in ours], "accuracy_percent")
+    best = baselines.best(result["rows"], [name for name in models if name not in ours], "accuracy_percent")
     rows = held_out([fold for part in parts for fold in part])
     whole = np.isfinite(table.x[rows]).all(axis=1)
-    first = next(iter(models.values()))
-    return {
-        "task": "subclass",
-        "split": config.split,
-        "optimistic": optimistic,
-        "classes": list(table.class_names),
+    return result | {
         "features": list(table.feature_names),
-        "cells": len(first.label),
-        "donors": len(np.unique(first.group)),
-        "rows": rates,
         "complete_cells": {"cells": int(whole.sum())}
         | {name: {m: models[name].take(whole).value(MEASURES[m]) for m in MEASURES} for name in ours if whole.any()},
         "over_best_baseline": {
@@ -187,7 +172,7 @@ def _fold(table: AllenTable, fold: Fold, rows: Int[np.ndarray, " tested"], model
     }
 
 
-def figures(
+def draw(
     result: Json,
     part: AllenTable,
     models: Mapping[str, Calls],
@@ -198,15 +183,15 @@ def figures(
     first, title = next(iter(models)), f"held out: {result['split']}"
     accuracy = {name: number(result["rows"][name]["accuracy_percent"]) for name in (first, LSPIN_NAME)}
     compared = {f"{name}\naccuracy {text} %": models[name] for name, text in accuracy.items()}
-    curves = {name: models[name] for name in (first, LSPIN_NAME, baselines.FOREST_NAME) if name in models}
+    curves = {name: models[name] for name in (first, LSPIN_NAME, FOREST_NAME) if name in models}
     drawn = {
         "confusion": calls_confusion(compared, title),
-        "importances": explain.importance_figure(importance, part),
+        "importances": figures.importance_figure(importance, part),
         "reliability": reliability_figure(curves, title),
     }
     if len(part.x) > 2:
         wrong = models[first].mean.argmax(axis=1) != part.subclass
-        drawn |= {"gates": explain.gates_figure(opened, part), "embedding": explain.map_figure(part, wrong)}
+        drawn |= {"gates": figures.gates_figure(opened, part), "embedding": figures.map_figure(part, wrong)}
     return drawn
 
 

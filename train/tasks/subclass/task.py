@@ -10,17 +10,17 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
+from spiketype.datasets.allen import splits
+from spiketype.datasets.allen.cells import mouse
 from spiketype.datasets.allen.table import CLASSES, AllenTable
 from spiketype.datasets.splits import Fold
 from spiketype.edge import PyTree
 from spiketype.models import lspin
 from spiketype.models.lspin import LSPIN
-from spiketype.train.judging.scale import Scale
+from spiketype.models.scale import Scale
 from spiketype.train.loop import Metrics, Problem
 from spiketype.train.task import Experiment, Member, Phase, Task, member_keys
-from spiketype.train.tasks.subclass import splits
 from spiketype.train.tasks.subclass.config import PRESETS, SubclassConfig
-from spiketype.train.tasks.subclass.data import mouse
 from spiketype.train.tasks.subclass.judge import judge, subclass_table
 from spiketype.train.tasks.subclass.model import SubclassModel, evaluate, predict
 
@@ -51,27 +51,14 @@ def make_problem(config: SubclassConfig, net: LSPIN, size: int) -> Problem:
         return member.x, common, member.weight
 
     def loss(params: PyTree, state: PyTree, batch: Batch, key: jax.Array) -> tuple[jax.Array, tuple[PyTree, Metrics]]:
-        x, y, weight = batch
         step = state["schedule"]["step"] + 1.0
-        known = {"params": params, "batch_stats": state["batch_stats"]}
-        (logits, alpha, _), new = net.apply(known, x, True, weight, rngs={"gate": key}, mutable="batch_stats")
-        share = weight / weight.sum()
-        entropy = share @ optax.softmax_cross_entropy_with_integer_labels(logits, y)
-        closed = lspin.sparsity(alpha, config.sigma, weight)
         rise = jnp.minimum(step / config.steps, 1.0) if config.rising else 1.0
-        extra = rise * config.sparsity * closed
-        if config.together:
-            open_now = lspin.gate(alpha, jnp.zeros_like(alpha), config.sigma)
-            extra = extra + config.together * lspin.spread(open_now, weight) / size
-        right = share @ (logits.argmax(axis=1) == y).astype(jnp.float32)
-        return entropy + extra, ({**new, "schedule": {"step": step}}, {"accuracy": right, "open": closed})
+        known = {"params": params, "batch_stats": state["batch_stats"]}
+        value, metrics, new = lspin.loss(net, known, *batch, key, rise * config.sparsity, config.together)
+        return value, ({**new, "schedule": {"step": step}}, metrics)
 
-    gates_alone = optax.masked(optax.scale(config.gate_rate), _is_gate)
+    gates_alone = optax.masked(optax.scale(config.gate_rate), lspin.is_gate)
     return Problem(init, draw, loss, optax.chain(optax.sgd(config.learning_rate), gates_alone))
-
-
-def _is_gate(params: PyTree) -> PyTree:
-    return jax.tree.map_with_path(lambda path, _: path[0].key.startswith("gate_"), params)
 
 
 def prepare(config: SubclassConfig) -> Experiment:
@@ -80,8 +67,8 @@ def prepare(config: SubclassConfig) -> Experiment:
     Raises:
         UserError: there are no cells, or they do not allow the split.
     """
-    table = splits.usable(config.split, mouse(config))
-    parts, optimistic = splits.make(config, table)
+    table = splits.usable(config.split, mouse(config.data, config.features, config.lines))
+    parts, optimistic = splits.make(config.split, table, config.folds, config.repeats, config.seed)
     folds = [fold for part in parts for fold in part]
     members = [Member(s, f) for f in range(len(folds)) for s in range(config.seed, config.seed + config.seeds)]
     scales = [Scale.of(table.x[fold.train]) for fold in folds]

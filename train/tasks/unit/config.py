@@ -1,42 +1,29 @@
 """Options of the unit task."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from tyro.conf import arg
-
+from spiketype.datasets.waveforms.divide import By
 from spiketype.datasets.waveforms.inputs import Normalise
+from spiketype.datasets.waveforms.matrix import Options
 from spiketype.edge import UserError
 from spiketype.models.unit_nets import Kind
 from spiketype.train.config import check_least, check_positive, check_seeds, check_share
 
-Split = Literal["animal", "unit", "spike"]
-
 
 @dataclass(frozen=True)
-class UnitConfig:
+class UnitConfig(Options):
     """Train networks to name the type of sorted units, and judge them on animals or units they have not seen."""
 
     task: Literal["unit"] = "unit"
     """Any label of units or spikes."""
-    data: Annotated[Path | None, arg(metavar="PATH")] = None
-    """Waveforms: .npz, Zarr, int16 streams, hc-3 sessions, EAP stores, templates of a phy or SpikeInterface folder."""
-    label: str | None = None
-    """Column of the classes; by default the source's own."""
-    rate_kHz: Annotated[float | None, arg(name="rate-khz")] = None
-    """Sampling rate of the data, if they do not say it."""
     network: Kind = "dense"
     """Fully connected, convolutional over channels and time, or recurrent along time."""
-    channels: Literal["all", "largest"] = "all"
-    """Channels to see: all, or the one with the largest amplitude."""
-    window_ms: tuple[float, float] | None = None
-    """Time to see before and after the trough; by default waveforms are taken as they are."""
     normalise: Normalise = "zscore"
     """Standardise each waveform, divide it by its largest channel's amplitude, or neither."""
     histograms: bool = True
     """See the histograms of intervals and the autocorrelogram, too, where the data have them."""
-    split: Split | None = None
+    split: By | None = None
     """What is held out; by default animals if there are several, else units. Spikes at random are optimistic."""
     folds: int = 5
     """Number of folds; with --finetune every animal is one."""

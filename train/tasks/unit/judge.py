@@ -6,20 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
+from spiketype.datasets.waveforms.divide import By, labelled_fingerprint, natural
 from spiketype.datasets.waveforms.table import NOT_SAID, WaveformTable
 from spiketype.edge import Json, UserError
+from spiketype.models.classifiers import FOREST_NAME, LOGISTIC_NAME, SVC_NAME
+from spiketype.models.scale import Scale
 from spiketype.models.unit_nets import UnitNet
 from spiketype.train.judging import baselines
-from spiketype.train.judging.baselines import FOREST_NAME, LOGISTIC_NAME, MAJORITY, SVC_NAME
+from spiketype.train.judging.baselines import MAJORITY
 from spiketype.train.judging.calls import Calls, held_out, scatter
 from spiketype.train.judging.metrics import MEASURES, balanced_accuracy
 from spiketype.train.judging.report import number, text_table
-from spiketype.train.judging.scale import Scale
-from spiketype.train.task import History, Judgement, Member, Variables, refuse_training_data
-from spiketype.train.tasks.unit.config import Split, UnitConfig
-from spiketype.train.tasks.unit.data import UnitData, labelled_fingerprint, natural_split
+from spiketype.train.task import History, Judgement, Member, Variables, known_labels, refuse_training_data
+from spiketype.train.tasks.unit.config import UnitConfig
 from spiketype.train.tasks.unit.figures import figures
-from spiketype.train.tasks.unit.model import UnitModel, by_spike, by_unit, ensemble, inputs_of
+from spiketype.train.tasks.unit.model import UnitData, UnitModel, by_spike, by_unit, ensemble, inputs_of
 
 TRAINED = "trained"  # the parameters that fine-tuning began with, beside those that it has left
 NETWORK, TUNED = "network", "network, tuned on {} units of the animal"
@@ -40,27 +41,27 @@ def judge(
     history: History,
 ) -> Judgement:
     """Judge all models on rows that their training parts do not have; what is offered is the network as it ends."""
+    folds, split = data.division.folds, data.division.by
     ended = {"params": variables["params"]}
     networks = {NETWORK: {"params": variables.get(TRAINED, variables["params"])}}
     if config.finetune:
         networks[TUNED.format(config.finetune)] = ended
     models = {
-        name: scatter(data.folds, config.repeats, len(data.x), ensemble(net, each, members, data, scales))
+        name: scatter(folds, config.repeats, len(data.x), ensemble(net, each, members, data, scales))
         for name, each in networks.items()
     }
     table, classes = data.table, data.table.class_names
     models |= baselines.out_of_fold(
-        data.x, table.label, table.unit, len(classes), data.folds, scales, config.repeats, config.seed, BASELINES,
+        data.x, table.label, table.unit, len(classes), folds, scales, config.repeats, config.seed, BASELINES,
         most=MOST_ROWS if table.level == "spike" else None, even=True,
     )  # fmt: skip
     models = {AVERAGE: baselines.average(models, (NETWORK, SVC_NAME, LOGISTIC_NAME))} | models
-    rows = held_out(data.folds)
-    offered = UnitModel(
-        net, ended, tuple(members), tuple(scales), classes, data.shape, data.x.shape[1], table.rate_kHz,
-        labelled_fingerprint(table),
-    )  # fmt: skip
+    rows = held_out(folds)
+    mark = labelled_fingerprint(table)
+    offered = UnitModel(net, ended, tuple(members), tuple(scales), classes, data.form, mark)
     parts = {name: each[:, rows] for name, each in models.items()}
-    judgement = _judgement(config, table.take(rows), data.split, data.optimistic, parts, list(networks)[-1], history)
+    last, optimistic = list(networks)[-1], data.division.optimistic
+    judgement = _judgement(config, table.take(rows), split, optimistic, parts, last, history)
     return dataclasses.replace(judgement, model=offered)
 
 
@@ -73,22 +74,20 @@ def evaluate(config: UnitConfig, model: UnitModel, path: Path) -> Judgement:
     """
     table, x = inputs_of(config, model, path)
     refuse_training_data(model.manifest(), labelled_fingerprint(table), path)
-    if unknown := sorted(set(table.class_names) - set(model.classes)):
-        raise UserError(f"{path} has classes that the network does not know: {', '.join(unknown)}")
     known = np.flatnonzero(table.label >= 0)
     if not len(known):
         raise UserError(f"{path} has no labels: use train.predict, or name their column with --label when training")
-    number_of = np.array([model.classes.index(name) for name in table.class_names], np.int32)
     table = table.take(known)
-    table = dataclasses.replace(table, label=number_of[table.label], class_names=model.classes)
+    label = known_labels(model.classes, table.class_names, table.label, path)
+    table = dataclasses.replace(table, label=label, class_names=model.classes)
     models = {NETWORK: model.probability(x[known])[None]}
-    return _judgement(config, table, natural_split(table), False, models, NETWORK, [])
+    return _judgement(config, table, natural(table), False, models, NETWORK, [])
 
 
 def _judgement(
     config: UnitConfig,
     table: WaveformTable,
-    split: Split,
+    split: By,
     optimistic: bool,
     models: Mapping[str, np.ndarray],
     name: str,

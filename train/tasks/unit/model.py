@@ -1,47 +1,43 @@
 """What networks say of rows and of units: the model that users get, and its calls of new units."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
+from spiketype.datasets.waveforms import divide, matrix
+from spiketype.datasets.waveforms.divide import By, Division
+from spiketype.datasets.waveforms.matrix import Form
 from spiketype.datasets.waveforms.table import WaveformTable
-from spiketype.edge import Json, PyTree, UserError
+from spiketype.edge import Json, PyTree
+from spiketype.models import unit_nets
+from spiketype.models.scale import Scale
 from spiketype.models.unit_nets import UnitNet
-from spiketype.train.apply import in_pieces, of_member
 from spiketype.train.judging.calls import Calls
-from spiketype.train.judging.scale import Scale
-from spiketype.train.task import Member, Variables
-from spiketype.train.tasks.unit import data as unit_data
-from spiketype.train.tasks.unit.config import Split, UnitConfig
-from spiketype.train.tasks.unit.data import UnitData
+from spiketype.train.task import Member, Variables, in_pieces, of_member
+from spiketype.train.tasks.unit.config import UnitConfig
 
 BATCH = 1000
+
+_apply = jax.jit(unit_nets.apply, static_argnums=(0, 3))
+
+
+class UnitData(NamedTuple):
+    """Labelled rows, as a table and as inputs of the network, and how they are divided."""
+
+    table: WaveformTable
+    x: Float[np.ndarray, "row feature"]
+    form: Form
+    division: Division
 
 
 def network(config: UnitConfig, classes: int) -> UnitNet:
     """Return the network of every member."""
     return UnitNet(classes, config.network, config.width, config.dropout)
-
-
-def apply(
-    net: UnitNet,
-    variables: Mapping[str, PyTree],
-    z: Float[Array | np.ndarray, "row feature"],
-    shape: tuple[int, int],
-    **options: Any,
-) -> Float[Array, "row class"]:
-    """Return logits for standardised inputs whose waveforms have (channel, time) `shape`; options of flax's apply."""
-    points = shape[0] * shape[1]
-    return jnp.asarray(net.apply(variables, z[:, :points].reshape(-1, *shape), z[:, points:], **options))
-
-
-_apply = jax.jit(apply, static_argnums=(0, 3))
 
 
 def probability(
@@ -58,10 +54,10 @@ def ensemble(
 ) -> list[np.ndarray]:
     """Return the probabilities (test row, class) of each fold, means over the fold's members."""
     found = []
-    for number, (fold, scale) in enumerate(zip(data.folds, scales, strict=True)):
+    for number, (fold, scale) in enumerate(zip(data.division.folds, scales, strict=True)):
         z = scale.apply(data.x[fold.test])
         mine = [k for k, member in enumerate(members) if member.fold == number]
-        found.append(np.mean([probability(net, variables, k, z, data.shape) for k in mine], axis=0))
+        found.append(np.mean([probability(net, variables, k, z, data.form.shape) for k in mine], axis=0))
     return found
 
 
@@ -75,9 +71,7 @@ class UnitModel:
         members: of the run.
         scales: of the folds.
         classes: names.
-        shape: (channel, time) of the waveforms.
-        features: inputs in all, with those of the histograms.
-        rate_kHz: sampling rate of the waveforms.
+        form: of the inputs.
         fingerprint: of the rows trained on.
     """
 
@@ -86,16 +80,14 @@ class UnitModel:
     members: tuple[Member, ...]
     scales: tuple[Scale, ...]
     classes: tuple[str, ...]
-    shape: tuple[int, int]
-    features: int
-    rate_kHz: float
+    form: Form
     fingerprint: str
 
     def probability(self, x: Float[np.ndarray, "row feature"]) -> Float[np.ndarray, "row class"]:
-        """Return the class probabilities of rows as `data.read` gives them."""
+        """Return the class probabilities of rows as `inputs_of` gives them."""
         z = [scale.apply(x) for scale in self.scales]
         of_members = [
-            probability(self.net, self.variables, k, z[member.fold], self.shape)
+            probability(self.net, self.variables, k, z[member.fold], self.form.shape)
             for k, member in enumerate(self.members)
         ]
         return np.asarray(np.mean(of_members, axis=0))
@@ -108,9 +100,9 @@ class UnitModel:
         """Return all but the variables."""
         return {
             "classes": list(self.classes),
-            "shape": list(self.shape),
-            "features": self.features,
-            "rate_kHz": self.rate_kHz,
+            "shape": list(self.form.shape),
+            "features": self.form.features,
+            "rate_kHz": self.form.rate_kHz,
             "fingerprint": self.fingerprint,
             "members": [{"seed": member.seed, "fold": member.fold} for member in self.members],
             "scales": [scale.to_json() for scale in self.scales],
@@ -119,16 +111,13 @@ class UnitModel:
 
 def restore(config: UnitConfig, arrays: PyTree, manifest: Json) -> UnitModel:
     """Return the model that was taken apart."""
-    channels, times = manifest["shape"]
     return UnitModel(
         network(config, len(manifest["classes"])),
         arrays,
         tuple(Member(member["seed"], member["fold"]) for member in manifest["members"]),
         tuple(Scale.from_json(values) for values in manifest["scales"]),
         tuple(manifest["classes"]),
-        (channels, times),
-        manifest["features"],
-        manifest["rate_kHz"],
+        Form.from_json(manifest),
         manifest["fingerprint"],
     )
 
@@ -144,20 +133,20 @@ def unit_means(
     return np.asarray(sums / count[:, None])
 
 
-def by_unit(table: WaveformTable, probability: Float[np.ndarray, "repeat row class"], split: Split) -> Calls:
+def by_unit(table: WaveformTable, probability: Float[np.ndarray, "repeat row class"], split: By) -> Calls:
     """Return the calls of a table's units, which are means over their rows."""
     units, first, count = np.unique(table.unit, return_index=True, return_counts=True)
     return Calls(
         unit_means(probability, table.unit),
         table.label[first],
-        (table.animal if split == "animal" else table.unit)[first],
+        divide.groups(table, split)[0][first],
         table.class_names,
         tuple(table.unit_names[unit] for unit in units),
         {"animal": np.array(table.animal_names)[table.animal[first]], "rows": count},
     )
 
 
-def by_spike(table: WaveformTable, probability: Float[np.ndarray, "repeat row class"], split: Split) -> Calls:
+def by_spike(table: WaveformTable, probability: Float[np.ndarray, "repeat row class"], split: By) -> Calls:
     """Return the calls of single spikes; each is named by its unit and its number in the unit, from 0 on."""
     unit = np.array(table.unit_names)[table.unit]
     order = np.argsort(table.unit, kind="stable")
@@ -167,26 +156,23 @@ def by_spike(table: WaveformTable, probability: Float[np.ndarray, "repeat row cl
     return Calls(
         probability,
         table.label,
-        table.animal if split == "animal" else table.unit,
+        divide.groups(table, split)[0],
         table.class_names,
         tuple(f"{name}:{k}" for name, k in zip(unit, number, strict=True)),
         {"animal": np.array(table.animal_names)[table.animal], "unit": unit},
     )
 
 
-def inputs_of(config: UnitConfig, model: UnitModel, path: Path) -> tuple[WaveformTable, np.ndarray]:
-    """Return the table of a path and its inputs (row, feature), as the model takes them.
+def inputs_of(
+    config: UnitConfig, model: UnitModel, path: Path, labels: bool = True
+) -> tuple[WaveformTable, Float[np.ndarray, "row feature"]]:
+    """Return the table of a path and its inputs, as the model takes them.
 
     Raises:
-        UserError: waveforms of another shape, or without the histograms that the network was trained with.
+        UserError: as `matrix.read`.
     """
-    table, x, _ = unit_data.read(config, path, model.shape, model.rate_kHz)
-    if x.shape[1] != model.features:
-        raise UserError(
-            f"{path} gives {x.shape[1]} inputs, the network was trained on {model.features}: it needs the same"
-            " histograms (isi, autocorrelogram) with as many bins, or train with --no-histograms"
-        )
-    return table, x
+    table, parts, _ = matrix.read(config, path, model.form, labels)
+    return table, np.concatenate(parts, axis=1)
 
 
 def predict(config: UnitConfig, model: UnitModel, path: Path) -> dict[str, np.ndarray]:
@@ -195,7 +181,6 @@ def predict(config: UnitConfig, model: UnitModel, path: Path) -> dict[str, np.nd
     Raises:
         UserError: as `inputs_of`.
     """
-    table, x = inputs_of(replace(config, label=None), model, path)
+    table, x = inputs_of(config, model, path, labels=False)
     table = replace(table, label=np.full_like(table.label, -1), class_names=model.classes)
-    calls = by_unit(table, model.probability(x)[None], unit_data.natural_split(table))
-    return calls.table(config.certain)
+    return by_unit(table, model.probability(x)[None], divide.natural(table)).table(config.certain)

@@ -3,27 +3,28 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
 
 from spiketype.datasets import batches
 from spiketype.datasets.batches import Plan
+from spiketype.datasets.waveforms import divide, matrix
 from spiketype.edge import PyTree, UserError
+from spiketype.models import augment, unit_nets
 from spiketype.models.losses import cross_entropy
+from spiketype.models.scale import Scale
 from spiketype.models.unit_nets import UnitNet
-from spiketype.train.judging.scale import Scale
 from spiketype.train.loop import Metrics, Problem
-from spiketype.train.task import Experiment, Member, Phase, Task, member_keys
-from spiketype.train.tasks.unit import data as unit_data
+from spiketype.train.task import Experiment, Member, Phase, Task, member_keys, of_members
 from spiketype.train.tasks.unit import judge, model
 from spiketype.train.tasks.unit.config import UnitConfig
-from spiketype.train.tasks.unit.data import UnitData
 from spiketype.train.tasks.unit.judge import TRAINED
+from spiketype.train.tasks.unit.model import UnitData
 
 # Of fine-tuning: its step size over that of training, and its rows of the new animal over all others. Classes are drawn
 # alike, and the other animals stay in, or a few units would be learned by heart.
@@ -42,6 +43,7 @@ class MemberData(NamedTuple):
 
 def make_problem(config: UnitConfig, net: UnitNet, shape: tuple[int, int], features: int) -> Problem:
     """Return the problem of training on augmented rows; common data are (x, label), a member's are `MemberData`."""
+    change = partial(augment.shift_and_noise, largest=config.shift, sd=config.noise)
 
     def init(key: jax.Array) -> tuple[PyTree, PyTree]:
         points = shape[0] * shape[1]
@@ -50,11 +52,11 @@ def make_problem(config: UnitConfig, net: UnitNet, shape: tuple[int, int], featu
     def draw(common: Batch, member: MemberData, key: jax.Array) -> Batch:
         row_key, change_key = jax.random.split(key)
         row = batches.draw(member.plan, row_key, config.batch)
-        x = augment(config, common[0][row], shape, change_key)
+        x = augment.of_waveforms(change, change_key, common[0][row], shape)
         return (x - member.mean[None]) / member.sd[None], common[1][row]
 
     def loss(params: PyTree, state: PyTree, batch: Batch, key: jax.Array) -> tuple[jax.Array, tuple[PyTree, Metrics]]:
-        logits = model.apply(net, {"params": params}, batch[0], shape, train=True, rngs={"dropout": key})
+        logits = unit_nets.apply(net, {"params": params}, batch[0], shape, train=True, rngs={"dropout": key})
         value, metrics = cross_entropy(logits, batch[1])
         squares = sum(jnp.sum(w**2) for w in jax.tree.leaves(params) if w.ndim > 1)
         return value + config.decay * squares, (state, metrics)
@@ -81,65 +83,62 @@ def _adam(learning_rate: float, steps: int) -> optax.GradientTransformation:
     return optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
 
 
-def augment(
-    config: UnitConfig, x: Float[Array, "row feature"], shape: tuple[int, int], key: jax.Array
-) -> Float[Array, "row feature"]:
-    """Return rows whose waveforms are moved in time, their ends held, and made noisier."""
-    points = shape[0] * shape[1]
-    shift_key, noise_key = jax.random.split(key)
-    wave = x[:, :points].reshape(-1, *shape)
-    by = jax.random.randint(shift_key, (len(x), 1), -config.shift, config.shift + 1)
-    time = jnp.clip(jnp.arange(shape[1])[None] + by, 0, shape[1] - 1)
-    moved = jnp.take_along_axis(wave, time[:, None, :], axis=2)
-    moved = moved + config.noise * jax.random.normal(noise_key, moved.shape)
-    return jnp.concatenate([moved.reshape(len(x), -1), x[:, points:]], axis=1)
+def load(config: UnitConfig, path: Path) -> UnitData:
+    """Read the labelled rows and divide them.
+
+    Raises:
+        UserError: as `matrix.read`, `divide.labelled` and `divide.divide`.
+    """
+    table, parts, form = matrix.read(config, path)
+    keep = divide.labelled(table, path)
+    table, x = table.take(keep), np.concatenate(parts, axis=1)[keep]
+    division = divide.divide(table, config.split, config.folds, config.repeats, config.seed, config.finetune)
+    return UnitData(table, x, form, division)
 
 
 def prepare(config: UnitConfig) -> Experiment:
     """Load the waveforms, divide them, and set up a member for every repeat, fold and seed.
 
     Raises:
-        UserError: no data given; as `data.prepare`.
+        UserError: no data given; as `load`.
     """
     if config.data is None:
         raise UserError("--data is missing: give a file or folder of waveforms")
-    data = unit_data.prepare(config, config.data)
-    members = [Member(s, f) for f in range(len(data.folds)) for s in range(config.seed, config.seed + config.seeds)]
-    scales = [Scale.of(data.x[fold.train]) for fold in data.folds]
+    data = load(config, config.data)
+    folds = data.division.folds
+    members = [Member(s, f) for f in range(len(folds)) for s in range(config.seed, config.seed + config.seeds)]
+    scales = [Scale.of(data.x[fold.train]) for fold in folds]
     net = model.network(config, len(data.table.class_names))
-    training = make_problem(config, net, data.shape, data.x.shape[1])
+    training = make_problem(config, net, data.form.shape, data.form.features)
     common = (jnp.asarray(data.x), jnp.asarray(data.table.label))
-    trains = stack([fold.train for fold in data.folds], data, scales, members)
+    trains = stack([fold.train for fold in folds], data, scales, members)
     phases = [Phase("training", training, lambda step: (common, trains), config.steps)]
-    if data.adapt is not None:
+    if data.division.adapt:
         parts = [
             np.r_[fold.train, np.resize(new, round(SHARE * len(fold.train)))]
-            for fold, new in zip(data.folds, data.adapt, strict=True)
+            for fold, new in zip(folds, data.division.adapt, strict=True)
         ]
         adapts, tuning = stack(parts, data, scales, members), make_tuning(config, training)
         tuned = Phase("fine-tuning", tuning, lambda step: (common, adapts), config.finetune_steps, keep_trained)
         phases.append(tuned)
     return Experiment(
         phases=tuple(phases),
-        names=tuple(f"seed {member.seed}, {data.folds[member.fold].name}" for member in members),
+        names=tuple(f"seed {member.seed}, {folds[member.fold].name}" for member in members),
         keys=member_keys(members),
         batch=config.batch,
         judge=partial(judge.judge, config, net, data, scales, members),
     )
 
 
-def stack(
-    parts: Sequence[np.ndarray], data: UnitData, scales: Sequence[Scale], members: Sequence[Member]
-) -> MemberData:
-    """Return the data of all members, whose folds train on the rows `parts`."""
+def stack(parts: Sequence[np.ndarray], data: UnitData, scales: Sequence[Scale], members: Sequence[Member]) -> PyTree:
+    """Return the `MemberData` of all members, whose folds train on the rows `parts`."""
     longest = max(map(len, parts))
     plans = [batches.plan(rows, data.table.label, True, longest) for rows in parts]
-    each = [
+    of_fold = [
         MemberData(plan, scale.mean.astype(np.float32), scale.sd.astype(np.float32))
         for plan, scale in zip(plans, scales, strict=True)
     ]
-    stacked: MemberData = jax.tree.map(lambda *rows: jnp.stack(rows), *(each[member.fold] for member in members))
-    return stacked
+    return of_members(members, of_fold)
 
 
 TASKS = {

@@ -1,4 +1,4 @@
-"""The shape of a cell's mean spike in numbers: what an electrophysiologist measures, between the samples.
+"""The shape of a cell's mean spike in numbers: what an electrophysiologist measures, between the samples; its noise.
 
 A trough is 0.05 to 0.15 ms wide and a sample 0.025 ms, so everything is measured on a cubic spline through the samples.
 """
@@ -62,3 +62,9 @@ def features(mean_pA: Float[np.ndarray, "cell 160"]) -> Float[np.ndarray, "cell 
     """Return what a call is made from, of mean spikes: logarithms of times and ratio, and the profile."""
     found, profile = measures(mean_pA)
     return np.column_stack([np.log(found[:, : len(TIMES) + 1]), np.arcsinh(profile)])
+
+
+def spectrum(noise_pA: Float[np.ndarray, "window 160"]) -> Float[np.ndarray, "80"]:
+    """Return the mean power of spike-free windows at each frequency above 0, the mean of each window taken off."""
+    centred = (noise_pA - noise_pA.mean(axis=1, keepdims=True)) * np.hanning(POINTS)
+    return np.asarray((np.abs(np.fft.rfft(centred, axis=1)) ** 2).mean(axis=0)[1:] + 1e-9)

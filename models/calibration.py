@@ -3,29 +3,12 @@
 Both are fitted to out-of-fold values of inner folds of a training part, groups apart, never to what is tested.
 """
 
-import warnings
-
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
 
-from spiketype.train.judging.metrics import nll
-
-INNER = 4
 FLOOR = 1e-5  # the least probability that a model may give
-Fold = tuple[Int[np.ndarray, " _"], Int[np.ndarray, " _"]]  # rows that train, rows that test
-
-
-def inner_folds(
-    label: Int[np.ndarray, " row"], group: Int[np.ndarray, " row"], seed: int, parts: int = INNER
-) -> list[Fold]:
-    """Return the rows (training, test) of each of some parts of a training part, groups apart."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class")  # one rarer than there are parts
-        split = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
-        return list(split.split(label, label, group))
 
 
 def platt(
@@ -80,6 +63,7 @@ def best_exponent(probability: Float[np.ndarray, "row class"], label: Int[np.nda
     """Return the exponent of `sharpen`, from 1/2 to 2, with the least negative log likelihood."""
 
     def loss(exponent: float) -> float:
-        return nll(label, sharpen(probability, exponent))
+        true = sharpen(probability, exponent)[np.arange(len(label)), label]
+        return float(-np.log(np.clip(true, 1e-12, 1)).mean())
 
     return float(minimize_scalar(loss, bounds=(0.5, 2.0), method="bounded").x)

@@ -1,54 +1,37 @@
-"""The cells of the subclass task: those that are trained on, and new ones of a table or folder."""
+"""Mouse cells for models of their subclass: those that are trained on, and new ones of a table or folder."""
 
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from spiketype.datasets import allen
+from spiketype import reading
 from spiketype.datasets.allen import spikes
 from spiketype.datasets.allen.columns import IDS, check_units, read, read_features
 from spiketype.datasets.allen.features import FEATURES
 from spiketype.datasets.allen.spikes import SPIKE_NAMES
-from spiketype.datasets.allen.table import AllenTable
+from spiketype.datasets.allen.table import AllenTable, find, load
 from spiketype.edge import UserError
-from spiketype.train.tasks.subclass.config import SubclassConfig
 
 LABEL, MOST_NAMED = "transgenic_line", 8
 
 
-def mouse(config: SubclassConfig) -> AllenTable:
-    """Return the cells with a subclass.
+def mouse(folder: Path | None, features: int, lines: Path | None) -> AllenTable:
+    """Return the cells with a subclass; arguments as of `find` and `load`.
 
     Raises:
         UserError: there are none.
     """
-    table = allen.load(allen.find(config.data), config.features, config.lines)
+    table = load(find(folder), features, lines)
     if not (table.subclass >= 0).any():
         raise UserError(f"{table.source} has no mouse cell with a subclass")
     return table.take(table.subclass >= 0)
 
 
-class Cells(NamedTuple):
-    """Inputs of the model offered.
-
-    Attributes:
-        x: features first, then the shape of the action potential; NaN where not measured.
-        features: their number.
-        spikes: whether any cell has an action potential.
-    """
-
-    x: Float[np.ndarray, "cell input"]
-    features: int
-    spikes: bool
-
-    @classmethod
-    def of(cls, table: AllenTable) -> "Cells":
-        """Return the cells of a table, with the action potentials of its folder."""
-        shapes = spikes.load(table.source, table.specimen_id)
-        return cls(np.concatenate([table.x, shapes], axis=1), table.x.shape[1], bool(np.isfinite(shapes).any()))
+def with_shapes(table: AllenTable) -> Float[np.ndarray, "cell input"]:
+    """Return the features of cells, then the shapes of their action potentials; NaN where not measured."""
+    return np.concatenate([table.x, spikes.load(table.source, table.specimen_id)], axis=1)
 
 
 class NewCells(NamedTuple):
@@ -82,10 +65,10 @@ class NewCells(NamedTuple):
             UserError: no table, none of the features, values that are no numbers, another unit. The message names them.
         """
         if data.is_dir():
-            table = allen.load(data, len(features), lines)
+            table = load(data, len(features), lines)
             label = tuple("" if c < 0 else table.class_names[c] for c in table.subclass)
             donor = tuple(table.donor_names[d] for d in table.donor)
-            return cls(Cells.of(table).x, tuple(map(str, table.specimen_id)), label, donor)
+            return cls(with_shapes(table), tuple(map(str, table.specimen_id)), label, donor)
         x, names, missing = read_features(data, (*features, *SPIKE_NAMES))
         count = len(features)
         if not np.isfinite(x[:, :count]).any():
@@ -96,7 +79,7 @@ class NewCells(NamedTuple):
         unknown = [str(c) for c in raw.columns if c not in {*features, *SPIKE_NAMES, *IDS, LABEL}]
         _tell(data, "columns that the model does not know are not used", unknown)
         if not np.isfinite(x[:, count:]).any():
-            print(f"{data}: no action potentials: the model without them is used", file=sys.stderr)
+            reading.note(data, "no action potentials: the model without them is used")
         given = raw[LABEL].fillna("") if LABEL in raw else [""] * len(x)
         return cls(x, tuple(names), tuple(map(str, given)), ("",) * len(x))
 
@@ -109,4 +92,4 @@ class NewCells(NamedTuple):
 def _tell(data: Path, what: str, names: list[str]) -> None:
     if names:
         more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-        print(f"{data}: {what}: {', '.join(names[:MOST_NAMED])}{more}", file=sys.stderr)
+        reading.note(data, f"{what}: {', '.join(names[:MOST_NAMED])}{more}")

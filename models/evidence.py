@@ -15,15 +15,22 @@ from scipy.special import expit
 from scipy.stats import norm
 from threadpoolctl import threadpool_limits
 
-from spiketype.train.judging.intervals import CONFIDENCE, Estimate
-
 VOTE_PRECISION, SHAPE_PRECISION = 0.01, 10.0  # of a Gaussian prior of the weights, which keeps them finite
 DEGREE, PIECES = 3, 3  # of the splines of a feature: what a measure means need not grow with it
 KNOWN_SPIKES, KNOWN_VARIANCE = 2.0, 0.05  # so few spikes do not tell their spread: as if two more had this one
 COUNTS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300)
 ITERATIONS, CONVERGED = 50, 1e-9
+CONFIDENCE = 0.95  # of the intervals
 # Spikes, for each of which there is a calibration: a shape is worth less if it is measured on few.
 STAGES = (1, 3, 10, 30, 100)
+
+
+class Probability(NamedTuple):
+    """The probability of serotonergic, with the ends of its interval."""
+
+    value: Float[np.ndarray, " row"]
+    low: Float[np.ndarray, " row"]
+    high: Float[np.ndarray, " row"]
 
 
 class Evidence(NamedTuple):
@@ -141,7 +148,7 @@ def calibrate_stages(arriving: Sequence[Evidence], label: Int[np.ndarray, " cell
 
 def probability(
     calibration: Calibration, x: Float[np.ndarray, "cell column"], variance: Float[np.ndarray, " cell"]
-) -> Estimate:
+) -> Probability:
     """Return the calibrated probability (cell,) of serotonergic, with an interval.
 
     Two things are uncertain and widen the interval: the mean vote, of which only so many spikes are known, and the
@@ -156,17 +163,17 @@ def probability(
     logit, few = rows @ calibration.weight, (calibration.weight[1] / calibration.scale[0]) ** 2 * variance
     spread = np.sum((rows @ calibration.covariance) * rows, axis=1)
     z = norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt(few + spread)
-    return Estimate(expit(logit), expit(logit - z), expit(logit + z))
+    return Probability(expit(logit), expit(logit - z), expit(logit + z))
 
 
-def as_spikes_arrive(known: Evidence, stages: Stages) -> Estimate:
+def as_spikes_arrive(known: Evidence, stages: Stages) -> Probability:
     """Return the probability (count,) of one cell after each number of spikes.
 
     Each is by the last stage that the cell has the spikes for.
     """
     stage = np.searchsorted(STAGES, known.spikes, "right") - 1
     each = [probability(stages[s], known.x[[k]], known.variance[[k]]) for k, s in enumerate(stage)]
-    return Estimate(*(np.concatenate(end) for end in zip(*each, strict=True)))
+    return Probability(*(np.concatenate(end) for end in zip(*each, strict=True)))
 
 
 def settled_after(spikes: Int[np.ndarray, " count"], after: Float[np.ndarray, " count"]) -> int:

@@ -1,4 +1,4 @@
-"""What a training part tells of the features: medians for what is missing, mean and standard deviation."""
+"""The scale of features in a training part: medians for what is missing, mean and standard deviation."""
 
 from typing import NamedTuple
 
@@ -25,10 +25,13 @@ class Scale(NamedTuple):
         sd = filled.std(axis=0)
         return cls(median, filled.mean(axis=0), np.where(sd > 0, sd, 1.0))
 
+    def fill(self, x: Float[np.ndarray, "row feature"]) -> Float[np.ndarray, "row feature"]:
+        """Return rows with the medians in place of NaN."""
+        return np.where(np.isnan(x), self.median, x)
+
     def apply(self, x: Float[np.ndarray, "row feature"]) -> Float[np.ndarray, "row feature"]:
         """Return standardised rows in float32, without NaN."""
-        filled = np.where(np.isnan(x), self.median, x)
-        return np.asarray((filled - self.mean) / self.sd, np.float32)
+        return np.asarray((self.fill(x) - self.mean) / self.sd, np.float32)
 
     def to_json(self) -> Json:
         """Return it as plain numbers."""

@@ -1,6 +1,7 @@
-"""What is held out in the subclass task: donors, cells, the published test set, a recording era, a transgenic line."""
+"""What is held out of mouse cells: donors, cells, the published test set, a recording era, a transgenic line."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Shaped
@@ -8,15 +9,14 @@ from sklearn.model_selection import train_test_split
 
 from spiketype.datasets import splits
 from spiketype.datasets.allen.table import AllenTable
-from spiketype.datasets.splits import Fold
+from spiketype.datasets.splits import INNER, Fold
 from spiketype.edge import UserError
-from spiketype.train.judging.calibration import INNER
-from spiketype.train.tasks.subclass.config import SubclassConfig
 
+Kind = Literal["donor", "cell", "published", "era", "line"]
 LEAST = 10  # cells of a line that is left out
 
 
-def usable(kind: str, table: AllenTable) -> AllenTable:
+def usable(kind: Kind, table: AllenTable) -> AllenTable:
     """Return the cells that a split can have: complete rows for the published one, known eras for eras.
 
     Raises:
@@ -34,36 +34,33 @@ def usable(kind: str, table: AllenTable) -> AllenTable:
     return table
 
 
-def make(config: SubclassConfig, table: AllenTable) -> tuple[list[list[Fold]], bool]:
+def make(kind: Kind, table: AllenTable, folds: int, repeats: int, seed: int) -> tuple[list[list[Fold]], bool]:
     """Return the folds of each repeat, and whether they are optimistic: cells of tested donors are trained on.
 
     Raises:
         UserError: the cells do not allow the split, or a training part has too few donors.
     """
-    parts, optimistic = _divide(config, table)
+    parts, optimistic = _divide(kind, table, folds, repeats, seed)
     for fold in (fold for part in parts for fold in part):
         donors = len(np.unique(table.donor[fold.train]))
         if donors < INNER:
             raise UserError(
-                f"--split {config.split}, {fold.name}: training cells of {donors} donors, calibration needs {INNER}: "
+                f"--split {kind}, {fold.name}: training cells of {donors} donors, calibration needs {INNER}: "
                 "choose another split, or add cells of other donors"
             )
     return parts, optimistic
 
 
-def _divide(config: SubclassConfig, table: AllenTable) -> tuple[list[list[Fold]], bool]:
-    if config.split == "published":
+def _divide(kind: Kind, table: AllenTable, folds: int, repeats: int, seed: int) -> tuple[list[list[Fold]], bool]:
+    if kind == "published":
         return [[published(len(table.x))]], True
-    if config.split == "era":
+    if kind == "era":
         return [_left_out(table, table.rate_kHz, {r: f"{r:g} kHz" for r in np.unique(table.rate_kHz).tolist()})], False
-    if config.split == "line":
+    if kind == "line":
         lines = [k for k, count in enumerate(np.bincount(table.line[table.line >= 0])) if count >= LEAST]
         return [_left_out(table, table.line, {k: table.line_names[k] for k in lines})], False
-    kind, names = ("group" if config.split == "donor" else "kfold"), table.donor_names
-    found = [
-        splits.make(kind, table.subclass, table.donor, names, config.folds, config.seed + r, by="donor")
-        for r in range(config.repeats)
-    ]
+    by, names = ("group" if kind == "donor" else "kfold"), table.donor_names
+    found = [splits.make(by, table.subclass, table.donor, names, folds, seed + r, by="donor") for r in range(repeats)]
     return [list(split.folds) for split in found], found[0].optimistic
 
 

@@ -1,6 +1,5 @@
-"""What a call is read from: importances by permutation, the gates of LSPIN, a map of the cells, and their pictures."""
+"""The pictures of the subclass task: importances, the gates of LSPIN, a map of the cells."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,47 +9,11 @@ from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import dendrogram, leaves_list, linkage
 
 from spiketype.datasets.allen.table import AllenTable
-from spiketype.edge import Json
+from spiketype.models.explain import PerFeature
+from spiketype.models.scale import Scale
 from spiketype.train.judging.figures import CYCLE, GREY, draw_map, plane
-from spiketype.train.judging.intervals import plain
-from spiketype.train.judging.scale import Scale
-from spiketype.train.tasks.subclass.model import Calibrated, Inputs, Labels
 
-SHUFFLES = 3
-OPEN = 0.5
 MOST_SD = 3.0  # of a feature on the map
-
-PerFeature = Float[np.ndarray, "class feature"]
-
-
-def drops(model: Calibrated, x: Inputs, label: Labels, features: int, classes: int, seed: int) -> PerFeature:
-    """Return the mean loss of log probability (nats) of the true class when a feature is shuffled among test cells.
-
-    Over the cells of each class, NaN where there are none (Breiman 2001; features that tell the same share their
-    importance). The first `features` inputs are features.
-    """
-    rng = np.random.default_rng(seed)
-    rows = np.arange(len(x))
-
-    def log_probability(inputs: np.ndarray) -> np.ndarray:
-        return np.asarray(np.log(np.clip(model.probability(inputs)[rows, label], 1e-12, 1)))
-
-    whole, found = log_probability(x), np.full((classes, features), np.nan)
-    for k in range(features):
-        shuffled = np.zeros(len(x))
-        for _ in range(SHUFFLES):
-            other = x.copy()
-            other[:, k] = x[rng.permutation(len(x)), k]
-            shuffled += log_probability(other) / SHUFFLES
-        for c in np.unique(label):
-            found[c, k] = (whole - shuffled)[label == c].mean()
-    return found
-
-
-def mean_known(found: Sequence[PerFeature]) -> PerFeature:
-    """Return the mean over folds of what is known, 0 where nothing is."""
-    known = np.isfinite(found)
-    return np.asarray(np.where(known, found, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
 
 
 def importance_figure(importance: PerFeature, table: AllenTable) -> Figure:
@@ -67,32 +30,6 @@ def importance_figure(importance: PerFeature, table: AllenTable) -> Figure:
     return figure
 
 
-def gates(opened: Float[np.ndarray, "seed repeat cell feature"]) -> Json:
-    """Return how sparse and how stable gates are.
-
-    ``open``: mean number above 0; ``correlation`` of the mean gates and ``jaccard`` of the gates above OPEN in each
-    cell, both means over pairs of seeds. None with one seed, the correlation also where all mean gates of a seed agree.
-    """
-    seeds = len(opened)
-    pairs = [(a, b) for a in range(seeds) for b in range(a)]
-    mean = opened.mean(axis=(1, 2))
-    on = opened > OPEN
-    with np.errstate(invalid="ignore"):
-        correlation = [np.corrcoef(mean[a], mean[b])[0, 1] for a, b in pairs]
-    return {
-        "open": float((opened > 0).sum(axis=-1).mean()),
-        "features": opened.shape[-1],
-        "correlation": plain(np.mean(correlation)) if pairs else None,
-        "jaccard": float(np.mean([_jaccard(on[a], on[b]) for a, b in pairs])) if pairs else None,
-    }
-
-
-def _jaccard(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the mean over cells of shared over all open gates; 1 where neither has one."""
-    either = (a | b).sum(axis=-1)
-    return float(np.where(either > 0, (a & b).sum(axis=-1) / np.maximum(either, 1), 1.0).mean())
-
-
 class GateMap(NamedTuple):
     """Order of the cells, within classes, and of the features, and the tree of the features."""
 
@@ -101,7 +38,7 @@ class GateMap(NamedTuple):
     tree: Float[np.ndarray, "merge 4"]
 
 
-def gate_map(opened: Float[np.ndarray, "cell feature"], label: Labels) -> GateMap:
+def gate_map(opened: Float[np.ndarray, "cell feature"], label: Int[np.ndarray, " cell"]) -> GateMap:
     """Cluster gates hierarchically (Ward), features over all cells and cells within their class."""
     order = []
     for c in np.unique(label):

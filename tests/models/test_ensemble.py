@@ -1,10 +1,10 @@
-"""The ensemble offered for subclasses: calibration, what is missing, absent classes, refitting."""
+"""The ensemble offered for subclasses: calibration, what is missing, absent classes."""
 
 import numpy as np
 import pytest
 
-from spiketype.train.tasks.subclass.config import SubclassConfig
-from spiketype.train.tasks.subclass.model import Calibrated, Calibration, SubclassModel, fit
+from spiketype.datasets.splits import inner_folds
+from spiketype.models.ensemble import Calibrated, Calibration, fit
 
 
 @pytest.fixture(scope="module")
@@ -19,9 +19,13 @@ def cells():
     return x, label, np.repeat(np.arange(100), 2)
 
 
+def fitted_to(x, label, donor, classes=3):
+    return fit(x, label, inner_folds(label, donor, 0), 5, classes)
+
+
 @pytest.fixture(scope="module")
 def fitted(cells):
-    return fit(*cells, features=5, classes=3, seed=0)
+    return fitted_to(*cells)
 
 
 def test_it_learns_and_its_probabilities_are_probabilities(cells, fitted):
@@ -37,25 +41,6 @@ def test_a_cell_without_any_value_is_a_cell_of_medians(fitted):
     np.testing.assert_allclose(fitted.probability(nothing), fitted.probability(fitted.ensemble.view.scale.median[None]))
 
 
-def test_refitting_with_the_calibration_that_was_kept_gives_the_same(cells, fitted):
-    x, label, _ = cells
-    model = SubclassModel(x, label, {13: fitted.calibration}, tuple("abc"), tuple("vwxyz"), (), ())
-    again = SubclassModel.restore(SubclassConfig(), model.arrays(), model.manifest())
-    np.testing.assert_array_equal(again.probability(x), fitted.probability(x))
-
-
-def test_cells_with_and_without_action_potentials_get_the_model_for_them(cells, fitted):
-    x, label, donor = cells
-    alone = fit(x[:, :5], label, donor, 5, 3, 0)
-    calibrations = {13: fitted.calibration, 5: alone.calibration}
-    model = SubclassModel(x, label, calibrations, tuple("abc"), tuple("vwxyz"), (), ())
-    new = x[:4].copy()
-    new[2:, 5:] = np.nan
-    np.testing.assert_array_equal(model.sees_spike(new), [True, True, False, False])
-    expected = np.concatenate([fitted.probability(new[:2]), alone.probability(new[2:, :5])])
-    np.testing.assert_allclose(model.probability(new), expected, atol=1e-12)
-
-
 def test_a_single_cell_gets_what_it_gets_among_others(cells, fitted):
     x, _, _ = cells
     np.testing.assert_allclose(fitted.probability(x[3:4]), fitted.probability(x)[3:4], atol=1e-9)
@@ -64,7 +49,7 @@ def test_a_single_cell_gets_what_it_gets_among_others(cells, fitted):
 def test_a_class_that_the_training_part_lacks_gets_next_to_nothing(cells):
     x, label, donor = cells
     here = label != 2
-    probability = fit(x[here], label[here], donor[here], 5, 3, 0).probability(x)
+    probability = fitted_to(x[here], label[here], donor[here]).probability(x)
     assert np.isfinite(probability).all()
     assert probability[:, 2].max() < 0.02
 
@@ -73,7 +58,7 @@ def test_of_two_classes_support_vectors_count(cells):
     """Their one column of coefficients must not move both classes alike."""
     x, label, donor = cells
     here = label < 2
-    model = fit(x[here], label[here], donor[here], 5, 2, 0)
+    model = fitted_to(x[here], label[here], donor[here], 2)
     moved = Calibrated(model.ensemble, model.calibration._replace(weights=-model.calibration.weights))
     assert (model.probability(x[here]).argmax(axis=1) == label[here]).mean() > 0.85
     assert np.abs(model.probability(x[here]) - moved.probability(x[here])).mean() > 0.1

@@ -1,4 +1,4 @@
-"""What is held out in the subclass task: sizes of the published split, donors apart, absent classes named."""
+"""What is held out of mouse cells: sizes of the published split, donors apart, absent classes named."""
 
 from pathlib import Path
 
@@ -7,10 +7,9 @@ import pytest
 from sklearn.model_selection import train_test_split
 
 from spiketype.datasets import allen
+from spiketype.datasets.allen import splits
 from spiketype.datasets.allen.table import AllenTable
 from spiketype.edge import UserError
-from spiketype.train.tasks.subclass import splits
-from spiketype.train.tasks.subclass.config import SubclassConfig
 from tests import shared_data
 
 
@@ -23,7 +22,7 @@ def mouse():
 
 def made(kind, table):
     table = splits.usable(kind, table)
-    return table, *splits.make(SubclassConfig(split=kind), table)
+    return table, *splits.make(kind, table, folds=5, repeats=2, seed=0)
 
 
 def test_the_published_split_has_its_sizes_and_is_called_optimistic(mouse):

@@ -3,6 +3,7 @@
 Each is a function of points, a number of clusters and a seed, and returns the cluster of each point.
 """
 
+import importlib.util
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -14,6 +15,7 @@ from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import NearestNeighbors
 
 from spiketype.edge import UserError
 
@@ -24,6 +26,18 @@ NEIGHBOURS, RESOLUTION = 20, 1.5  # WaveMAP: Lee et al., eLife 10:e67490, 2021
 Points = Float[np.ndarray, "unit feature"]
 Clusters = Int[np.ndarray, " unit"]
 Partition = Callable[[np.ndarray, int, int], np.ndarray]
+
+
+def check(init: str, units: int) -> None:
+    """Refuse first centres that could not be made, before anything is trained.
+
+    Raises:
+        UserError: it names what is missing, or too many.
+    """
+    if init == "umap" and importlib.util.find_spec("umap") is None:
+        raise UserError("--init umap: UMAP is not installed: pip install 'spiketype[umap]', or choose another --init")
+    if init == "ward" and units > MOST_WARD:
+        raise UserError(f"--init ward keeps all pairs of {units} units, the most is {MOST_WARD}: choose another --init")
 
 
 def kmeans(x: Points, clusters: int, seed: int) -> Clusters:
@@ -109,6 +123,13 @@ def umap_louvain(x: Points, clusters: int, seed: int) -> Clusters:
 
 INITS: Mapping[str, Partition] = {"kmeans": kmeans, "gmm": gmm, "ward": ward, "umap": umap_gmm}
 UMAP_BASELINES: Mapping[str, Partition] = {"UMAP + GMM": umap_gmm, "UMAP + Louvain": umap_louvain}
+
+
+def nearest(x: Points, count: int) -> Int[np.ndarray, "unit neighbour"]:
+    """Return the numbers of the nearest other units of each, as many as there are up to `count`."""
+    count = min(count, len(x) - 1)
+    found = NearestNeighbors(n_neighbors=count + 1).fit(x).kneighbors(x, return_distance=False)
+    return np.asarray(found[:, 1:], np.int32)
 
 
 def means(x: Points, cluster: Clusters, clusters: int) -> Float[np.ndarray, "{clusters} feature"]:

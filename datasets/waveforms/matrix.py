@@ -1,0 +1,192 @@
+"""Units as one matrix: what a model reads, in the form of the data that it was trained on; and what judges it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from sklearn.datasets import load_digits
+from tyro.conf import arg
+
+from spiketype.datasets.fingerprint import fingerprint
+from spiketype.datasets.waveforms.inputs import Normalise, histograms, inputs
+from spiketype.datasets.waveforms.read import load
+from spiketype.datasets.waveforms.table import WaveformTable
+from spiketype.edge import Json, UserError
+
+DIGITS = "digits"
+DIGIT_LEVELS = 16.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a model sees of waveforms: the options that all tasks on units have."""
+
+    data: Annotated[Path | None, arg(metavar="PATH")] = None
+    """Waveforms: .npz, Zarr, int16 streams, hc-3 sessions, EAP stores, templates of a phy or SpikeInterface folder."""
+    label: str | None = None
+    """Column of the classes; by default the source's own, if it has one."""
+    rate_kHz: Annotated[float | None, arg(name="rate-khz")] = None
+    """Sampling rate of the data, if they do not say it."""
+    flip: bool = False
+    """The waveforms are stored upside down: multiply them by -1."""
+    channels: Literal["all", "largest"] = "all"
+    """Channels to see: all, or the one with the largest amplitude."""
+    window_ms: tuple[float, float] | None = None
+    """Time to see before and after the trough; by default waveforms are taken as they are."""
+    normalise: Normalise = "amplitude"
+    """Divide by the largest channel's amplitude, standardise each waveform, or neither."""
+    histograms: bool = False
+    """See the histograms of intervals and the autocorrelogram, too, where the data have them."""
+
+
+class Form(NamedTuple):
+    """What a matrix of units looks like: new data are brought into the form of those that were trained on.
+
+    Attributes:
+        features: columns of the matrix.
+        shape: (channel, time) of the waveforms, or (row, column) of the digits.
+        sd: what waveforms and histograms were divided by; empty: nothing.
+        rate_kHz: sampling rate of the waveforms; None for digits.
+    """
+
+    features: int
+    shape: tuple[int, int]
+    sd: tuple[float, ...]
+    rate_kHz: float | None
+
+    @classmethod
+    def from_json(cls, values: Json) -> "Form":
+        """Return what `_asdict` took apart."""
+        channels, times = values["shape"]
+        return cls(values["features"], (channels, times), tuple(values.get("sd", ())), values["rate_kHz"])
+
+
+def read(
+    options: Options, path: Path, like: Form | None = None, labels: bool = True
+) -> tuple[WaveformTable, list[Float[np.ndarray, "row _"]], Form]:
+    """Return the table of a path, its waveforms (row, channel x time) and, where seen, its histograms, and their form.
+
+    Args:
+        options: of the task.
+        path: of the data.
+        like: the form of the data that a model was trained on.
+        labels: read them.
+
+    Raises:
+        UserError: as `load` and `inputs`; data that cannot be brought into the form.
+    """
+    table = load(path, options.label if labels else None, options.rate_kHz, options.flip)
+    rate_kHz = like.rate_kHz if like else None
+    x = inputs(table, rate_kHz, options.window_ms, options.channels, options.normalise)
+    shape, rate_kHz = (x.shape[1], x.shape[2]), rate_kHz or table.rate_kHz
+    if like and shape != like.shape:
+        raise UserError(
+            f"{path} has waveforms of {shape[0]} channels x {shape[1]} times at {rate_kHz:g} kHz, the network was"
+            f" trained on {like.shape[0]} x {like.shape[1]}: train with --channels largest and a --window-ms that both"
+            " have"
+        )
+    parts = [x.reshape(len(x), -1)]
+    if options.histograms and (found := histograms(table)).shape[1]:
+        parts.append(found)
+    form = Form(sum(part.shape[1] for part in parts), shape, (), rate_kHz)
+    check_features(path, form, like)
+    return table, parts, form
+
+
+def check_features(path: Path, form: Form, like: Form | None) -> None:
+    """Refuse data with more or fewer inputs than a model was trained on.
+
+    Raises:
+        UserError: it gives both numbers.
+    """
+    if like and form.features != like.features:
+        raise UserError(
+            f"{path} gives {form.features} inputs, the network was trained on {like.features}: it needs the same"
+            " histograms (isi, autocorrelogram) with as many bins, or train with --no-histograms"
+        )
+
+
+@dataclass(frozen=True)
+class Units:
+    """Units without regard to their labels, which judge a clustering of them.
+
+    Attributes:
+        x: waveforms of all channels and times, then what the histograms say; each of the two divided by its standard
+            deviation over units and features, so that shapes stay.
+        form: of x.
+        label: index into `class_names`, -1 unknown.
+        class_names: empty without labels.
+        animal: index into `animal_names`.
+        animal_names: of the groups.
+        unit_names: for tables.
+        source: for messages.
+        fingerprint: of the samples as they were read.
+    """
+
+    x: Float[np.ndarray, "unit feature"]
+    form: Form
+    label: Int[np.ndarray, " unit"]
+    class_names: tuple[str, ...]
+    animal: Int[np.ndarray, " unit"]
+    animal_names: tuple[str, ...]
+    unit_names: tuple[str, ...]
+    source: str
+    fingerprint: str
+
+    @property
+    def traces(self) -> Float[np.ndarray, "unit channel time"]:
+        """Waveforms in the scale of x."""
+        channels, times = self.form.shape
+        return self.x[:, : channels * times].reshape(len(self.x), channels, times)
+
+    @property
+    def group(self) -> Int[np.ndarray, " unit"]:
+        """What intervals redraw: animals, or units where there is one animal."""
+        return self.animal if len(np.unique(self.animal)) > 1 else np.arange(len(self.animal))
+
+
+def read_units(options: Options, path: Path, like: Form | None = None) -> Units:
+    """Return the units of a path, or scikit-learn's handwritten digits; labels are read where nothing is `like`.
+
+    Raises:
+        UserError: as `read`; a single unit to train on.
+    """
+    if path.name == DIGITS and not path.exists():  # a run's configuration has it as an absolute path
+        units = _digits()
+        check_features(path, units.form, like)
+        return units
+    table, parts, form = read(options, path, like, labels=like is None)
+    if len(table.waveform) < 2 and not like:
+        raise UserError(f"{path} has one unit: clustering needs several")
+    sd = like.sd if like else tuple(float(part.std(axis=0).mean()) for part in parts)
+    whole = np.concatenate([part / by for part, by in zip(parts, sd, strict=True)], axis=1).astype(np.float32)
+    return Units(
+        x=whole,
+        form=form._replace(sd=sd),
+        label=table.label,
+        class_names=table.class_names,
+        animal=table.animal,
+        animal_names=table.animal_names,
+        unit_names=tuple(table.unit_names[k] for k in table.unit),
+        source=str(path),
+        fingerprint=fingerprint(table.waveform),
+    )
+
+
+def _digits() -> Units:
+    """Return handwritten digits, 1797 of 8 x 8: the benchmark of clustering without a download."""
+    found = load_digits()
+    x, count = (found.data / DIGIT_LEVELS).astype(np.float32), len(found.target)
+    return Units(
+        x=x,
+        form=Form(x.shape[1], (8, 8), (1.0,), None),
+        label=found.target.astype(np.int32),
+        class_names=tuple(map(str, range(10))),
+        animal=np.zeros(count, np.int32),
+        animal_names=("all",),
+        unit_names=tuple(map(str, range(count))),
+        source=DIGITS,
+        fingerprint=fingerprint(x),
+    )

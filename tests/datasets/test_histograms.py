@@ -1,0 +1,120 @@
+"""Histograms of when units fire, of the readers and of the exporter, against counts of whole samples."""
+
+import sys
+import types
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from spiketype.datasets.waveforms import histograms
+
+EXPORT = Path(__file__).parents[2] / "scripts" / "export_units.py"
+HOURS = 10**9  # samples since the start of a recording that is ten hours long
+RATES_HZ = [20_000.0, 24_414.0625, 24_414.062, 25_000.0, 30_000.0, 29_999.954846, 30_000.390639, 32_000.0, 32_552.083]
+
+
+class Analyzer:
+    """What the exporter needs of a SortingAnalyzer: one unit in one segment."""
+
+    unit_ids = ("a",)
+
+    def __init__(self, sample, rate_Hz):
+        self.sample, self.sampling_frequency = sample, rate_Hz
+
+    @property
+    def sorting(self):
+        return self
+
+    def get_num_segments(self):
+        return 1
+
+    def get_unit_spike_train(self, unit, segment_index):
+        return self.sample
+
+
+@pytest.fixture(scope="module")
+def exporter():
+    """The script, with an empty module in the place of SpikeInterface."""
+    script = types.ModuleType("export_units")
+    there = sys.modules.get("spikeinterface")
+    sys.modules["spikeinterface"] = types.ModuleType("spikeinterface")
+    try:
+        exec(compile(EXPORT.read_text(), str(EXPORT), "exec"), script.__dict__)
+    finally:
+        del sys.modules["spikeinterface"]
+        if there is not None:
+            sys.modules["spikeinterface"] = there
+    return script
+
+
+def counted(sample, rate_Hz):
+    """Intervals and lags of whole samples, counted one by one with fractions."""
+    ms = Fraction(1000) / Fraction(rate_Hz)
+    isi_edges = [Fraction(edge) for edge in histograms.ISI_EDGES_MS]
+    isi, acg = np.zeros(len(isi_edges) - 1, int), np.zeros(histograms.LAG_BINS, int)
+    width_ms = Fraction(histograms.LAG_MS) / histograms.LAG_BINS
+    for k, first in enumerate(sample):
+        for apart, later in enumerate(sample[k + 1 :], start=1):
+            lag_ms = (later - first) * ms
+            if lag_ms < Fraction(histograms.LAG_MS):
+                acg[int(lag_ms / width_ms)] += 1
+            if apart == 1 and lag_ms <= isi_edges[-1]:
+                isi[min(sum(edge <= lag_ms for edge in isi_edges) - 1, len(isi) - 1)] += 1
+    return isi, acg
+
+
+def check(exporter, sample, rate_Hz):
+    isi, acg = counted(sample, rate_Hz)
+    sample = np.array(sample, np.int64)
+    ours = [  # as the readers of hc-3, and of phy and SpikeInterface have it
+        histograms.histograms(time_ms, np.zeros(len(sample)), np.zeros(1))
+        for time_ms in (sample / (rate_Hz / 1000), sample * (1000 / rate_Hz))
+    ]
+    for found in (*ours, exporter.histograms(Analyzer(sample, rate_Hz))):
+        np.testing.assert_array_equal(found[0][0], isi)
+        np.testing.assert_array_equal(found[1][0], acg)
+
+
+def near_edges(rate_Hz):
+    """Whole samples around the edges of bins."""
+    edges_ms = [*np.linspace(0, histograms.LAG_MS, histograms.LAG_BINS + 1), *histograms.ISI_EDGES_MS]
+    return sorted({max(0, round(edge * rate_Hz / 1000) + k) for edge in edges_ms for k in (-1, 0, 1)})
+
+
+@given(st.data())
+def test_lags_and_intervals_are_counted_as_whole_samples(exporter, data):
+    rate_Hz = data.draw(st.sampled_from(RATES_HZ) | st.integers(1000, 200_000).map(float))
+    start = data.draw(st.integers(0, HOURS))
+    steps = data.draw(st.lists(st.sampled_from(near_edges(rate_Hz)) | st.integers(0, 3000), max_size=12))
+    check(exporter, [start, *(start + np.cumsum(steps)).tolist()], rate_Hz)
+
+
+@given(rate_Hz=st.floats(1000, 200_000), start=st.integers(0, HOURS), edge=st.integers(0, 50), off=st.integers(-1, 1))
+@example(rate_Hz=24_414.0625, start=HOURS, edge=16, off=0)
+def test_any_rate(exporter, rate_Hz, start, edge, off):
+    lag = max(0, round(edge * 2 * rate_Hz / 1000) + off)
+    exact_ms = Fraction(lag) * 1000 / Fraction(rate_Hz)
+    nearest = min(abs(exact_ms - Fraction(float(e))) for e in [*range(0, 101, 2), *histograms.ISI_EDGES_MS])
+    if 0 < nearest < Fraction(1, 10**6):  # a nanosecond
+        return  # too near for times of hours in floats, and no rate of an amplifier
+    check(exporter, [start, start + lag], rate_Hz)
+
+
+@pytest.mark.parametrize(
+    ("rate_Hz", "lag", "bin_"),
+    [(30_000.0, 840, 14), (30_000.0, 839, 13), (25_000.0, 2450, 49), (24_414.0625, 782, 16), (24_414.0625, 781, 15)],
+)
+def test_a_lag_on_an_edge_is_in_the_bin_above(exporter, rate_Hz, lag, bin_):
+    """At 30 kHz, 840 samples are 28 ms; at 24414.0625 Hz, 781 are 31.99 ms."""
+    for start in (0, 1, 12_345, 123_456_789):
+        sample = np.array([start, start + lag])
+        for acg in (
+            histograms.autocorrelogram(sample / (rate_Hz / 1000)),
+            histograms.autocorrelogram(sample * (1000 / rate_Hz)),
+            exporter.histograms(Analyzer(sample, rate_Hz))[1][0],
+        ):
+            assert np.flatnonzero(acg).tolist() == [bin_]
