@@ -137,7 +137,7 @@ def mearec(python: Path, models: Sequence[cells.CellModel], count: int = 2) -> f
     with tempfile.TemporaryDirectory() as folder:
         copies = Path(folder) / "cells"
         for model in models:  # copies, because MEArec compiles the mechanisms inside the folder
-            shutil.copytree(model.folder, copies / model.name)
+            shutil.copytree(model.path, copies / model.name)
         environment = {**os.environ, "PATH": f"{python.absolute().parent}{os.pathsep}{os.environ['PATH']}"}
         command = [str(python.absolute()), "-c", MEAREC, folder, str(count)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)

@@ -23,6 +23,7 @@ CPU_BATCH, ACCELERATOR_BATCH = 32, 1024  # candidates at once: what stays in a c
 RANK_MULTIPLE = 48  # ranks are padded to whole multiples: at the default error all 13 cells share one program
 NOISE = 1000  # folded into a candidate's key: no number that the placement's own split of that key uses
 GIVE_UP = 200_000  # candidates without a single accepted one
+REMEMBERED = 16  # cells whose factors a worker keeps: at most one is in work, and hundreds would fill the memory
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class BlockTask:
     index: int  # number of the block
     samples: int  # in the block
     candidate: int  # the first one to try
-    resampling: Float[np.ndarray, "time new_time"] | None  # from `features.resample`; None for no waveforms
+    resampling: Float[np.ndarray, "time new_time"] | None  # to what is recorded; None for no waveforms
+    colouring: Float[np.ndarray, "new_time new_time"] | None  # of noise, from `recording`; None without a chain
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,9 @@ class Recording(NamedTuple):
     noise_uV: float
     dtype: str
     dt_ms: float
+    recorded_dt_ms: float
+    common_average: bool
+    keep_waveforms: bool
 
 
 def variables(config: EapConfig, new_time: int) -> dict[str, store.Variable]:
@@ -127,9 +132,17 @@ def _candidates(
     number = first + np.arange(batch, dtype=np.uint32)
     key = jax.random.fold_in(jax.random.key(np.uint32(config.seed)), np.uint32(zlib.crc32(model.name.encode())))
     how = Recording(
-        config.sigma_S_per_m, config.source, config.threshold_uV, config.noise_uV, config.dtype, task.source.dt_ms
+        sigma_S_per_m=config.sigma_S_per_m,
+        source=config.source,
+        threshold_uV=config.threshold_uV,
+        noise_uV=config.noise_uV / np.sqrt(config.mean_of),
+        dtype=config.dtype,
+        dt_ms=task.source.dt_ms,
+        recorded_dt_ms=1 / config.waveform_kHz if config.waveform_kHz else task.source.dt_ms,
+        common_average=config.common_average,
+        keep_waveforms=bool(config.waveform_kHz),
     )
-    arrays, accepted = _simulate(factors, contacts, placed, number, key, task.resampling, how)
+    arrays, accepted = _simulate(factors, contacts, placed, number, key, task.resampling, task.colouring, how)
     arrays |= {
         "spike": placed.spike,
         "candidate": number,
@@ -147,13 +160,23 @@ def _simulate(
     number: jax.Array,
     key: jax.Array,
     resampling: jax.Array | None,
+    colouring: jax.Array | None,
     how: Recording,
 ) -> tuple[dict[str, jax.Array], jax.Array]:
     """Return features, waveforms and acceptance of a batch of placements of one cell."""
     eap = forward.potentials(factors, contacts, *placed, how.sigma_S_per_m, how.source)
     accepted = (eap.max(axis=2) - eap.min(axis=2)).max(axis=1) >= how.threshold_uV
+    keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.fold_in(key, k), NOISE))(number)
+    if resampling is not None and colouring is not None:  # a recording chain: all that follows sees the recording
+        eap = jnp.dot(eap, resampling, precision=forward.EXACT)
+        if how.noise_uV:
+            white = jax.vmap(lambda k: jax.random.normal(k, eap.shape[1:]))(keys)
+            eap = eap + how.noise_uV * jnp.dot(white, colouring, precision=forward.EXACT)
+        if how.common_average:
+            eap = eap - eap.mean(axis=1, keepdims=True)
+        arrays = features.extract(eap, how.recorded_dt_ms)._asdict()
+        return arrays | ({"eap_uV": eap.astype(how.dtype)} if how.keep_waveforms else {}), accepted
     if how.noise_uV:
-        keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.fold_in(key, k), NOISE))(number)
         eap = eap + how.noise_uV * jax.vmap(lambda k: jax.random.normal(k, eap.shape[1:]))(keys)
     arrays = features.extract(eap, how.dt_ms)._asdict()
     if resampling is not None:
@@ -169,6 +192,8 @@ _KNOWN: dict[str, tuple[forward.Factors, float, int]] = {}  # of this worker; a 
 def _factors(task: BlockTask) -> tuple[forward.Factors, float, int]:
     """Return the cell's currents in factors, padded so that a program compiled for another cell serves this one."""
     if task.model.name not in _KNOWN:
+        if len(_KNOWN) == REMEMBERED:
+            _KNOWN.pop(next(iter(_KNOWN)))
         config, contact_um = task.config, probe(task.config.probe).contact_um
         made = lowrank.factorise(task.source, config.error_uV, contact_um, config.box, config.sigma_S_per_m)
         factors, error_uV, rank = made

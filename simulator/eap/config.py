@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from spiketype.edge import UserError
+from spiketype.simulator.eap.chain import Chain, Phase, Spectrum, check
 from spiketype.simulator.eap.placement import DEFAULT_BOX, Box
 from spiketype.simulator.neuron.cells import BBP
+from spiketype.simulator.neuron.portal import AxonOption
 
 Rotation = Literal["norot", "xrot", "yrot", "zrot", "physrot", "3drot"]
 
@@ -33,6 +35,21 @@ class EapConfig:
     """Standard deviation (uV) of white noise added to every contact and time sample, before the features."""
     waveform_kHz: Annotated[float, arg(name="waveform-khz")] = 8.0
     """Sampling rate (kHz) of the waveforms kept in the store; 0 keeps features only."""
+    highpass_Hz: Annotated[float, arg(name="highpass-hz")] = 0.0
+    """Corner (Hz) of a Butterworth high-pass of the recording; 0: none. With any option of the recording, features are
+    those of the recorded waveform, at its sampling rate."""
+    lowpass_Hz: Annotated[float, arg(name="lowpass-hz")] = 0.0
+    """Corner (Hz) of a Butterworth low-pass of the recording; 0: none."""
+    filter_order: int = 1
+    """Order of each filter."""
+    filter_phase: Phase = "causal"
+    """Filter as an amplifier does, or forth and back, which moves no peak and doubles the order."""
+    noise_spectrum: Spectrum = "white"
+    """Spectrum of the noise before the filters: flat, or 1/f; its standard deviation is that after them."""
+    mean_of: int = 1
+    """Aligned spikes that a waveform is the mean of: noise is smaller by the root of it."""
+    common_average: bool = False
+    """Subtract the mean over the contacts."""
     dtype: Literal["float32", "float16"] = "float32"
     """Number format of the waveforms in the store; features are float32."""
     source: Literal["line", "point"] = "line"
@@ -44,10 +61,20 @@ class EapConfig:
     error_uV: Annotated[float, arg(name="error-uv")] = 1e-3
     """Largest error (uV) allowed to the low-rank form of the currents."""
     cell_models: tuple[str, ...] = (BBP,)
-    """Cell models: bbp (the 13 of layer 5 in the MEArec package) and/or folders of the same layout."""
+    """Cell models: bbp (the 13 of layer 5 in the MEArec package), folders of the same layout, and folders or zip
+    archives of NetPyNE files (NAME_cellParams.json)."""
+    exclude: tuple[str, ...] = ()
+    """Cell models to leave out: names, or patterns such as '*_cSTUT*'."""
+    axon: AxonOption = "as-given"
+    """Axons of models in the portal's layout: stubs of 60 um, those of the morphologies, or as their files say."""
+    variants: int = 0
+    """Biophysical variants of each cell model, in its place; 0: the models as published."""
+    variant_width: float = 1.0
+    """Stretches the (logarithmic) ranges from which variants are drawn; 0: all are at the centre."""
 
     def __post_init__(self) -> None:
         least = {"per_cell": 1, "contact_points": 1, "threshold_uV": 0, "noise_uV": 0, "waveform_kHz": 0}
+        least |= {"variants": 0, "variant_width": 0}
         for name, low in least.items():
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= low):
@@ -58,6 +85,13 @@ class EapConfig:
                 raise UserError(f"{_flag(name)} is {value}: it must be positive")
         if not 0 <= self.seed < 2**32:
             raise UserError(f"--seed is {self.seed}: it must be from 0 to 2**32 - 1")
+        check(self.chain)
+
+    @property
+    def chain(self) -> Chain:
+        """The recording chain."""
+        filters = self.highpass_Hz, self.lowpass_Hz, self.filter_order, self.filter_phase
+        return Chain(*filters, self.noise_spectrum, self.mean_of, self.common_average)
 
 
 def _flag(name: str) -> str:

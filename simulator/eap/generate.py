@@ -26,12 +26,15 @@ from filelock import FileLock, Timeout
 
 from spiketype.datasets import store
 from spiketype.edge import UserError, cores, progress, versions
-from spiketype.simulator.eap import features
+from spiketype.reading import LISTED, note, shortened
+from spiketype.simulator.eap import features, recording
 from spiketype.simulator.eap.blocks import BlockResult, BlockTask, variables, write_block
+from spiketype.simulator.eap.chain import Chain
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.eap.probes import Probe, probe
 from spiketype.simulator.neuron import cells, membrane
 from spiketype.simulator.neuron.cells import CellModel
+from spiketype.simulator.neuron.membrane import Failure
 from spiketype.simulator.neuron.source import Source
 
 # One thread in each worker: the bits of a sum depend on how it is divided among threads.
@@ -53,25 +56,51 @@ def generate(config: EapConfig, out: Path, workers: int | None = None) -> Path:
             which is what a GPU or TPU wants (and rounds in its own way).
 
     Raises:
-        UserError: a cell model, probe or option is impossible; `out` holds something else; a worker died.
+        UserError: a cell model, probe or option is impossible, or no cell model fires as it should; `out` holds
+            something else; a worker died.
     """
     if workers is not None and workers < 0:
         raise UserError(f"--workers is {workers}: it must be at least 0")
-    models = cells.catalogue(config.cell_models)
+    models: Sequence[CellModel] = _models(config)
     layout = probe(config.probe)
     with _alone(out):
         if out.exists():
             _check_settings(out, config, layout)
             if store.done(out).all():
                 return out
-        sources = membrane.simulate(models)
+            models = _those_of(out, models)
+        sources, failures = membrane.attempt(models, workers=workers or None)
         if out.exists():
-            _check_sources(out, sources)
+            _check_sources(out, sources, failures)
         else:
-            _create(out, config, models, sources, layout)
+            models = _able(models, failures)
+            _create(out, config, models, sources, failures, layout)
         store.clean(out)
         _fill(out, config, models, sources, workers)
     return out
+
+
+def _models(config: EapConfig) -> tuple[CellModel, ...]:
+    models = cells.catalogue(config.cell_models, config.exclude, config.axon)
+    if differing := cells.axons_differ(models):
+        note("cell models", differing)
+    return cells.vary(models, config.variants, config.seed, config.variant_width) if config.variants else models
+
+
+def _able(models: Sequence[CellModel], failures: Mapping[str, Failure]) -> list[CellModel]:
+    """Return the models that can be simulated, and say which cannot.
+
+    Raises:
+        UserError: none can.
+    """
+    able = [model for model in models if model.name not in failures]
+    if not able:
+        words = [failure.words for failure in failures.values()]
+        more = f"\n\nand {len(words) - LISTED} more" if len(words) > LISTED else ""
+        raise UserError("\n\n".join(["no cell model could be simulated:", *words[:LISTED]]) + more)
+    for name, failure in failures.items():
+        note("cell models", f"{name} is left out: {failure.reason}")
+    return able
 
 
 @contextmanager
@@ -95,12 +124,12 @@ def _create(
     config: EapConfig,
     models: Sequence[CellModel],
     sources: Mapping[str, Source],
+    failures: Mapping[str, Failure],
     layout: Probe,
 ) -> None:
-    matrix = _resampling(config, sources)
-    time_ms = np.arange(0 if matrix is None else matrix.shape[1], dtype=np.float32) / np.float32(
-        config.waveform_kHz or 1
-    )
+    matrix, _ = _recorded(config, sources)
+    kept = 0 if matrix is None or not config.waveform_kHz else matrix.shape[1]
+    time_ms = np.arange(kept, dtype=np.float32) / np.float32(config.waveform_kHz or 1)
     spec = variables(config, len(time_ms))
     sizes = {
         "sample": config.per_cell * len(models),
@@ -115,6 +144,9 @@ def _create(
         "e_type": about(by_cell, np.array([m.e_type for m in models]), "1", "electrical type"),
         "layer": about(by_cell, np.array([m.layer for m in models]), "1", "cortical layer"),
         "excitatory": about(by_cell, np.array([m.excitatory for m in models]), "1", "excitatory, else inhibitory"),
+        "axon": about(by_cell, np.array([m.axon for m in models]), "1", "a stub, or the full one of the morphology"),
+        "variant": about(by_cell, np.array([m.variant for m in models], np.int32), "1", "number; 0 is as published"),
+        "model_name": about(by_cell, np.array([m.model_name for m in models]), "1", "published model of a variant"),
         "contact_um": about(("channel", "axis"), layout.contact_um, "um", "contact position"),
     }
     if len(time_ms):
@@ -123,6 +155,7 @@ def _create(
         "config": _as_json(config),
         "seed": config.seed,
         "sources": json.dumps({m.name: sources[m.name].provenance for m in models}, sort_keys=True),
+        "left_out": json.dumps({name: failure.reason for name, failure in failures.items()}, sort_keys=True),
         "created_with": json.dumps(versions(), sort_keys=True),
         "probe_grid": list(layout.grid) if layout.grid else [],
     }
@@ -130,30 +163,49 @@ def _create(
     store.create(out, "eap", sizes, block, spec, coordinates, attributes)
 
 
-def _resampling(config: EapConfig, sources: Mapping[str, Source]) -> np.ndarray | None:
-    """Return the matrix (time, new time) to the wanted sampling rate; None where no waveforms are kept."""
-    if not config.waveform_kHz:
-        return None
+def _recorded(config: EapConfig, sources: Mapping[str, Source]) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the matrix (time, new time) to what is recorded, and what colours its noise; None for what is not needed.
+
+    Without a recording chain, only waveforms that are kept are brought to another rate.
+    """
     one = next(iter(sources.values()))  # all are cut alike
-    return features.resample(one.current_nA.shape[2], one.dt_ms, config.waveform_kHz)
+    times, dt_ms, rate_kHz = one.current_nA.shape[2], one.dt_ms, config.waveform_kHz or 1 / one.dt_ms
+    if config.chain == Chain():
+        return (features.resample(times, dt_ms, rate_kHz) if config.waveform_kHz else None), None
+    how = times, dt_ms, rate_kHz, config.chain
+    return recording.matrix(*how), recording.colouring(*how)
 
 
 def _check_settings(out: Path, config: EapConfig, layout: Probe) -> None:
-    theirs, ours = store.config(store.attributes(out, "eap")), json.loads(_as_json(config))
-    differing = [
-        f"{name} is {theirs.get(name)} there, {ours[name]} here" for name in ours if theirs.get(name) != ours[name]
-    ]
+    # An older store, which does not know of an option, is as the option's default has it.
+    defaults, ours = json.loads(_as_json(EapConfig())), json.loads(_as_json(config))
+    theirs = defaults | store.config(store.attributes(out, "eap"))
+    differing = [f"{name} is {theirs[name]} there, {ours[name]} here" for name in ours if theirs[name] != ours[name]]
     if not differing and not np.array_equal(store.read(out, "contact_um"), layout.contact_um):
         differing = [f"probe {config.probe} has other contacts there"]
     if differing:
         raise UserError(f"{out} was made with other settings ({'; '.join(differing)}): choose another --out")
 
 
-def _check_sources(out: Path, sources: Mapping[str, Source]) -> None:
+def _those_of(out: Path, models: Sequence[CellModel]) -> list[CellModel]:
+    """Return the models that an unfinished store was begun with, in its order.
+
+    Raises:
+        UserError: it was begun with others.
+    """
+    by_name = {model.name: model for model in models}
+    names = [str(name) for name in store.read(out, "cell_name")]
+    if absent := [name for name in names if name not in by_name]:
+        raise UserError(f"{out} was begun with {shortened(absent)}, which are not there now: delete it and start again")
+    return [by_name[name] for name in names]
+
+
+def _check_sources(out: Path, sources: Mapping[str, Source], failures: Mapping[str, Failure]) -> None:
     recorded = json.loads(store.attributes(out, "eap")["sources"])
     changed = [name for name, s in sources.items() if recorded[name] != json.loads(json.dumps(s.provenance))]
-    if changed:
-        raise UserError(f"{out} was begun with other currents of {', '.join(changed)}: delete it and start again")
+    if failures or changed:
+        other = shortened([*failures, *changed])
+        raise UserError(f"{out} was begun with other currents of {other}: delete it and start again")
 
 
 def _fill(
@@ -170,10 +222,11 @@ def _fill(
     finished = store.done(out)
     per_cell = len(finished) // len(models)
     block = config.per_cell // per_cell
-    resampling = _resampling(config, sources)
-    segments = max(s.current_nA.shape[1] for s in sources.values())
+    matrices = _recorded(config, sources)
+    segments = {name: source.current_nA.shape[1] for name, source in sources.items()}
+    most = max(segments.values())
 
-    def task(cell: int, candidate: int | None = None) -> BlockTask | None:
+    def task(cell: int, candidate: int | None) -> BlockTask | None:
         left = np.flatnonzero(~finished[cell * per_cell : (cell + 1) * per_cell])
         if not len(left):
             return None
@@ -181,19 +234,21 @@ def _fill(
         if candidate is None:
             before = index * block - 1
             candidate = int(store.read(out, "candidate", before, before + 1)[0]) + 1 if left[0] else 0
-        return BlockTask(out, config, model, cell, sources[model.name], segments, index, block, candidate, resampling)
+        return BlockTask(out, config, model, cell, sources[model.name], most, index, block, candidate, *matrices)
 
     # The cells with most segments take longest: they go first, so that no core is left alone with one at the end.
-    order = sorted(range(len(models)), key=lambda c: -sources[models[c].name].current_nA.shape[1])
+    order = sorted(range(len(models)), key=lambda c: -segments[models[c].name])
     workers = cores() if workers is None else workers
     at_once = max(1, workers)
     with progress() as bar, _pool(workers) as submit:
         shown = bar.add_task(f"EAPs, {config.rotation}", total=finished.size * block)
         bar.advance(shown, int(finished.sum()) * block)
-        waiting, running = deque(t for t in map(task, order) if t), set[Future[BlockResult]]()
+        waiting = deque[tuple[int, int | None]]((cell, None) for cell in order)
+        running = set[Future[BlockResult]]()
         while waiting or running:
             while waiting and len(running) < at_once:
-                running.add(submit(waiting.popleft()))
+                if wanted := task(*waiting.popleft()):  # made late, because it holds the currents of its cell
+                    running.add(submit(wanted))
             complete, running = wait(running, return_when=FIRST_COMPLETED)
             for future in sorted(complete, key=lambda f: f.exception() is not None):  # failures last
                 result = future.result()
@@ -201,8 +256,8 @@ def _fill(
                 store.mark_done(out, result.index, small)
                 finished[result.index] = True
                 bar.advance(shown, block)
-                if following := task(result.cell, result.next_candidate):
-                    waiting.appendleft(following)  # for the worker that has just become free: it knows the cell
+                # For the worker that has just become free: it knows the cell.
+                waiting.appendleft((result.cell, result.next_candidate))
 
 
 @contextmanager

@@ -3,11 +3,18 @@
 import importlib.util
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from spiketype.edge import UserError
+from spiketype.reading import shortened
+from spiketype.simulator.neuron import netpyne, portal, variants
+from spiketype.simulator.neuron.portal import Axon, AxonOption
+from spiketype.simulator.neuron.variants import Kinetics
 
 BBP = "bbp"
 
@@ -25,38 +32,87 @@ _PIECES = (
 
 @dataclass(frozen=True)
 class CellModel:
-    """One model of the Neocortical Microcircuit portal (Ramaswamy et al., Front. Neural Circuits 2015)."""
+    """A model of the Neocortical Microcircuit portal (Ramaswamy et al., Front. Neural Circuits 2015) or named alike."""
 
     name: str
-    """The folder's name, such as ``L5_BP_bAC217_1``."""
-    folder: Path
+    """Such as ``L5_BP_bAC217_1``: unique among the models of a catalogue."""
+    path: Path
+    """Its folder in the portal's layout; its NetPyNE file; or the zip archive that holds that."""
     m_type: str
     """Morphological type without the layer, such as ``BP``."""
     e_type: str
     """Electrical type without the number of the fit, such as ``bAC``."""
     layer: str
     excitatory: bool
+    format: Literal["portal", "netpyne"] = "portal"
+    member: str = ""
+    """Name in the zip archive."""
+    axon: Axon = "stub"
+    """Whether it is simulated with a stub or with the axon of its morphology."""
+    mechanisms: tuple[str, ...] = ()
+    """What a NetPyNE file says it is made of; a folder of the portal brings its own."""
+    variant: int = 0
+    """Number of the biophysical variant; 0 is the model as published."""
+    kinetics: Kinetics | None = None
+    """How a variant differs."""
+
+    @property
+    def model_name(self) -> str:
+        """The portal's name of the model: variants, and copies in other collections, are of one model."""
+        return self.name.rpartition(":")[2].partition("~")[0]
 
 
-def catalogue(sources: Sequence[str | Path] = (BBP,)) -> tuple[CellModel, ...]:
+def catalogue(
+    sources: Sequence[str | Path] = (BBP,), exclude: Sequence[str] = (), axon: AxonOption = "as-given"
+) -> tuple[CellModel, ...]:
     """Return all cell models of the sources, sorted by name.
 
+    A name that an earlier source has is given the name of its own source, as in ``cells:L5_BP_bAC217_1``.
+
     Args:
-        sources: ``"bbp"`` (the 13 layer-5 models in the MEArec distribution) or folders with one subfolder
-            per model in the layout of the portal; any number of models per m-type, any layer.
+        sources: ``"bbp"`` (the 13 layer-5 models in the MEArec distribution); folders with one subfolder per model
+            in the layout of the portal; folders or zip archives of NetPyNE files ``NAME_cellParams.json``. Any
+            number of models per m-type, any layer.
+        exclude: names, or patterns such as ``*_cSTUT*``, of models to leave out.
+        axon: for models of the portal: a stub, that of the morphology, or what their templates say.
 
     Raises:
-        UserError: a folder is not in that layout (it is named with what is missing), or two models have one name.
+        UserError: a model is incomplete, damaged or not named as in the portal; a pattern matches none.
     """
-    models: dict[str, CellModel] = {}
+    found: dict[str, Callable[[], CellModel]] = {}
     for source in sources:
-        for folder in _model_folders(_folder(source)):
-            model = _read(folder)
-            if model.name in models:
-                first = models[model.name].folder
-                raise UserError(f"two cell models are called {model.name}: {first} and {folder}: rename one")
-            models[model.name] = model
-    return tuple(models[name] for name in sorted(models))
+        path = _folder(source)
+        for name, read in _models(path, axon):
+            unique = f"{path.name.removesuffix('.zip')}:{name}" if name in found else name
+            if unique in found:
+                raise UserError(f"{path}: its collection, or one of the same name, was given before: rename one")
+            found[unique] = read
+    if left := [pattern for pattern in exclude if not any(fnmatchcase(name, pattern) for name in found)]:
+        raise UserError(f"--exclude {' '.join(left)}: no cell model is called that; there are {shortened([*found])}")
+    kept = [name for name in found if not any(fnmatchcase(name, pattern) for pattern in exclude)]
+    if not kept:
+        raise UserError("--exclude leaves no cell model")
+    return tuple(replace(found[name](), name=name) for name in sorted(kept))
+
+
+def vary(models: Sequence[CellModel], count: int, seed: int, width: float = 1.0) -> tuple[CellModel, ...]:
+    """Return variants 1 to ``count`` of each model, such as ``L5_BP_bAC217_1~2``: see `variants.draw`."""
+    return tuple(
+        replace(model, name=f"{model.name}~{k}", variant=k, kinetics=variants.draw(seed, model.name, k, width))
+        for model in models
+        for k in range(1, count + 1)
+    )
+
+
+def axons_differ(models: Sequence[CellModel]) -> str:
+    """Return a sentence where some models have stub axons and others full ones; "" where all are alike."""
+    stub, full = ([model.name for model in models if model.axon == kind] for kind in ("stub", "full"))
+    if not stub or not full:
+        return ""
+    return (
+        f"{len(stub)} models have stub axons ({shortened(stub)}), {len(full)} full ones ({shortened(full)}): a network"
+        " may learn the axon for the type; --axon stub makes models of the portal alike"
+    )
 
 
 def _folder(source: str | Path) -> Path:
@@ -68,38 +124,84 @@ def _folder(source: str | Path) -> Path:
     return Path(spec.origin).parent / "cell_models" / "bbp"
 
 
+def _models(source: Path, axon: AxonOption) -> Iterator[tuple[str, Callable[[], CellModel]]]:
+    """Yield the name of each model of a source, and what reads it."""
+    if not source.exists() or (source.is_file() and not source.name.endswith((".zip", netpyne.ENDING))):
+        raise UserError(f"{source}: no such folder of cell models, nor zip archive of NetPyNE files")
+    files = netpyne.members(source)
+    for name, (path, member) in files.items():
+        yield name, partial(_read_netpyne, name, path, member)
+    folders = [*_model_folders(source)] if source.is_dir() else []
+    for folder in folders:
+        yield folder.name, partial(_read, folder, axon)
+    if not files and not folders:
+        raise UserError(
+            f"{source}: holds no cell model: expected NetPyNE files NAME{netpyne.ENDING}, or a subfolder per model"
+            f" with {', '.join(_PIECES)}"
+        )
+
+
 def _model_folders(root: Path) -> Iterator[Path]:
     """Yield the subfolders that look like a cell model, by name or by a piece in them; caches and builds do not."""
-    if not root.is_dir():
-        raise UserError(f"{root}: no such folder of cell models")
-    folders = [f for f in sorted(root.iterdir()) if f.is_dir() and (_NAME.fullmatch(f.name) or _present(f))]
-    if not folders:
-        raise UserError(f"{root}: holds no cell model: expected a subfolder per model with {', '.join(_PIECES)}")
-    yield from folders
+    for folder in sorted(root.iterdir()):
+        if folder.is_dir() and (_NAME.fullmatch(folder.name) or _present(folder)):
+            yield folder
 
 
 def _present(folder: Path) -> set[str]:
     return {piece for piece in _PIECES if any(folder.glob(piece))}
 
 
-def _read(folder: Path) -> CellModel:
+def _read(folder: Path, axon: AxonOption) -> CellModel:
     missing = [piece for piece in _PIECES if piece not in _present(folder)]
     if missing:
         raise UserError(f"{folder}: not a complete cell model, missing {', '.join(missing)}")
-    name = _NAME.fullmatch(folder.name)
-    if name is None:
-        raise UserError(f"{folder}: name the folder LAYER_MTYPE_ETYPE_NUMBER, as in L5_BP_bAC217_1")
+    name = _parts(folder.name, str(folder))
     layer, m_type = _layer_and_m_type(folder / "cellinfo.json")
+    template = (folder / "template.hoc").read_text(errors="replace")
+    given = portal.axon(template)
+    wanted = given if axon == "as-given" else axon
+    portal.with_axon(template, wanted, str(folder / "template.hoc"))  # refused now, not in a child
     # The e-type comes from the name alone: cellinfo.json says "L5PC" where the portal's e-type is cADpyr.
     return CellModel(
         name=folder.name,
-        folder=folder,
+        path=folder,
         m_type=m_type,
         e_type=name["e_type"],
         layer=layer,
-        # In the portal every excitatory m-type is continuously adapting (cADpyr), and no inhibitory one is.
-        excitatory=name["e_type"].startswith("cAD"),
+        excitatory=_excitatory(name["e_type"]),
+        axon=wanted,
     )
+
+
+def _read_netpyne(name: str, path: Path, member: str) -> CellModel:
+    where = f"{path}:{member}" if member else str(path)
+    parts = _parts(name, where)
+    cell = netpyne.parse(netpyne.read(path, member), where)
+    return CellModel(
+        name=name,
+        path=path,
+        m_type=parts["m_type"],
+        e_type=parts["e_type"],
+        layer=parts["layer"],
+        excitatory=_excitatory(parts["e_type"]),
+        format="netpyne",
+        member=member,
+        axon="full" if cell.has_full_axon else "stub",
+        mechanisms=cell.mechanisms,
+    )
+
+
+def _parts(name: str, where: str) -> re.Match[str]:
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise UserError(f"{where}: name it LAYER_MTYPE_ETYPE_NUMBER, as in L5_BP_bAC217_1")
+    return found
+
+
+def _excitatory(e_type: str) -> bool:
+    # In the portal every excitatory m-type is continuously adapting (cADpyr), and no inhibitory one is.
+    return e_type.startswith("cAD")
 
 
 def _layer_and_m_type(cellinfo: Path) -> tuple[str, str]:

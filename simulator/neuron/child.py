@@ -7,9 +7,10 @@ so that others may import this module.
 
 import contextlib
 import json
-import re
+import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,16 @@ from typing import Any
 import numpy as np
 
 from spiketype.edge import Json
+from spiketype.simulator.neuron import netpyne
+from spiketype.simulator.neuron.nmodl import RATE
+from spiketype.simulator.neuron.portal import Axon, with_axon, without_synapses
 from spiketype.simulator.neuron.protocol import Protocol, Verdict, judge
 from spiketype.simulator.neuron.source import Source
+from spiketype.simulator.neuron.variants import FAST_POTASSIUM, TRANSIENT_SODIUM, Kinetics
 
-TemplateCell = Any  # LFPy's: neither it nor NEURON has types
+LFPyCell = Any  # neither LFPy nor NEURON has types
 SEARCH = "search:"  # the lines on stderr that tell of the search begin with this
+NO_AMPLITUDE = 3  # exit status where the search found none, and another will not either
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,12 @@ class Request:
     """What one child is asked to do, of types that JSON has."""
 
     name: str
-    folder: str
+    path: str
+    """Of the cell model, as `cells.CellModel` has it: folder, file or archive."""
+    member: str
+    axon: Axon
+    kinetics: Json | None
+    """Of a variant; the library then has rates to set."""
     library: str
     protocol: Json
     start_nA: float
@@ -56,7 +67,7 @@ class Run:
 def main(request: Request) -> None:
     """Load the cell, find the amplitude, write the source."""
     protocol = Protocol(**request.protocol)
-    cell = load(Path(request.folder), request.library, protocol)
+    cell = load(request, protocol)
     amplitude_nA, run, tried = search(cell, request.start_nA, protocol)
     found = {"amplitude_nA": amplitude_nA, "tried": tried, "spike_times_ms": run.peak_ms}
     Source(
@@ -71,24 +82,35 @@ def main(request: Request) -> None:
     ).save(Path(request.out))
 
 
-def load(folder: Path, library: str, protocol: Protocol) -> TemplateCell:
-    """Load the cell of a folder in the portal's layout, with its soma at the origin.
+def load(request: Request, protocol: Protocol) -> LFPyCell:
+    """Load the cell, with its soma at the origin."""
+    from neuron import h
+
+    if h.nrn_load_dll(request.library) != 1:
+        raise SystemExit(f"NEURON does not load {request.library}")
+    path = Path(request.path)
+    cell = _of_portal(path, request.axon, protocol) if path.is_dir() else _of_netpyne(path, request.member, protocol)
+    if request.kinetics is not None:
+        _vary(cell, Kinetics(**request.kinetics))
+    return cell
+
+
+def _of_portal(folder: Path, axon: Axon, protocol: Protocol) -> LFPyCell:
+    """Return the cell of a folder in the portal's layout.
 
     Sections are divided by LFPy's default, the d_lambda rule at 100 Hz, as in the published data sets.
     """
-    name, text = without_synapses((folder / "template.hoc").read_text(errors="replace"))
+    template = with_axon((folder / "template.hoc").read_text(errors="replace"), axon)
+    name, text = without_synapses(template)
     import LFPy
-    from neuron import h
 
-    if h.nrn_load_dll(library) != 1:
-        raise SystemExit(f"NEURON does not load {library}")
     morphology = next(path for path in sorted((folder / "morphology").iterdir()) if path.is_file())
     with tempfile.TemporaryDirectory() as temporary, contextlib.chdir(folder):
-        template = Path(temporary, "template.hoc")
-        template.write_text(text)
+        changed = Path(temporary, "template.hoc")
+        changed.write_text(text)
         return LFPy.TemplateCell(
             morphology=str(morphology),
-            templatefile=["morphology.hoc", "biophysics.hoc", str(template)],
+            templatefile=["morphology.hoc", "biophysics.hoc", str(changed)],
             templatename=name,
             templateargs=0,  # no synapses
             dt=protocol.dt_ms,
@@ -99,21 +121,88 @@ def load(folder: Path, library: str, protocol: Protocol) -> TemplateCell:
         )
 
 
-def without_synapses(template: str) -> tuple[str, str]:
-    """Return the name of a cell template in hoc, and its text with empty stand-ins for its synapse templates.
+def _of_netpyne(path: Path, member: str, protocol: Protocol) -> LFPyCell:
+    """Return the cell of a NetPyNE file, with its sections divided as they are there."""
+    import LFPy
+    from neuron import h
 
-    The synapses need two mechanisms that NEURON 9 does not compile. A cell made without synapses never makes
-    them, but when hoc reads the cell's template it wants to know theirs.
-    """
-    name = re.search(r"^begintemplate\s+(\w+)", template, re.MULTILINE)
-    if name is None:
-        raise SystemExit("template.hoc has no begintemplate")
-    synapses = dict.fromkeys(re.findall(r"new\s+(synapses_\w+)", template))
-    stand_ins = "".join(f"begintemplate {synapse}\nendtemplate {synapse}\n" for synapse in synapses)
-    return name[1], stand_ins + re.sub(r"^load_file\(.*$", "", template, flags=re.MULTILINE)
+    read = {section.name: section for section in netpyne.parse(netpyne.read(path, member), str(path)).sections}
+    made: dict[str, Any] = {}  # kept by the cell: NEURON deletes a section to which nothing refers
+    sections = h.SectionList()
+    for section in read.values():
+        made[section.name] = new = h.Section(name=section.name)
+        sections.append(sec=new)
+        _set(new, section)
+        if section.parent is not None:
+            new.connect(made[section.parent](section.parent_x), section.child_x)
+            joint_um = read[section.parent].place_um(section.parent_x)
+            if section.points_um is not None and joint_um is not None:
+                # Else NEURON moves the section so that it begins there: dendrites at the soma's centre, for one.
+                h.pt3dstyle(1, *joint_um, sec=new)
+    cell = LFPy.Cell(
+        morphology=sections,
+        passive=False,  # the file says how
+        nsegs_method=None,
+        dt=protocol.dt_ms,
+        v_init=protocol.v_init_mV,
+        celsius=protocol.celsius,
+        pt3d=False,
+    )
+    cell.sections = made
+    return cell
 
 
-def search(cell: TemplateCell, amplitude_nA: float, protocol: Protocol) -> tuple[float, Run, list[tuple[float, int]]]:
+def _set(new: Any, section: netpyne.Section) -> None:
+    """Give a section of NEURON the geometry, mechanisms and ions of one that was read."""
+    new.nseg = section.segments
+    if section.points_um is None:
+        new.L = section.length_um
+    else:
+        for point_um in section.points_um:
+            new.pt3dadd(*map(float, point_um))
+    new.Ra = section.axial_ohm_cm
+    for mechanism in section.mechanisms:
+        new.insert(mechanism)
+    for index, segment in enumerate(new):
+        segment.cm = _at(section.capacitance_uF_per_cm2, index)
+        if section.diameter_um:
+            segment.diam = _at(section.diameter_um, index)
+        for mechanism, parameters in section.mechanisms.items():
+            for parameter, values in parameters.items():
+                setattr(getattr(segment, mechanism), parameter, _at(values, index))
+        for ion, given in section.ions.items():
+            names = {"e": f"e{ion}", "i": f"{ion}i", "o": f"{ion}o"}
+            for which, value in given.items():
+                if hasattr(segment, f"{ion}_ion"):  # a mechanism here uses it
+                    setattr(segment, names[which], value)
+
+
+def _at(values: netpyne.Values, segment: int) -> float:
+    return values[segment] if len(values) > 1 else values[0]
+
+
+def _vary(cell: LFPyCell, kinetics: Kinetics) -> None:
+    """Change a loaded cell to a variant. Its division into segments stays that of the published model."""
+    from neuron import h
+
+    factor = {(m, p): kinetics.transient_sodium for m, p in TRANSIENT_SODIUM.items()}
+    factor |= {(m, p): kinetics.fast_potassium for m, p in FAST_POTASSIUM.items()}
+    found = set[str]()
+    for section in cell.allseclist:
+        section.Ra *= kinetics.axial_resistance
+        for segment in section:
+            segment.cm *= kinetics.capacitance
+            found |= {mechanism.name() for mechanism in segment}
+            for (mechanism, parameter), times in factor.items():
+                if hasattr(segment, mechanism):
+                    part = getattr(segment, mechanism)
+                    setattr(part, parameter, getattr(part, parameter) * times)
+    for name in sorted(found):
+        if hasattr(h, f"{RATE}_{name}"):
+            setattr(h, f"{RATE}_{name}", kinetics.rates)
+
+
+def search(cell: LFPyCell, amplitude_nA: float, protocol: Protocol) -> tuple[float, Run, list[tuple[float, int]]]:
     """Find the first amplitude, from the given one in the protocol's steps, with the wanted number of spikes.
 
     Returns:
@@ -128,10 +217,11 @@ def search(cell: TemplateCell, amplitude_nA: float, protocol: Protocol) -> tuple
         if run.verdict is Verdict.ACCEPTED:
             return amplitude_nA, run, tried
         amplitude_nA *= protocol.increase if run.verdict is Verdict.TOO_WEAK else protocol.decrease
-    raise SystemExit(f"no amplitude gave {protocol.more_than + 1} to {protocol.at_most} spikes")
+    print(f"no amplitude gave {protocol.more_than + 1} to {protocol.at_most} spikes", file=sys.stderr)
+    raise SystemExit(NO_AMPLITUDE)
 
 
-def inject(cell: TemplateCell, amplitude_nA: float, protocol: Protocol) -> Run:
+def inject(cell: LFPyCell, amplitude_nA: float, protocol: Protocol) -> Run:
     """Inject a current step into the soma, and cut the spikes out as they pass.
 
     The membrane currents of all segments are kept for the last few milliseconds only (a ring of rows), which
@@ -197,11 +287,11 @@ def without_monopole(current_nA: np.ndarray) -> np.ndarray:
     return rest
 
 
-def _advance(cell: TemplateCell, amplitude_nA: float, protocol: Protocol) -> Iterator[tuple[int, float, np.ndarray]]:
+def _advance(cell: LFPyCell, amplitude_nA: float, protocol: Protocol) -> Iterator[tuple[int, float, np.ndarray]]:
     """Yield for each step from 1 on: index, somatic potential (mV), membrane currents (nA, overwritten by the next)."""
     from neuron import h
 
-    soma = cell.template.soma[0](0.5)
+    soma = next(iter(cell.somalist))(0.5)
     clamp = h.IClamp(soma)
     clamp.delay, clamp.dur, clamp.amp = protocol.delay_ms, protocol.duration_ms, amplitude_nA
     h.cvode.active(0)
@@ -219,5 +309,17 @@ def _advance(cell: TemplateCell, amplitude_nA: float, protocol: Protocol) -> Ite
         yield now, potential_mV[0], current_nA
 
 
+def _end_with_parent() -> None:
+    """End this process when its parent does, however that dies: the other end of stdin is closed then."""
+
+    def watch() -> None:
+        while os.read(0, 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 if __name__ == "__main__":
+    _end_with_parent()
     main(Request(**json.loads(sys.argv[1])))

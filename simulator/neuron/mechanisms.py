@@ -8,28 +8,22 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from pathlib import Path
 
 from filelock import FileLock
 
 from spiketype.edge import UserError, cache_dir
-from spiketype.simulator.neuron.cells import CellModel
+from spiketype.simulator.neuron import netpyne, nmodl
+from spiketype.simulator.neuron.cells import CellModel, catalogue
 
-_POINT_PROCESS = re.compile(r"^\s*(POINT_PROCESS|ARTIFICIAL_CELL)\s", re.MULTILINE)
-_SUFFIX = re.compile(r"^\s*SUFFIX\s+(\w+)", re.MULTILINE)
-_PIECE = re.compile(  # of NMODL: what is compared, except for what is `skipped`
-    r"""(?P<c>\bVERBATIM\b.*?\bENDVERBATIM\b)
-    | (?P<skipped> \bCOMMENT\b.*?\bENDCOMMENT\b | ^[ \t]*TITLE\b[^\n]* | [:?][^\n]* )
-    | "[^"\n]*" | (?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)? | \w+ | [^\w\s]""",
-    re.VERBOSE | re.DOTALL | re.MULTILINE,
-)
 _REMEDY = (
     "the ion channels could not be compiled: NEURON needs make and a C++ compiler with C++17 "
     "(Debian, Ubuntu: apt-get install build-essential; macOS: xcode-select --install)"
@@ -43,6 +37,25 @@ section = h.Section()
 for name in names:
     section.insert(name)
 """
+
+
+# What NEURON has without being told.
+_BUILT_IN = {"pas", "hh"}
+
+
+@dataclass(frozen=True)
+class _Mod:
+    where: str
+    text: str
+
+    @property
+    def file(self) -> str:
+        """Name of its file; ``:`` stands before a member of an archive."""
+        return self.where.rpartition(":")[2].replace("\\", "/").rpartition("/")[2]
+
+    @property
+    def name(self) -> str:
+        return nmodl.suffix(self.text) or self.file.removesuffix(".mod")
 
 
 def library(models: Sequence[CellModel]) -> Path:
@@ -73,37 +86,75 @@ def channels(models: Sequence[CellModel]) -> dict[str, str]:
     `ProbAMPANMDA_EMS` and `ProbGABAAB_EMS` NEURON 9 does not compile).
 
     Of files that define one mechanism with the same statements, the first is taken: comments and space may differ.
+    Where the models are variants, the rates of channels are given a factor: `nmodl.with_rate`.
 
     Raises:
-        UserError: one mechanism with different statements; both files are named.
+        UserError: one mechanism with different statements (both files are named); a channel that cannot be given one.
     """
-    found: dict[str, tuple[Path, list[str], str]] = {}
-    for path in sorted(path for model in models for path in (model.folder / "mechanisms").glob("*.mod")):
-        text = path.read_text(encoding="latin-1")
-        if _POINT_PROCESS.search(text):
-            continue
-        pieces = _pieces(text)
-        name = pieces[pieces.index("SUFFIX") + 1] if "SUFFIX" in pieces[:-1] else path.stem
-        first, first_pieces, _ = found.setdefault(name, (path, pieces, text))
-        if pieces != first_pieces:
+    found: dict[str, _Mod] = {}
+    for mod in _mods(models):
+        first = found.setdefault(mod.name, mod)
+        if nmodl.pieces(mod.text) != nmodl.pieces(first.text):
             raise UserError(
-                f"{first} and {path} both define {name}, and not only their comments differ, but NEURON holds one"
-                " mechanism of a name: if it is meant to be the same, copy one file over the other; if not, generate"
-                " the models of each apart, from a folder of their own (--cell-models FOLDER)"
+                f"{first.where} and {mod.where} both define {mod.name}, and not only their comments differ, but NEURON"
+                " holds one mechanism of a name: if it is meant to be the same, copy one file over the other; if not,"
+                " generate the models of each apart, from a folder of their own (--cell-models FOLDER)"
             )
+    vary = any(model.variant for model in models)
     files: dict[str, str] = {}
-    for path, _, text in found.values():
-        file = path.name
+    for mod in found.values():
+        file = mod.file
         while file in files:  # another mechanism in a file of the same name
             file = f"x{file}"
-        files[file] = text
+        files[file] = nmodl.with_rate(mod.text, mod.where) if vary else mod.text
     return dict(sorted(files.items()))
 
 
-def _pieces(text: str) -> list[str]:
-    """Return the words, numbers and signs of NMODL without comments and title; C is kept in lines."""
-    found = [m for m in _PIECE.finditer(text) if m["skipped"] is None]
-    return [m[0] if m["c"] is None else "\n".join(" ".join(line.split()) for line in m[0].splitlines()) for m in found]
+def missing(model: CellModel) -> list[str]:
+    """Return the mechanisms of a NetPyNE file that neither its collection, nor spiketype, nor MEArec has."""
+    return [name for name, mod in _used(model).items() if mod is None]
+
+
+def _mods(models: Sequence[CellModel]) -> Iterator[_Mod]:
+    """Yield density mechanisms: all in the folders of the portal's models, and those that NetPyNE files use."""
+    for path in sorted(p for m in models if m.format == "portal" for p in (m.path / "mechanisms").glob("*.mod")):
+        mod = _Mod(str(path), path.read_text(encoding="latin-1"))
+        if not nmodl.is_point_process(mod.text):
+            yield mod
+    used = {mod.where: mod for model in models for mod in _used(model).values() if mod is not None}
+    yield from (used[where] for where in sorted(used))
+
+
+def _used(model: CellModel) -> dict[str, _Mod | None]:
+    """Return the mechanisms of a NetPyNE model by name: its collection's own, else spiketype's, else MEArec's."""
+    names = [name for name in model.mechanisms if name not in _BUILT_IN]
+    if not names:
+        return {}
+    path = model.path if model.member else model.path.parent
+    changed = max((file.stat().st_mtime_ns for file in (path, *path.glob("*/*.mod"))), default=0)
+    own = _of_collection(path, changed)
+    return {name: own.get(name) or _of_spiketype().get(name) or _of_portal().get(name) for name in names}
+
+
+@lru_cache(maxsize=100)
+def _of_collection(path: Path, _changed: int) -> dict[str, _Mod]:
+    return _by_name(_Mod(where, text) for where, text in netpyne.mods(path).items())
+
+
+@cache
+def _of_spiketype() -> dict[str, _Mod]:
+    """Return the mechanisms that other cells of the portal need and the 13 in MEArec do not."""
+    folder = Path(__file__).parent / "mod"
+    return _by_name(_Mod(str(path), path.read_text(encoding="latin-1")) for path in sorted(folder.glob("*.mod")))
+
+
+@cache
+def _of_portal() -> dict[str, _Mod]:
+    return _by_name(_mods(catalogue()))
+
+
+def _by_name(mods: Iterable[_Mod]) -> dict[str, _Mod]:
+    return {mod.name: mod for mod in mods if not nmodl.is_point_process(mod.text)}
 
 
 def _key(mods: Mapping[str, str]) -> str:
@@ -121,7 +172,7 @@ def _build(mods: Mapping[str, str], build: Path) -> Path:
         (sources / name).write_text(text, encoding="latin-1")
     _run([str(_neuron_home() / "bin" / "nrnivmodl"), "sources"], build, _REMEDY)
     shutil.copy2(_only_library(build), result)
-    names = [match[1] for text in mods.values() if (match := _SUFFIX.search(text))]
+    names = [name for name in map(nmodl.suffix, mods.values()) if name]
     check = [sys.executable, "-c", _VERIFY, str(_only_library(result)), *names]
     _run(check, result, "the compiled ion channels do not load into NEURON")
     return result

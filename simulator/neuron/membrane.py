@@ -5,19 +5,22 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import spiketype
-from spiketype.edge import Json, UserError, cache_dir, cores, progress
+from spiketype.edge import Json, UserError, cache_dir, cores, progress, read_json, write_json
+from spiketype.simulator.neuron import netpyne
 from spiketype.simulator.neuron.cells import CellModel
-from spiketype.simulator.neuron.child import SEARCH, Request
-from spiketype.simulator.neuron.mechanisms import channels, library
+from spiketype.simulator.neuron.child import NO_AMPLITUDE, SEARCH, Request
+from spiketype.simulator.neuron.mechanisms import channels, library, missing
+from spiketype.simulator.neuron.portal import with_axon
 from spiketype.simulator.neuron.protocol import Protocol
 from spiketype.simulator.neuron.source import Source
 
@@ -32,46 +35,128 @@ _STEPS = {"DBC": 1, "LBC": 1, "ChC": -4, "NGC": -5, "SBC": -4, "STPC": 4, "TTPC1
 _STEPS_ELSEWHERE = {"cAC": -4, "bNAC": -4, "cADpyr": 4}
 
 
+class Failure(NamedTuple):
+    """Why a cell model has no source."""
+
+    reason: str
+    """In short."""
+    words: str
+    """Name, amplitudes with their spike counts, and stderr."""
+
+
+class Attempt(NamedTuple):
+    """What became of some cell models: each is in one of both, by name."""
+
+    sources: Mapping[str, Source]
+    failures: Mapping[str, Failure]
+
+
+class Cached(Mapping[str, Source]):
+    """Sources in the cache, read when they are asked for: hundreds of them need not be in memory at once."""
+
+    def __init__(self, paths: Mapping[str, Path]) -> None:
+        self._paths = paths
+
+    def __getitem__(self, name: str) -> Source:
+        return Source.load(self._paths[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+
 def simulate(
     models: Sequence[CellModel], protocol: Protocol = PUBLISHED, workers: int | None = None
 ) -> dict[str, Source]:
-    """Return the sources of the models by name: from the cache, or simulated now.
-
-    Each missing one is simulated in a process of its own, ``workers`` at a time (default: one per core). On
-    Ctrl-C the children are ended; what is finished stays.
+    """Return the sources of the models by name, as `attempt` does, but for failures.
 
     Raises:
         UserError: models failed; raised when all others are done, it names each with its amplitudes, spike
             counts and stderr.
     """
-    sources: dict[str, Source] = {}
-    missing: list[CellModel] = []
-    for model in models:
-        try:
-            sources[model.name] = Source.load(cache_path(model, protocol))
-        except UserError:  # absent or damaged: the cache is what can be made again
-            missing.append(model)
-    if missing:
+    sources, failures = attempt(models, protocol, workers)
+    if failures:
+        words = [failure.words for failure in failures.values()]
+        raise UserError("\n\n".join([f"{len(words)} of {len(models)} cell models failed:", *words]))
+    return dict(sources)
+
+
+def attempt(models: Sequence[CellModel], protocol: Protocol = PUBLISHED, workers: int | None = None) -> Attempt:
+    """Return the sources of the models by name, from the cache or simulated now, and why some have none.
+
+    Each missing one is simulated in a process of its own, ``workers`` at a time (default: one per core). On
+    Ctrl-C, or when this process ends in another way, they are ended; what is finished stays. That no amplitude gives
+    the wanted spikes is kept in the cache as well.
+    """
+    failures = {model.name: _lacking(lacking) for model in models if (lacking := missing(model))}
+    able = [model for model in models if model.name not in failures]
+    paths = {model.name: cache_path(model, protocol) for model in able}
+    waiting = []
+    for model in able:
+        failure = _known_failure(paths[model.name])
+        if failure is not None:
+            failures[model.name] = failure
+        elif not _usable(paths[model.name]):
+            waiting.append(model)
+    if waiting:
         with progress() as bar:
             compiling = bar.add_task("ion channels", total=1)
-            mechanisms = library(models)  # of all models, so that it is one library whichever are missing
+            mechanisms = library(able)  # of all models, so that it is one library whichever are missing
             bar.update(compiling, completed=1)
-            task = bar.add_task("membrane currents", total=len(missing))
-            _fill(missing, protocol, mechanisms, workers or cores(), lambda: bar.advance(task))
-        sources |= {model.name: Source.load(cache_path(model, protocol)) for model in missing}
-    return {model.name: sources[model.name] for model in models}
+            task = bar.add_task("membrane currents", total=len(waiting))
+            failures |= _fill(waiting, paths, protocol, mechanisms, workers or cores(), lambda: bar.advance(task))
+    sources = {model.name: paths[model.name] for model in models if model.name not in failures}
+    return Attempt(Cached(sources), {model.name: failures[model.name] for model in models if model.name in failures})
+
+
+def _usable(path: Path) -> bool:
+    try:
+        Source.load(path)
+    except UserError:  # absent or damaged: the cache is what can be made again
+        return False
+    return True
+
+
+def _lacking(names: Sequence[str]) -> Failure:
+    reason = f"needs {', '.join(names)}: put the .mod file into mod/ beside the cell files"
+    return Failure(reason, reason)
+
+
+def _failure_path(path: Path) -> Path:
+    return path.with_suffix(".failed.json")
+
+
+def _known_failure(path: Path) -> Failure | None:
+    """Return the failure that the cache holds in the place of a source, if any."""
+    try:
+        return Failure(**read_json(_failure_path(path), ""))
+    except (UserError, TypeError):
+        return None
 
 
 def cache_path(model: CellModel, protocol: Protocol) -> Path:
     """Return where the source of a model is kept: the name holds a hash of everything that goes into it."""
     digest = hashlib.sha256(json.dumps(_provenance(model, protocol), sort_keys=True).encode())
-    files = [model.folder / f"{name}.hoc" for name in ("template", "biophysics", "morphology")]
-    files += sorted(path for path in (model.folder / "morphology").iterdir() if path.is_file())
-    for path in files:
-        content = path.read_bytes()
-        digest.update(f"{path.name} {len(content)} ".encode() + content)
+    for name, content in _content(model):
+        digest.update(f"{name} {len(content)} ".encode() + content)
     digest.update(json.dumps(channels([model])).encode())
-    return cache_dir() / "sources" / f"{model.name}-{digest.hexdigest()[:16]}.npz"
+    file = re.sub(r"[^\w~.-]", "_", model.name)  # the colon of a repeated name is none for a file
+    return cache_dir() / "sources" / f"{file}-{digest.hexdigest()[:16]}.npz"
+
+
+def _content(model: CellModel) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of each file of a model but its channels."""
+    if model.format == "netpyne":
+        yield "cellParams.json", netpyne.read(model.path, model.member)
+        return
+    template = (model.path / "template.hoc").read_text(encoding="latin-1")
+    yield "template.hoc", with_axon(template, model.axon).encode("latin-1")
+    files = [model.path / f"{name}.hoc" for name in ("biophysics", "morphology")]
+    files += sorted(path for path in (model.path / "morphology").iterdir() if path.is_file())
+    for path in files:
+        yield path.name, path.read_bytes()
 
 
 def start_nA(model: CellModel, protocol: Protocol) -> float:
@@ -82,7 +167,8 @@ def start_nA(model: CellModel, protocol: Protocol) -> float:
 
 
 def _provenance(model: CellModel, protocol: Protocol) -> Json:
-    return {
+    variant = {"kinetics": dataclasses.asdict(model.kinetics)} if model.kinetics is not None else {}
+    return variant | {
         "protocol": dataclasses.asdict(protocol),
         "start_nA": start_nA(model, protocol),
         "neuron": importlib.metadata.version("neuron"),
@@ -93,54 +179,63 @@ def _provenance(model: CellModel, protocol: Protocol) -> Json:
 
 
 def _fill(
-    models: Sequence[CellModel], protocol: Protocol, mechanisms: Path, workers: int, done: Callable[[], None]
-) -> None:
+    models: Sequence[CellModel],
+    paths: Mapping[str, Path],
+    protocol: Protocol,
+    mechanisms: Path,
+    workers: int,
+    done: Callable[[], None],
+) -> dict[str, Failure]:
     """Simulate the models into the cache, the largest first so that the last to end is a short one."""
     waiting = sorted(models, key=_size)
     running: list[_Child] = []
-    failures: list[str] = []
+    failures: dict[str, Failure] = {}
     try:
         while waiting or running:
             while waiting and len(running) < workers:
-                running.append(_Child(waiting.pop(), protocol, mechanisms))
+                model = waiting.pop()
+                running.append(_Child(model, paths[model.name], protocol, mechanisms))
             time.sleep(0.02)
             for child in [child for child in running if child.process.poll() is not None]:
                 running.remove(child)
-                failures += child.failure()
+                if (failure := child.failure()) is not None:
+                    failures[child.name] = failure
                 done()
     finally:  # on Ctrl-C
         for child in running:
             child.stop()
-    if failures:
-        raise UserError("\n\n".join([f"{len(failures)} of {len(models)} cell models failed:", *failures]))
+    return failures
 
 
 def _size(model: CellModel) -> tuple[bool, int]:
     # Pyramidal cells have by far the most segments; the morphology's length orders the rest well enough.
-    return model.excitatory, sum(path.stat().st_size for path in (model.folder / "morphology").iterdir())
+    folder = model.path / "morphology"
+    return model.excitatory, sum(path.stat().st_size for path in folder.iterdir()) if folder.is_dir() else 0
 
 
 class _Child:
     """A process that simulates one cell model."""
 
-    def __init__(self, model: CellModel, protocol: Protocol, mechanisms: Path) -> None:
-        out = cache_path(model, protocol)
+    def __init__(self, model: CellModel, out: Path, protocol: Protocol, mechanisms: Path) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         request = Request(
             name=model.name,
-            folder=str(model.folder.absolute()),
+            path=str(model.path.absolute()),
+            member=model.member,
+            axon=model.axon,
+            kinetics=None if model.kinetics is None else dataclasses.asdict(model.kinetics),
             library=str(mechanisms),
             protocol=dataclasses.asdict(protocol),
             start_nA=start_nA(model, protocol),
             out=str(out),
             provenance=_provenance(model, protocol),
         )
-        self.name = model.name
+        self.name, self.out = model.name, out
         self.stderr: IO[str] = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 (closed in both methods below)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "spiketype.simulator.neuron.child", json.dumps(dataclasses.asdict(request))],
             env=_environment(),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # closed when this process ends, in whatever way: the child ends then as well
             stdout=subprocess.DEVNULL,
             stderr=self.stderr,
         )
@@ -149,18 +244,28 @@ class _Child:
         """End the process, whatever it is doing."""
         self.process.kill()
         self.process.wait()
-        self.stderr.close()
+        self._close()
 
-    def failure(self) -> list[str]:
+    def failure(self) -> Failure | None:
         """Return what went wrong in the ended process, if anything: name, amplitudes and spike counts, stderr."""
         self.stderr.seek(0)
         lines = self.stderr.read().splitlines()
-        self.stderr.close()
-        if self.process.returncode == 0:
-            return []
+        self._close()
+        status = self.process.returncode
+        if status == 0:
+            return None
         tried = [line for line in lines if line.startswith(SEARCH)] or ["search: not begun"]
-        others = [line for line in lines if not line.startswith(SEARCH)]
-        return ["\n".join([f"{self.name} (exit status {self.process.returncode})", *tried, *others[-15:]])]
+        others = [line for line in lines if line.strip() and not line.startswith(SEARCH)]
+        words = "\n".join([f"{self.name} (exit status {status})", *tried, *others[-15:]])
+        failure = Failure(others[-1].strip() if others else f"exit status {status}", words)
+        if status == NO_AMPLITUDE:  # the same next time: what goes in is in the name of the file
+            write_json(_failure_path(self.out), failure._asdict())
+        return failure
+
+    def _close(self) -> None:
+        self.stderr.close()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
 
 
 def _environment() -> dict[str, str]:

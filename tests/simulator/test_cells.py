@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -6,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from spiketype.edge import UserError
-from spiketype.simulator.neuron.cells import BBP, catalogue
+from spiketype.simulator.neuron import portal, variants
+from spiketype.simulator.neuron.cells import BBP, axons_differ, catalogue, vary
+from spiketype.simulator.neuron.portal import Axon
 
 
 def make_model(root: Path, name: str = "L23_PC_cADpyr229_3", layer: str = "L23", m_type: str = "PC") -> Path:
@@ -75,11 +78,86 @@ def test_a_wrong_name_a_wrong_cellinfo_and_an_empty_folder_are_named(tmp_path: P
             catalogue([tmp_path])
 
 
-def test_two_models_of_one_name_are_both_named(tmp_path: Path) -> None:
+def test_a_name_that_a_second_collection_repeats_gets_its_stem(tmp_path: Path) -> None:
     make_model(tmp_path / "a")
     make_model(tmp_path / "b")
-    with pytest.raises(UserError, match=r"L23_PC_cADpyr229_3: .*a.*b"):
-        catalogue([tmp_path / "a", tmp_path / "b"])
+    make_model(tmp_path / "b", "L23_PC_cADpyr229_4")
+    names = [model.name for model in catalogue([tmp_path / "a", tmp_path / "b"])]
+    assert names == ["L23_PC_cADpyr229_3", "L23_PC_cADpyr229_4", "b:L23_PC_cADpyr229_3"]
+    assert [model.name for model in catalogue([tmp_path / "b", tmp_path / "a"])][-1] == "a:L23_PC_cADpyr229_3"
+    one, _, other = catalogue([tmp_path / "a", tmp_path / "b"])
+    assert one.model_name == other.model_name == "L23_PC_cADpyr229_3"  # never on two sides of a split
+    assert other.path == tmp_path / "b" / "L23_PC_cADpyr229_3"
+    with pytest.raises(UserError, match="given before"):
+        catalogue([tmp_path / "a", tmp_path / "b", tmp_path / "b"])
+
+
+def test_models_are_left_out_by_name_and_by_pattern() -> None:
+    pyramids = ["L5_STPC_cADpyr232_1", "L5_TTPC1_cADpyr232_1", "L5_TTPC2_cADpyr232_1", "L5_UTPC_cADpyr232_1"]
+    left = [model.name for model in catalogue(exclude=["*_bAC*", "L5_[CNS]*", "L5_TTPC1_cADpyr232_1"])]
+    assert left == pyramids[2:]
+    with pytest.raises(UserError, match=r"--exclude L5_TTPC9 none: no cell model is called that.*L5_BP_bAC217_1"):
+        catalogue(exclude=["L5_TTPC9", "L5_BP*", "none"])
+    with pytest.raises(UserError, match="leaves no cell model"):
+        catalogue(exclude=["*"])
+
+
+def test_a_model_that_is_left_out_need_not_be_whole(tmp_path: Path) -> None:
+    make_model(tmp_path)
+    (make_model(tmp_path, "L1_DAC_bNAC219_1") / "cellinfo.json").unlink()
+    assert len(catalogue([tmp_path], exclude=["L1_*"])) == 1
+
+
+CALL, COMMENT = "proc biophys() {\n    {}replace_axon()\n}\nproc replace_axon(){\n}\n", "//"
+
+
+@pytest.mark.parametrize(("given", "other"), [("stub", "full"), ("full", "stub")])
+def test_the_axon_is_as_the_template_has_it_or_as_asked_for(tmp_path: Path, given: Axon, other: Axon) -> None:
+    text = CALL.replace("{}", "" if given == "stub" else COMMENT)
+    (make_model(tmp_path) / "template.hoc").write_text(text)
+    assert [catalogue([tmp_path], axon=axon)[0].axon for axon in ("as-given", given, other)] == [given, given, other]
+    assert portal.with_axon(text, given) == text
+    changed = portal.with_axon(text, other)
+    assert changed != text
+    assert portal.axon(changed) == other
+    assert portal.with_axon(changed, given) == text
+    assert not axons_differ(catalogue([tmp_path]))
+    (make_model(tmp_path, "L1_DAC_bNAC219_1") / "template.hoc").write_text(changed)
+    assert re.match(r"1 models have stub axons \(L.*\), 1 full ones \(L", axons_differ(catalogue([tmp_path])))
+    assert not axons_differ(catalogue([tmp_path], axon="stub"))
+
+
+def test_a_template_without_the_call_keeps_its_axon(tmp_path: Path) -> None:
+    make_model(tmp_path)
+    assert catalogue([tmp_path])[0].axon == "full"
+    with pytest.raises(UserError, match=r"template\.hoc: has no call of replace_axon\(\).*leave out --axon"):
+        catalogue([tmp_path], axon="stub")
+
+
+def test_all_default_models_have_stubs_and_can_have_full_axons() -> None:
+    assert {model.axon for model in catalogue()} == {"stub"}
+    assert {model.axon for model in catalogue(axon="full")} == {"full"}
+
+
+def test_variants_are_models_of_their_own(tmp_path: Path) -> None:
+    models = catalogue()
+    varied = vary(models, 2, seed=7)
+    assert len({model.name for model in varied}) == 2 * len(models)
+    one = varied[1]
+    assert (one.name, one.model_name, one.variant) == ("L5_BP_bAC217_1~2", "L5_BP_bAC217_1", 2)
+    assert one.kinetics == variants.draw(7, "L5_BP_bAC217_1", 2)
+    assert {model.variant for model in models} == {0}
+    assert {model.kinetics for model in models} == {None}
+    assert vary(models[:3], 1, seed=7) == tuple(m for m in varied if m.variant == 1)[:3]  # whatever else there is
+
+
+def test_the_template_loads_nothing_and_knows_its_synapses() -> None:
+    for model in catalogue():
+        text = (model.path / "template.hoc").read_text()
+        name, changed = portal.without_synapses(text)
+        assert f"begintemplate {name}\n" in text
+        assert "load_file" not in changed
+        assert re.match(r"begintemplate (synapses_\w+)\nendtemplate \1\n", changed)
 
 
 def test_the_parent_imports_neither_neuron_nor_lfpy_nor_mearec() -> None:

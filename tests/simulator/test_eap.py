@@ -2,23 +2,28 @@
 
 import errno
 import filecmp
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import zarr
 from synthetic_source import synthetic_source
 
-from spiketype.datasets import store
+from spiketype.datasets import eap, splits, store
 from spiketype.edge import UserError
-from spiketype.simulator.eap import blocks, generate
+from spiketype.simulator.eap import blocks, features, generate, recording
 from spiketype.simulator.eap.__main__ import command_line
 from spiketype.simulator.eap.config import EapConfig
-from spiketype.simulator.neuron import cells, membrane
+from spiketype.simulator.neuron import cells, membrane, portal
 
 HERE = Path(__file__).parent
 NAMES = [model.name for model in cells.catalogue()[:6]]
@@ -31,20 +36,21 @@ from spiketype.simulator.eap import generate
 from spiketype.simulator.eap.__main__ import command_line
 from spiketype.simulator.neuron import membrane
 from synthetic_source import synthetic_source
-membrane.simulate = lambda models: {m.name: synthetic_source(20 + len(m.name), name=m.name) for m in models}
+made = lambda models: {m.name: synthetic_source(20 + len(m.name), name=m.name) for m in models}
+membrane.attempt = lambda models, workers: membrane.Attempt(made(models), {})
 generate.versions = dict  # the git commit may change while the tests run
 command_line()
 """
 
 
-def made_up(models):
-    return {m.name: synthetic_source(20 + len(m.name), name=m.name) for m in models}
+def made_up(models, workers=None):
+    return membrane.Attempt({m.name: synthetic_source(20 + len(m.name), name=m.name) for m in models}, {})
 
 
 @pytest.fixture(autouse=True)
 def _made_up_currents(request, monkeypatch):
     if "slow" not in request.keywords:
-        monkeypatch.setattr(membrane, "simulate", made_up)
+        monkeypatch.setattr(membrane, "attempt", made_up)
         monkeypatch.setattr(generate, "versions", dict)  # the git commit may change while the tests run
 
 
@@ -53,7 +59,7 @@ def folder_of(path: Path, names: list[str]) -> Path:
     path.mkdir()
     for model in cells.catalogue():
         if model.name in names:
-            (path / model.name).symlink_to(model.folder)
+            (path / model.name).symlink_to(model.path)
     return path
 
 
@@ -191,6 +197,29 @@ def test_waveform_rates(tmp_path, small, rate, samples):
             np.testing.assert_allclose(np.diff(data.time_ms), 1 / rate, rtol=1e-4)
 
 
+def test_a_recording_chain_gives_what_an_amplifier_hands_over(tmp_path, small):
+    raw = generate.generate(small(waveform_kHz=32.0), tmp_path / "raw.zarr", 0)
+    options = {"waveform_kHz": 24.0, "highpass_Hz": 300.0, "lowpass_Hz": 6000.0, "filter_order": 2}
+    clean = generate.generate(small(**options), tmp_path / "clean.zarr", 0)
+    noisy = generate.generate(small(**options, noise_uV=8.0, noise_spectrum="pink"), tmp_path / "noisy.zarr", 0)
+    mean = generate.generate(small(**options, noise_uV=8.0, mean_of=16), tmp_path / "mean.zarr", 0)
+    common = generate.generate(small(**options, common_average=True), tmp_path / "common.zarr", 0)
+    for name in PLACED:  # whatever is recorded, the placements are the same
+        np.testing.assert_array_equal(store.read(clean, name), store.read(raw, name))
+    x, y = store.read(raw, "eap_uV"), store.read(clean, "eap_uV")
+    expected = x @ recording.matrix(x.shape[2], 1 / 32, 24.0, EapConfig(**options).chain)
+    np.testing.assert_allclose(y, expected, atol=1e-3)
+    found = features.extract(jnp.asarray(y), 1 / 24)
+    for name in ("amplitude_uV", "width_ms", "fwhm_ms"):  # of the recording, at its rate
+        np.testing.assert_allclose(store.read(clean, name), getattr(found, name), rtol=1e-4, atol=1e-3)
+    assert np.std(store.read(noisy, "eap_uV") - y) == pytest.approx(8, rel=0.02)
+    assert np.std(store.read(mean, "eap_uV") - y) == pytest.approx(2, rel=0.02)
+    np.testing.assert_allclose(store.read(common, "eap_uV"), y - y.mean(axis=1, keepdims=True), atol=1e-3)
+    assert "eap_uV" not in zarr.open_group(
+        generate.generate(small(waveform_kHz=0, highpass_Hz=300.0), tmp_path / "f", 0)
+    )
+
+
 def test_half_precision_waveforms(tmp_path, small):
     half, single = (generate.generate(small(dtype=dtype), tmp_path / dtype, 0) for dtype in ("float16", "float32"))
     got, expected = (store.read(path, "eap_uV") for path in (half, single))
@@ -209,7 +238,7 @@ def test_probes_without_a_grid_have_features_and_waveforms(tmp_path, small, prob
 
 def test_a_finished_store_is_left_alone(tmp_path, small, monkeypatch):
     path = generate.generate(small(), tmp_path / "s", 0)
-    monkeypatch.setattr(membrane, "simulate", None)  # not even the currents are wanted
+    monkeypatch.setattr(membrane, "attempt", None)  # not even the currents are wanted
     before = {p: (path / p).stat().st_mtime_ns for p in files(path)}
     assert generate.generate(small(), path, 0) == path
     assert before == {p: (path / p).stat().st_mtime_ns for p in files(path)}
@@ -225,7 +254,7 @@ def test_other_settings_are_refused(tmp_path, small):
 def test_other_currents_are_refused(tmp_path, small, monkeypatch):
     path = interrupted(tmp_path / "s", small(), monkeypatch, KeyboardInterrupt())
     other = {name: synthetic_source(30, name=name, provenance={"amplitude_nA": 1}) for name in NAMES}
-    monkeypatch.setattr(membrane, "simulate", lambda models: other)
+    monkeypatch.setattr(membrane, "attempt", lambda models, workers: membrane.Attempt(other, {}))
     with pytest.raises(UserError, match=f"other currents of {NAMES[0]}"):
         generate.generate(small(), path, 0)
 
@@ -298,6 +327,10 @@ def test_nothing_reaches_the_threshold(tmp_path, small, monkeypatch):
         (("--x-um", "60", "10"), "the lower one first"),
         (("--per-cell", "1009"), "choose a multiple of 100"),
         (("--cell-models", "/nowhere"), "/nowhere"),
+        (("--exclude", "L9_*"), "--exclude L9_*: no cell model is called that"),
+        (("--axon", "long"), "as-given"),
+        (("--variants", "-1"), "--variants is -1: it must be at least 0"),
+        (("--variant-width", "nan"), "--variant-width is nan"),
     ],
 )
 def test_mistakes_are_answered_with_the_remedy(tmp_path, capsys, arguments, expected):
@@ -321,6 +354,142 @@ def test_not_a_store(tmp_path, small):
     (tmp_path / "s").mkdir()
     with pytest.raises(UserError, match="is not a Zarr 3 store"):
         generate.generate(small(), tmp_path / "s", 0)
+
+
+# Cell models that are left out, excluded, varied -----------------------------------------------------
+
+
+def attributes(path: Path) -> dict[str, Any]:
+    return store.attributes(path, "eap")
+
+
+def test_what_cannot_be_simulated_is_left_out_listed_and_recorded(tmp_path, small, monkeypatch, capsys):
+    whole = generate.generate(small(), tmp_path / "whole", 0)
+
+    def some_fail(models, workers):
+        failures = {m.name: membrane.Failure(f"{m.m_type} is mute", "more words") for m in models[1:3]}
+        return membrane.Attempt({n: s for n, s in made_up(models).sources.items() if n not in failures}, failures)
+
+    monkeypatch.setattr(membrane, "attempt", some_fail)
+    path = generate.generate(small(), tmp_path / "s", 0)
+    said = capsys.readouterr().err
+    assert f"{NAMES[1]} is left out: BTC is mute" in said
+    assert json.loads(attributes(path)["left_out"]) == {NAMES[1]: "BTC is mute", NAMES[2]: "ChC is mute"}
+    assert json.loads(attributes(whole)["left_out"]) == {}
+    assert list(store.read(path, "cell_name")) == [NAMES[0], *NAMES[3:]]
+    for cell, before in ((0, 0), (1, 3)):  # the others are the same samples
+        one, other = read(path, cell=cell), read(whole, cell=before)
+        for name in {*one} - {"cell"}:
+            np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_an_unfinished_store_goes_on_with_the_models_it_was_begun_with(tmp_path, small, monkeypatch):
+    asked: list[list[str]] = []
+
+    def first_fails(models, workers):
+        asked.append([m.name for m in models])
+        failures = {m.name: membrane.Failure("mute", "") for m in models if m.name == NAMES[0]}
+        return membrane.Attempt({n: s for n, s in made_up(models).sources.items() if n not in failures}, failures)
+
+    monkeypatch.setattr(membrane, "attempt", first_fails)
+    path = interrupted(tmp_path / "s", small(), monkeypatch, KeyboardInterrupt())
+    generate.generate(small(), path, 0)
+    assert asked == [NAMES, NAMES[1:]]  # what failed is not tried again
+    path = interrupted(tmp_path / "other", small(), monkeypatch, KeyboardInterrupt())
+    all_fail = {name: membrane.Failure("mute", "") for name in NAMES[1:]}
+    monkeypatch.setattr(membrane, "attempt", lambda models, workers: membrane.Attempt({}, all_fail))
+    with pytest.raises(UserError, match=f"other currents of {NAMES[1]}"):
+        generate.generate(small(), path, 0)
+
+
+def test_nothing_left_is_refused(tmp_path, small, monkeypatch):
+    failures = {name: membrane.Failure("mute", f"{name}: 0.2 nA, 0 spikes") for name in NAMES}
+    monkeypatch.setattr(membrane, "attempt", lambda models, workers: membrane.Attempt({}, failures))
+    with pytest.raises(UserError, match=rf"(?s)no cell model could be simulated:.*{NAMES[5]}: 0\.2 nA, 0 spikes"):
+        generate.generate(small(), tmp_path / "s", 0)
+    assert not (tmp_path / "s").exists()
+
+
+def test_excluded_models_change_no_other_sample(tmp_path, small):
+    whole = generate.generate(small(), tmp_path / "whole", 0)
+    part = generate.generate(small(exclude=("L5_B*", NAMES[3])), tmp_path / "part", 0)
+    assert list(store.read(part, "cell_name")) == [NAMES[2], *NAMES[4:]]
+    np.testing.assert_array_equal(read(part, cell=0)["amplitude_uV"], read(whole, cell=2)["amplitude_uV"])
+    with pytest.raises(UserError, match=r"exclude is .* there"):
+        generate.generate(small(), part, 0)
+
+
+def test_a_store_says_axon_variant_and_model(tmp_path, small):
+    path = generate.generate(small(), tmp_path / "plain", 0)
+    assert set(store.read(path, "axon")) == {"stub"}
+    assert store.read(path, "variant").tolist() == [0] * 6
+    assert list(store.read(path, "model_name")) == list(store.read(path, "cell_name")) == NAMES
+    path = generate.generate(small(axon="full", per_cell=4), tmp_path / "full", 0)
+    assert set(store.read(path, "axon")) == {"full"}
+
+
+def test_collections_whose_axons_differ_are_told(tmp_path, small, capsys):
+    folder = folder_of(tmp_path / "other", [])
+    shutil.copytree(cells.catalogue()[6].path, folder / "L5_NBC_bAC217_7")
+    template = folder / "L5_NBC_bAC217_7" / "template.hoc"
+    template.write_text(portal.with_axon(template.read_text(), "full"))
+    models = (*small().cell_models, str(folder))
+    path = generate.generate(small(cell_models=models, per_cell=4), tmp_path / "s", 0)
+    assert "6 models have stub axons" in (said := capsys.readouterr().err)
+    assert "1 full ones (L5_NBC_bAC217_7)" in said
+    assert sorted(store.read(path, "axon")) == ["full"] + ["stub"] * 6
+    generate.generate(small(cell_models=models, per_cell=4, axon="stub"), tmp_path / "alike", 0)
+    assert "axons" not in capsys.readouterr().err
+
+
+def test_variants_stand_in_the_place_of_their_models(tmp_path, small):
+    path = generate.generate(small(variants=2), tmp_path / "s", 0)
+    names = [f"{name}~{variant}" for name in NAMES for variant in (1, 2)]
+    assert list(store.read(path, "cell_name")) == names
+    assert store.read(path, "variant").tolist() == [1, 2] * 6
+    assert list(store.read(path, "model_name")) == [name for name in NAMES for _ in range(2)]
+    with pytest.raises(UserError, match=r"variant_width is 1\.0 there, 2\.0 here"):
+        generate.generate(small(variants=2, variant_width=2.0), path, 0)
+
+
+@pytest.mark.parametrize("kind", ["group", "leave-one-out"])
+def test_variants_of_a_model_are_on_one_side_of_every_split(tmp_path, small, kind):
+    path = generate.generate(small(variants=3, per_cell=4), tmp_path / "s", 0)
+    table = eap.load(path)
+    assert table.cell_names == tuple(NAMES)
+    assert np.bincount(table.cell).tolist() == [12] * 6
+    of_cell = np.array([str(name) for name in store.read(path, "model_name")])[store.read(path, "cell")]
+    split = splits.make(kind, table.excitatory, table.cell, table.cell_names, 3, 0)
+    assert len(split.folds) == (3 if kind == "group" else 6)
+    for fold in split.folds:
+        assert not {*of_cell[fold.train]} & {*of_cell[fold.test]}
+    m_types = [table.m_type_names[index] for index in table.m_type]
+    assert all(f"_{m_type}_" in name for m_type, name in zip(m_types, of_cell, strict=True))
+
+
+def test_a_store_from_before_these_options_counts_as_having_their_defaults(tmp_path, small):
+    path = generate.generate(small(), tmp_path / "s", 0)
+    group = zarr.open_group(path, mode="r+")
+    kept = json.loads(group.attrs["config"])
+    for name in ("exclude", "axon", "variants", "variant_width"):
+        del kept[name]
+    known = [name for name in str(group.attrs["coordinates"]).split() if name not in ("axon", "variant", "model_name")]
+    group.attrs.update({"config": json.dumps(kept), "coordinates": " ".join(known)})
+    for name in ("axon", "variant", "model_name"):
+        shutil.rmtree(path / name)
+    assert generate.generate(small(), path, 0) == path
+    assert eap.load(path).cell_names == tuple(NAMES)
+    with pytest.raises(UserError, match="variants is 0 there, 1 here"):
+        generate.generate(small(variants=1), path, 0)
+
+
+def test_workers_reach_the_currents(tmp_path, small, monkeypatch):
+    seen = []
+    monkeypatch.setattr(membrane, "attempt", lambda models, workers: seen.append(workers) or made_up(models))
+    monkeypatch.setattr(generate, "_fill", lambda *_: None)
+    for workers in (0, 1, None):
+        generate.generate(small(), tmp_path / f"s{workers}", workers)
+    assert seen == [None, 1, None]
 
 
 @pytest.mark.slow

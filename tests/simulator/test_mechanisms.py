@@ -35,7 +35,7 @@ def model(tmp_path: Path) -> Callable[..., CellModel]:
         folder.mkdir(parents=True)
         for mod, text in mods.items():
             (folder / f"{mod}.mod").write_text(text)
-        return replace(catalogue()[0], name=name, folder=folder.parent)
+        return replace(catalogue()[0], name=name, path=folder.parent)
 
     return make
 
@@ -66,7 +66,7 @@ def test_one_mechanism_with_other_statements_names_both_files(model: Callable[..
         mechanisms.channels([first, second])
     with pytest.raises(UserError, match=r"tiny\.mod.*renamed\.mod both define tiny"):  # NEURON looks at the SUFFIX
         mechanisms.channels([first, model("fourth", renamed=PASSIVE.replace("1e-5", "2e-5"))])
-    shutil.copy(first.folder / "mechanisms" / "tiny.mod", second.folder / "mechanisms" / "tiny.mod")  # the remedy
+    shutil.copy(first.path / "mechanisms" / "tiny.mod", second.path / "mechanisms" / "tiny.mod")  # the remedy
     assert mechanisms.channels([first, second]) == {"tiny.mod": PASSIVE}
 
 

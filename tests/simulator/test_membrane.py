@@ -1,9 +1,12 @@
+import importlib.metadata
 import json
-import re
+import os
 import shutil
+import signal
 import subprocess
 import sys
-from dataclasses import replace
+import time
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,13 +14,20 @@ import numpy as np
 import pytest
 
 from spiketype.edge import UserError
-from spiketype.simulator.neuron import child, membrane
-from spiketype.simulator.neuron.cells import CellModel, catalogue
-from spiketype.simulator.neuron.membrane import cache_path, simulate, start_nA
+from spiketype.simulator.neuron import child, mechanisms, membrane
+from spiketype.simulator.neuron.cells import CellModel, catalogue, vary
+from spiketype.simulator.neuron.membrane import attempt, cache_path, simulate, start_nA
 from spiketype.simulator.neuron.protocol import Protocol, Verdict, judge
 
 SMALL = ("L5_NGC_bNAC219_1", "L5_SBC_bNAC219_1")
 ROOT = Path(__file__).parents[2]
+
+
+def request_of(model: CellModel, library: Path) -> child.Request:
+    """What the process of a model is asked, but for where the source goes."""
+    kinetics = None if model.kinetics is None else asdict(model.kinetics)
+    at = {"path": str(model.path), "member": model.member, "axon": model.axon, "kinetics": kinetics}
+    return child.Request(model.name, **at, library=str(library), protocol={}, start_nA=0.0, out="", provenance={})
 
 
 def default(name: str) -> CellModel:
@@ -30,8 +40,8 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CellModel:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(membrane, "library", lambda models: tmp_path / "none.so")
     model = default(SMALL[1])
-    shutil.copytree(model.folder, tmp_path / model.name)
-    return replace(model, folder=tmp_path / model.name)
+    shutil.copytree(model.path, tmp_path / model.name)
+    return replace(model, path=tmp_path / model.name)
 
 
 # The verdict ---------------------------------------------------------------------------------------
@@ -86,15 +96,6 @@ def test_without_monopole_sums_to_zero_when_the_sum_is_constant() -> None:
     assert not rest[:, :, 0].any()
 
 
-def test_the_template_loads_nothing_and_knows_its_synapses() -> None:
-    for model in catalogue():
-        text = (model.folder / "template.hoc").read_text()
-        name, changed = child.without_synapses(text)
-        assert f"begintemplate {name}\n" in text
-        assert "load_file" not in changed
-        assert re.match(r"begintemplate (synapses_\w+)\nendtemplate \1\n", changed)
-
-
 # The cache -----------------------------------------------------------------------------------------
 
 
@@ -111,8 +112,8 @@ def test_the_cache_key_holds_all_that_goes_in(copy: CellModel, monkeypatch: pyte
     assert path == cache_path(default(copy.name), Protocol())  # contents, not places
     assert cache_path(copy, Protocol(celsius=35.0)) != path
     seen = {path}
-    morphology = next((copy.folder / "morphology").iterdir())
-    pieces = [copy.folder / name for name in ("template.hoc", "biophysics.hoc", "mechanisms/Ih.mod")]
+    morphology = next((copy.path / "morphology").iterdir())
+    pieces = [copy.path / name for name in ("template.hoc", "biophysics.hoc", "mechanisms/Ih.mod")]
     for file in (*pieces, morphology):
         file.write_text(file.read_text() + "\n")
         seen.add(cache_path(copy, Protocol()))
@@ -121,18 +122,68 @@ def test_the_cache_key_holds_all_that_goes_in(copy: CellModel, monkeypatch: pyte
     monkeypatch.setattr("importlib.metadata.version", lambda _: "9.9.9")
     seen.add(cache_path(copy, Protocol()))
     assert len(seen) == 7
-    synapses = copy.folder / "mechanisms" / "ProbGABAAB_EMS.mod"
+    synapses = copy.path / "mechanisms" / "ProbGABAAB_EMS.mod"
     path = cache_path(copy, Protocol())
     synapses.write_text(synapses.read_text() + "\n")
     assert cache_path(copy, Protocol()) == path  # not used
 
 
+GOLDEN = {  # of MEArec 1.11.0, before there were NetPyNE files, axons and variants
+    "L5_BP_bAC217_1": "5fc69578f3bcc801",
+    "L5_BTC_bAC217_1": "ff9afcdba8c644dc",
+    "L5_ChC_cACint209_1": "28c523885293d823",
+    "L5_DBC_bAC217_1": "2acd068c82a16c00",
+    "L5_LBC_bAC217_1": "b36e3df38bf1eb08",
+    "L5_MC_bAC217_1": "11d93a8a6cfe1853",
+    "L5_NBC_bAC217_1": "8fc26799151bc4e0",
+    "L5_NGC_bNAC219_1": "2a08e5e42088aabf",
+    "L5_SBC_bNAC219_1": "c77ed74489fa7ded",
+    "L5_STPC_cADpyr232_1": "d9ebd9a0e85215b0",
+    "L5_TTPC1_cADpyr232_1": "a66b625116f8d2ac",
+    "L5_TTPC2_cADpyr232_1": "edfd28cc2d342f5b",
+    "L5_UTPC_cADpyr232_1": "5b0f0b1cd21f4c76",
+}
+
+
+def test_what_was_cached_before_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    if importlib.metadata.version("MEArec") != "1.11.0":
+        pytest.skip("the keys are those of the models in MEArec 1.11.0")
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "9.9.9")
+    for models in (catalogue(), catalogue(axon="stub")):
+        assert {m.name: cache_path(m, Protocol()).stem.rpartition("-")[2] for m in models} == GOLDEN
+    assert mechanisms._key(mechanisms.channels(catalogue())).endswith("-634411234b39d81c")
+
+
+def test_axon_and_kinetics_are_in_the_key() -> None:
+    model = catalogue()[0]
+    varied = vary([model], 2, seed=0) + vary([model], 1, seed=1) + vary([model], 1, seed=0, width=0.5)
+    paths = {cache_path(m, Protocol()) for m in (model, catalogue(axon="full")[0], *varied)}
+    assert len(paths) == 6
+    assert {path.parent for path in paths} == {cache_path(model, Protocol()).parent}
+    other = replace(model, name=f"again:{model.name}")
+    assert cache_path(other, Protocol()).name == f"again_{cache_path(model, Protocol()).name}"
+
+
 def test_a_child_that_fails_is_named_with_its_words(copy: CellModel) -> None:
-    (copy.folder / "template.hoc").write_text("nothing")
     with pytest.raises(UserError, match="1 of 1 cell models failed") as error:
         simulate([copy], workers=1)
-    for part in (copy.name, "exit status 1", "search: not begun", "template.hoc has no begintemplate"):
+    for part in (copy.name, "exit status 1", "search: not begun", "NEURON does not load"):
         assert part in str(error.value)
+    sources, failures = attempt([copy], workers=1)
+    assert not sources
+    assert failures[copy.name].reason.startswith("NEURON does not load")
+    assert not [*cache_path(copy, Protocol()).parent.glob("*.failed.json")]  # it may go better next time
+
+
+def test_a_search_without_result_is_not_repeated(copy: CellModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = cache_path(copy, Protocol()).with_suffix(".failed.json")
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"reason": "none", "words": "0.2 nA: none"}))
+    anew = membrane.Failure("anew", "")
+    monkeypatch.setattr(membrane, "_fill", lambda models, *_: {model.name: anew for model in models})
+    assert attempt([copy]).failures == {copy.name: ("none", "0.2 nA: none")}
+    path.write_text("damaged")
+    assert attempt([copy]).failures[copy.name].reason == "anew"
 
 
 def test_on_ctrl_c_the_children_are_ended(copy: CellModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,11 +197,57 @@ def test_on_ctrl_c_the_children_are_ended(copy: CellModel, monkeypatch: pytest.M
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(membrane, "subprocess", SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL))
+    monkeypatch.setattr(
+        membrane, "subprocess", SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL, PIPE=subprocess.PIPE)
+    )
     monkeypatch.setattr(membrane, "time", SimpleNamespace(sleep=interrupt))
     with pytest.raises(KeyboardInterrupt):
         simulate([copy], workers=1)
     assert [process.returncode for process in started] == [-9]
+
+
+# The death of the parent ---------------------------------------------------------------------------
+
+PARENT = """
+import sys
+from pathlib import Path
+from spiketype.simulator.neuron import cells, membrane, protocol
+membrane.library = lambda models: Path(sys.argv[1])
+popen = membrane.subprocess.Popen
+def start(*args, **options):
+    child = popen(*args, **options)
+    print(child.pid, flush=True)
+    return child
+membrane.subprocess.Popen = start
+slow = protocol.Protocol(duration_ms=1e6, at_most=10**6, more_than=10**6 - 1)
+membrane.attempt(cells.catalogue()[:2], slow, workers=2)
+"""
+
+
+def running(pid: int) -> bool:
+    done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return bool(done.stdout.strip()) and not done.stdout.strip().startswith("Z")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="needs signals and ps")
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL])
+def test_the_children_end_when_their_parent_dies(tmp_path: Path, by: signal.Signals) -> None:
+    """In the middle of a simulation, which would go on for an hour."""
+    library = mechanisms.library(catalogue())
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", PARENT, str(library)]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        children = [int(parent.stdout.readline()) for _ in range(2)]
+        time.sleep(6)
+        assert all(map(running, children))
+        parent.send_signal(by)
+        parent.wait()
+    end = time.monotonic() + 20
+    while any(map(running, children)):
+        assert time.monotonic() < end, "they live on"
+        time.sleep(0.05)
 
 
 # The whole path, with NEURON -----------------------------------------------------------------------
@@ -161,9 +258,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache in which the channels are compiled and two small cells simulated, beside one that fails."""
     folder = tmp_path_factory.mktemp("cache")
     broken = default("L5_BP_bAC217_1")
-    shutil.copytree(broken.folder, folder / broken.name)
+    shutil.copytree(broken.path, folder / broken.name)
     (folder / broken.name / "biophysics.hoc").write_text("this is not hoc")
-    models = [*map(default, SMALL), replace(broken, folder=folder / broken.name)]
+    models = [*map(default, SMALL), replace(broken, path=folder / broken.name)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
         with pytest.raises(UserError, match="1 of 3 cell models failed") as error:
@@ -197,12 +294,11 @@ def test_the_source_of_a_cell(cache: Path, monkeypatch: pytest.MonkeyPatch, name
 PROBE = """
 import json, sys
 import numpy as np
-from pathlib import Path
 from spiketype.simulator.neuron import child
 from spiketype.simulator.neuron.protocol import Protocol, judge
-folder, library, amplitude_nA = sys.argv[1], sys.argv[2], float(sys.argv[3])
+request, amplitude_nA = child.Request(**json.loads(sys.argv[1])), float(sys.argv[2])
 protocol = Protocol()
-cell = child.load(Path(folder), library, protocol)
+cell = child.load(request, protocol)
 early = child.inject(cell, amplitude_nA, protocol)
 child.judge = lambda spikes, now, _: judge(spikes, now, protocol) if now >= protocol.end_ms else None
 whole = child.inject(cell, amplitude_nA, protocol)
@@ -222,7 +318,8 @@ def test_ending_early_changes_nothing_and_currents_sum_to_the_injected_one(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     model, amplitude_nA = default(SMALL[1]), 0.07277
-    program = [sys.executable, "-c", PROBE, str(model.folder), str(compiled(cache)), str(amplitude_nA)]
+    request = json.dumps(asdict(request_of(model, compiled(cache))))
+    program = [sys.executable, "-c", PROBE, request, str(amplitude_nA)]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
@@ -231,6 +328,28 @@ def test_ending_early_changes_nothing_and_currents_sum_to_the_injected_one(
     assert found["same"]
     assert found["sum_error_nA"] < 1e-9
     assert not found["jax"]
+
+
+AXON = """
+import json, sys
+from spiketype.simulator.neuron import child
+from spiketype.simulator.neuron.protocol import Protocol
+cell = child.load(child.Request(**json.loads(sys.argv[1])), Protocol())
+print(json.dumps(sorted(section.L for section in cell.allseclist if "axon" in section.name())))
+"""
+
+
+@pytest.mark.slow
+def test_a_cell_has_the_axon_that_is_asked_for() -> None:
+    library = mechanisms.library(catalogue())
+    for axon in ("stub", "full"):
+        model = next(model for model in catalogue(axon=axon) if model.name == SMALL[0])
+        program = [sys.executable, "-c", AXON, json.dumps(asdict(request_of(model, library)))]
+        done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        length_um = json.loads(done.stdout.splitlines()[-1])
+        assert (length_um == [30.0, 30.0]) == (axon == "stub")
+        assert len(length_um) > (100 if axon == "full" else 1)
 
 
 @pytest.mark.slow
