@@ -82,3 +82,20 @@ def _rate(probability: np.ndarray, classes: int) -> np.ndarray:
     count = np.maximum(np.bincount(probability.argmax(axis=1), minlength=classes), 0.5)
     rate: np.ndarray = count / count.sum()
     return rate
+
+
+def prevalence(probability: Float[np.ndarray, " sample"], iterations: int = 200) -> float:
+    """Return the share of the first of two classes in a sample, by expectation maximisation.
+
+    After Saerens et al., Neural Comput. 14, 2002, 21: the share that explains the posterior probabilities of a
+    classifier best, if the two classes look as they did when it was trained.
+
+    Args:
+        probability: of the first class, both classes being equally frequent.
+        iterations: of the algorithm, which converges from one half.
+    """
+    share = 0.5
+    for _ in range(iterations):
+        first, second = probability * share, (1 - probability) * (1 - share)
+        share = float(np.mean(first / np.maximum(first + second, 1e-300)))
+    return share

@@ -11,6 +11,7 @@ from spiketype.edge import UserError, guard
 
 # Command: the module whose `command_line` runs it, the form that works in a clone, and what it does.
 COMMANDS = {
+    "units": ("units.command", "call the units of any recording excitatory or inhibitory"),
     "train": ("train.run", "train a network on a task and judge it"),
     "evaluate": ("train.evaluate", "judge a trained run on other data with labels"),
     "predict": ("train.predict", "apply a trained run to new data"),
@@ -53,7 +54,7 @@ def main() -> None:
         name, rest = find(arguments)
         module, _ = COMMANDS[name]
         kind = module.partition(".")[0]
-        where = f"spiketype.{module}" if kind == "train" else f"spiketype.{module}.__main__"
+        where = f"spiketype.{module}" if kind in ("train", "units") else f"spiketype.{module}.__main__"
         import_module(where).command_line(rest, f"spiketype {name}")
 
 

@@ -1,0 +1,235 @@
+"""Judge the units classifier by laboratory: python scripts/reproduce_real_units.py --data DIR.
+
+Prints the tables of docs/results/real-units.md. DIR holds a1_lakunina2020.npz, cellexplorer_gt430.npz,
+cerebellum_hausser.npz and cerebellum_hull.npz. Nothing is fitted, chosen or stopped on the laboratory that is tested.
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import tyro
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+sys.path.insert(0, str(Path(__file__).parent))
+import train_units
+
+from spiketype.datasets import waveforms
+from spiketype.datasets.waveforms import shape
+from spiketype.edge import cached_store, guard
+from spiketype.models.label_shift import prevalence
+from spiketype.simulator.eap.generate import generate
+from spiketype.train.judging import metrics
+from spiketype.train.judging.report import text_table
+from spiketype.units import training
+from spiketype.units.training import SLOWER, Labelled
+
+THRESHOLDS_MS = (0.425, 0.45)  # of trough to peak, as laboratories set them by hand
+SURE = 0.8  # share of the units that are the surest
+REPEATS = 5  # of the folds inside A1, and of labels dealt anew
+HEADER = ["test", "method", "AUC", "balanced (%)", "surest 80 % right", "calibration error"]
+
+
+def main(data: Path, resamples: int = 1000) -> None:
+    """Print all tables.
+
+    Args:
+        data: Folder of the labelled sets.
+        resamples: Of the intervals, over animals, or units where a set names no animals.
+    """
+    sets = train_units.load(data)
+    store = generate(train_units.STORE, cached_store("eap", "units", train_units.STORE))
+    simulation = training.simulated(store)
+    rows = [row for each in sets for row in _table(each, sets, simulation, resamples)]
+    print(text_table(HEADER, rows), end="\n\n")
+    print(_inside(sets[0]), end="\n\n")
+    print(_shares(sets, simulation), end="\n\n")
+    print(_falsifiers(sets, store, simulation), end="\n\n")
+    print(_laboratories(data), end="\n\n")
+    print(_cerebellum(data))
+
+
+def _table(tested: Labelled, sets: list[Labelled], simulation: Labelled, resamples: int) -> list[list[str]]:
+    others = [each for each in sets if each is not tested]
+    said: dict[str, np.ndarray] = {
+        f"trough to peak at {ms:g} ms": (tested.shape.trough_to_peak_ms - ms) * 20 for ms in THRESHOLDS_MS
+    }
+    said["simulated units alone"] = training.fit([], simulation, {}).shape_logit(tested.shape)
+    said["the other laboratory"] = _calibrated(others, None, tested)
+    said["the other laboratory and simulated units"] = _calibrated(others, simulation, tested)
+    return [[tested.name, name, *_judged(tested, logit, resamples)] for name, logit in said.items()]
+
+
+def _calibrated(others: list[Labelled], simulation: Labelled | None, tested: Labelled) -> np.ndarray:
+    """Return logits of a model of other laboratories, calibrated on what simulation alone says of these."""
+    model = training.fit(others, simulation, {})
+    if simulation is not None:
+        alone = training.fit([], simulation, {})
+        slope, _ = training.calibration([(alone.shape_logit(each.shape), each.excitatory) for each in others])
+        model = replace(model, calibration=np.array([slope, 0.0]))
+    return model.shape_logit(tested.shape)
+
+
+def _judged(tested: Labelled, logit: np.ndarray, resamples: int) -> list[str]:
+    y = tested.excitatory
+    measures: dict[str, Callable[[np.ndarray], float]] = {
+        "auc": lambda r: float(roc_auc_score(y[r], logit[r])),
+        "balanced": lambda r: 100 * float(balanced_accuracy_score(y[r], logit[r] > 0)),
+        "sure": lambda r: 100 * _surest(y[r], logit[r]),
+    }
+    draws = _draws(tested, resamples)
+    cells = []
+    for name, measure in measures.items():
+        low, high = np.percentile([measure(rows) for rows in draws], [2.5, 97.5])
+        digits = 3 if name == "auc" else 1
+        cells.append(f"{measure(np.arange(len(y))):.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]")
+    p = 1 / (1 + np.exp(-logit))
+    weight = training.balanced(y)
+    rng = np.random.default_rng(0)  # the error is that of equally frequent classes, as the model takes them to be
+    drawn = rng.choice(len(y), 20_000, p=weight / weight.sum())
+    error = metrics.top_calibration_error((~y[drawn]).astype(int), np.stack([p, 1 - p], axis=1)[drawn])
+    return [*cells, f"{error:.3f}"]
+
+
+def _draws(tested: Labelled, resamples: int) -> list[np.ndarray]:
+    """Return rows of animals drawn anew; those with excitatory units, which can be few, among themselves."""
+    rng, having = np.random.default_rng(0), np.unique(tested.group[tested.excitatory])
+    parts = [having, np.setdiff1d(tested.group, having)]
+    rows = {name: np.flatnonzero(tested.group == name) for name in np.unique(tested.group)}
+    return [
+        np.concatenate([rows[name] for part in parts if len(part) for name in rng.choice(part, len(part))])
+        for _ in range(resamples)
+    ]
+
+
+def _surest(y: np.ndarray, logit: np.ndarray) -> float:
+    sure = np.argsort(-np.abs(logit), kind="stable")[: round(SURE * len(y))]
+    return float(np.mean((logit[sure] > 0) == y[sure]))
+
+
+def _inside(a1: Labelled) -> str:
+    """Return how folds inside A1 do, with and without intervals, by unit."""
+    assert a1.isi is not None
+    three, wave = training.three(a1.shape), a1.shape.wave
+    isi = training.cumulative(a1.isi)
+    total = np.log1p(a1.isi.sum(axis=1, keepdims=True))
+    seen = {"trough to peak": three[:, :1], "shape": three, "waveform": wave, "intervals": isi}
+    seen["intervals and their number"] = np.concatenate([isi, total], axis=1)
+    found: dict[str, list[np.ndarray]] = {}
+    for repeat in range(REPEATS):
+        folds = StratifiedKFold(5, shuffle=True, random_state=repeat)
+        for name, x in seen.items():
+            regression = LogisticRegression(C=training.PENALTY, class_weight="balanced", max_iter=3000)
+            model = make_pipeline(StandardScaler(), regression)
+            logit = cross_val_predict(model, x, a1.excitatory, cv=folds, method="decision_function")
+            found.setdefault(name, []).append(logit)
+    shapes = np.mean([found[name] for name in ("trough to peak", "shape", "waveform")], axis=0)
+    found["the mean of the first three (units-v1)"] = list(shapes)
+    found["units-v1 and intervals"] = list(shapes + np.array(found["intervals"]))
+    rows = [
+        [name, f"{np.mean([roc_auc_score(a1.excitatory, v) for v in each]):.3f}", f"{_balanced(a1, each):.1f}"]
+        for name, each in found.items()
+    ]
+    return f"inside A1, five folds of units, {REPEATS} times\n" + text_table(["seen", "AUC", "balanced (%)"], rows)
+
+
+def _balanced(tested: Labelled, each: list[np.ndarray]) -> float:
+    return float(np.mean([100 * balanced_accuracy_score(tested.excitatory, logit > 0) for logit in each]))
+
+
+def _shares(sets: list[Labelled], simulation: Labelled) -> str:
+    """Return what is estimated of each recording without labels: time scale, in halves too, and excitatory share."""
+    rows = []
+    for tested in sets:
+        others = [each for each in sets if each is not tested]
+        logit = _calibrated(others, simulation, tested)
+        order = np.random.default_rng(0).permutation(len(logit))
+        scales = [SCALED.time_scale(training.take(tested.shape, part)) for part in (order, order[::2], order[1::2])]
+        share = prevalence(1 / (1 + np.exp(-logit)))
+        rows.append([tested.name, *(f"{s:.2f}" for s in scales), f"{share:.2f}", f"{tested.excitatory.mean():.2f}"])
+    header = ["set", "time scale", "of a half", "of the other", "excitatory share, estimated", "true"]
+    return text_table(header, rows)
+
+
+def _falsifiers(sets: list[Labelled], store: Path, simulation: Labelled) -> str:
+    """Return what labels dealt anew, and other ranges of time scales, make of simulated units alone."""
+    rng = np.random.default_rng(0)
+    low, high = np.log(SLOWER)
+    middle, half = (low + high) / 2, (high - low) / 2
+    variants: Mapping[str, list[Labelled]] = {
+        "as it is": [simulation],
+        "labels dealt anew": [
+            simulation._replace(excitatory=rng.permutation(simulation.excitatory)) for _ in range(REPEATS)
+        ],
+        "half the range of time scales": [training.simulated(store, slower=_range(middle, half / 2))],
+        "twice the range of time scales": [training.simulated(store, slower=_range(middle, half * 2))],
+    }
+    rows = []
+    for name, each in variants.items():
+        for tested in sets:
+            logits = [training.fit([], one, {}).shape_logit(tested.shape) for one in each]
+            auc = [roc_auc_score(tested.excitatory, logit) for logit in logits]
+            told = f"{np.mean(auc):.3f}" + (f" ({min(auc):.3f} to {max(auc):.3f})" if len(auc) > 1 else "")
+            rows.append([name, tested.name, told, f"{_balanced(tested, logits):.1f}"])
+    return "simulated units alone\n" + text_table(["simulation", "test", "AUC", "balanced (%)"], rows)
+
+
+def _range(middle: float, half: float) -> tuple[float, float]:
+    return float(np.exp(middle - half)), float(np.exp(middle + half))
+
+
+def _laboratories(data: Path) -> str:
+    """Return how well the laboratory of an inhibitory CellExplorer unit is told from the time before the trough."""
+    path = data / train_units.SETS["CellExplorer ground truth"]
+    table = waveforms.load(path)
+    with np.load(path, allow_pickle=False) as arrays:
+        laboratory = arrays["laboratory"].astype(str)[np.array(table.unit_names).astype(int)[table.unit]]
+    words = np.array([*table.class_names, "unknown"])[table.label]
+    inhibitory = ~np.isin(words, [*training.EXCITATORY, *training.NO_TYPE])
+    measured = shape.measure(shape.largest(table.waveform), table.rate_kHz)
+    before = measured.wave[:, shape.WAVE_MS < -0.1][inhibitory]
+    _, y = np.unique(laboratory[inhibitory], return_inverse=True)
+    kept = np.isin(y, np.flatnonzero(np.bincount(y) >= 10))
+    model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=3000))
+    said = cross_val_predict(model, before[kept], y[kept], cv=StratifiedKFold(5, shuffle=True, random_state=0))
+    counts = ", ".join(f"{name} {n}" for name, n in zip(*np.unique(laboratory, return_counts=True), strict=True))
+    broad = ", ".join(np.unique(laboratory[np.isin(words, list(training.EXCITATORY))]))
+    found = 100 * balanced_accuracy_score(y[kept], said)
+    return (
+        f"CellExplorer's laboratories: {counts}; all excitatory units are of {broad}\n"
+        f"laboratory of inhibitory units from the samples before the trough: {found:.1f} % balanced, chance"
+        f" {100 / len(np.unique(y[kept])):.1f}"
+    )
+
+
+def _cerebellum(data: Path) -> str:
+    """Return how cerebellar classes of one laboratory are called by a regression of the other's units."""
+    sets = {}
+    for name in ("hausser", "hull"):
+        table = waveforms.load(data / f"cerebellum_{name}.npz", "label")
+        measured = shape.measure(shape.largest(table.waveform), table.rate_kHz)
+        words = np.array([*table.class_names, ""])[table.label]
+        sets[name] = np.concatenate([training.three(measured), measured.wave], axis=1), words
+    (x, y), (test_x, test_y) = sets["hausser"], sets["hull"]
+    common = set(np.unique(y)) & set(np.unique(test_y)) - {""}
+    train, test = np.isin(y, list(common)), np.isin(test_y, list(common))
+    regression = LogisticRegression(C=training.PENALTY, class_weight="balanced", max_iter=3000)
+    model = make_pipeline(StandardScaler(), regression).fit(x[train], y[train])
+    found = 100 * balanced_accuracy_score(test_y[test], model.predict(test_x[test]))
+    return (
+        f"cerebellum, Hausser ({train.sum()} units) to Hull ({test.sum()}): {', '.join(sorted(common))}:"
+        f" {found:.1f} % balanced, chance {100 / len(common):.1f}"
+    )
+
+
+SCALED = train_units.model.load()  # for its quantiles of simulated units alone
+
+if __name__ == "__main__":
+    with guard():
+        tyro.cli(main)

@@ -1,0 +1,85 @@
+"""What a call of units leaves: a table as CSV and Parquet, a picture, and text for the methods section of a paper."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from spiketype.datasets.waveforms import WaveformTable
+from spiketype.edge import Json, versions, whole_file
+from spiketype.units import figures
+from spiketype.units.call import UnitCalls
+from spiketype.units.model import NAME, UnitsModel
+
+SUFFIXES = (".csv", ".parquet", ".png", ".md")
+
+
+def beside(out: Path) -> tuple[Path, ...]:
+    """Return the files that `write` leaves for the table `out`."""
+    return tuple(out.with_suffix(suffix) for suffix in SUFFIXES)
+
+
+def write(paths: Sequence[Path], found: UnitCalls, table: WaveformTable, model: UnitsModel, read: Json) -> None:
+    """Write all files, each whole or not at all.
+
+    Args:
+        paths: from `beside`.
+        found: the calls.
+        table: the units.
+        model: that called them.
+        read: what was read, kept in the Parquet's metadata and told in the text.
+    """
+    to_csv, to_parquet, to_png, to_md = paths
+    rows = [[_text(value) for value in row] for row in zip(*found.columns.values(), strict=True)]
+    with whole_file(to_csv) as partial, open(partial, "w", newline="") as file:
+        csv.writer(file).writerows([list(found.columns), *rows])
+    frame = pd.DataFrame({name: values.tolist() for name, values in found.columns.items()})
+    frame.attrs = {"spiketype": json.dumps(read)}
+    with whole_file(to_parquet) as partial:
+        frame.to_parquet(partial, index=False)
+    picture = figures.units(found, table, model)
+    with whole_file(to_png) as partial:
+        picture.savefig(partial, dpi=150, format="png")
+    with whole_file(to_md) as partial:
+        partial.write_text(methods(found, table, model))
+
+
+def _text(value: object) -> str:
+    """Return a number with four digits, nothing for one that is missing (NaN), or words as they are."""
+    if isinstance(value, float | np.floating):
+        return "" if np.isnan(value) else f"{value:.4g}"
+    return str(value)
+
+
+def methods(found: UnitCalls, table: WaveformTable, model: UnitsModel) -> str:
+    """Return text for a paper: what was done, with which versions, how good it is, and what was not called."""
+    installed = versions()
+    names, counts = np.unique(found.columns["call"], return_counts=True)
+    called = ", ".join(f"{count} {name}" for name, count in zip(names, counts, strict=True))
+    facts = found.facts
+    estimated = (
+        f" The share of excitatory units was estimated at {facts['share_excitatory_estimated']:.2f} by expectation"
+        f" maximisation, and spikes were {facts['time_scale']:.2f} times as fast as those of published cell models;"
+        " neither was used."
+        if facts["time_scale"] is not None
+        else ""
+    )
+    given = facts["share_excitatory_given"]
+    prior = (
+        "both classes being taken as equally frequent" if given is None else f"with {given:g} excitatory units given"
+    )
+    seen = "the waveform of the largest channel" + (" and the histogram of intervals" if table.isi is not None else "")
+    return f"""# Methods
+
+Units ({table.producer or "waveforms"}, {table.rate_kHz:g} kHz) were called excitatory or inhibitory with {NAME} of
+spiketype {installed["spiketype"]} (Python {installed["python"]}, NumPy {installed["numpy"]}) from {seen}, {prior}.
+Units whose likelier class had a probability below {facts["certain"]:g}, and units that were positive first, clipped,
+cut off or unlike those of the training, were not called: {called} of {facts["units"]}.{estimated}
+
+{NAME} is a mean of logistic regressions of the shape of the spike, trained on {model.card["trained_on"]}. On
+laboratories it was not trained on: {model.card["held_out"]}. It was not tested on {model.card["not_tested_on"]}.
+
+{"".join(f"- {note}" + chr(10) for note in found.notes)}"""

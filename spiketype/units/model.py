@@ -1,0 +1,183 @@
+"""The units classifier: excitatory or inhibitory, from the shape of the spike and, where there are, its intervals.
+
+Linear on purpose. Inside the labelled sets the time from trough to peak is all but the ceiling of one contact, and what
+boosted trees and rich waveforms learn beyond it is the individuals, which does not reach another laboratory; smooth
+models do (docs/results/real-units.md). Three logistic regressions see the trough-to-peak time, three measures of the
+shape, and the waveform; their logits are averaged and calibrated on laboratories they have not seen. Intervals are a
+second opinion, whose logit is added.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Num
+from scipy.spatial import cKDTree
+
+from spiketype import models
+from spiketype.datasets.waveforms.shape import NEEDED_MS, Shape
+from spiketype.edge import Json, UserError, read_json, whole_file, write_json
+
+CLASSES = ("excitatory", "inhibitory")
+EXPERTS = ("width", "shape", "wave")  # what each sees: `views`
+WEIGHTS = Path(models.__path__[0]) / "weights"
+NAME = "units-v1"
+ARRAYS = ("calibration", "examples", "spread", "scales", "quantiles")
+NEIGHBOURS = 5
+INTERVALS = 50  # bins of the histogram of intervals that the second opinion was trained on
+FEWEST_INTERVALS = 100  # with fewer, the histogram of a unit says nothing
+
+
+class Linear(NamedTuple):
+    """A logistic regression of standardised inputs.
+
+    Attributes:
+        mean, sd: of the inputs.
+        weight, bias: of the logit.
+    """
+
+    mean: Float[np.ndarray, " input"]
+    sd: Float[np.ndarray, " input"]
+    weight: Float[np.ndarray, " input"]
+    bias: Float[np.ndarray, ""]
+
+    def logit(self, x: Float[np.ndarray, "row input"]) -> Float[np.ndarray, " row"]:
+        """Return the logit of excitatory."""
+        found: np.ndarray = (x - self.mean) / self.sd @ self.weight + self.bias
+        return found
+
+
+@dataclass(frozen=True)
+class UnitsModel:
+    """What `spiketype units` asks.
+
+    Attributes:
+        experts: of `EXPERTS`, in order.
+        calibration: (slope, offset) of the mean of their logits.
+        intervals: of the cumulative share of intervals; None if it was not trained.
+        examples: measures of training units, each over its spread.
+        spread: of the measures.
+        usual: distance to the nearest others within which nearly all training units are.
+        scales: factors of time.
+        quantiles: of trough-to-peak, half width and peak of simulated units at each of these factors.
+        card: what it was trained on, and how it did on laboratories it had not seen.
+    """
+
+    experts: tuple[Linear, ...]
+    calibration: Float[np.ndarray, "2"]
+    intervals: Linear | None
+    examples: Float[np.ndarray, "example measure"]
+    spread: Float[np.ndarray, " measure"]
+    usual: float
+    scales: Float[np.ndarray, " scale"]
+    quantiles: Float[np.ndarray, "scale 3 quantile"]
+    card: Json
+
+    def shape_logit(self, shape: Shape) -> Float[np.ndarray, " row"]:
+        """Return the calibrated logit of excitatory, both classes being equally frequent."""
+        each = [expert.logit(x) for expert, x in zip(self.experts, views(shape), strict=True)]
+        slope, offset = self.calibration
+        found: np.ndarray = slope * np.mean(each, axis=0) + offset
+        return found
+
+    def interval_logit(self, isi: Num[np.ndarray, "row bin"]) -> Float[np.ndarray, " row"]:
+        """Return what intervals add to the logit; 0 for units with too few, or bins of another number."""
+        if self.intervals is None or isi.shape[1] != INTERVALS:
+            return np.zeros(len(isi))
+        enough = isi.sum(axis=1) >= FEWEST_INTERVALS
+        return np.where(enough, self.intervals.logit(cumulative(isi)), 0.0)
+
+    def distance(self, shape: Shape) -> Float[np.ndarray, " row"]:
+        """Return the distance of each row to the nearest training units, over that which is usual among these."""
+        found: np.ndarray = neighbour(measures(shape) / self.spread, self.examples) / self.usual
+        return found
+
+    def time_scale(self, shape: Shape) -> float:
+        """Return the factor by which simulated units are slower than these, fitted without labels.
+
+        It minimises the sum of the Wasserstein distances of trough-to-peak, half width and peak, each over its spread.
+        """
+        levels = quantile_levels(self.quantiles.shape[2])
+        x = three(shape)
+        theirs = np.quantile(x, levels, axis=0).T
+        spread = np.maximum(x.std(axis=0), 1e-6)
+        distance = (np.abs(self.quantiles - theirs).mean(axis=2) / spread).sum(axis=1)
+        return float(self.scales[distance.argmin()])
+
+    def save(self, folder: Path, name: str = NAME) -> None:
+        """Write the weights as arrays, and the card as JSON."""
+        arrays = {
+            f"{kind}_{field}": value
+            for kind, each in zip((*EXPERTS, "intervals"), (*self.experts, self.intervals), strict=True)
+            if each is not None
+            for field, value in each._asdict().items()
+        }
+        arrays |= {field: getattr(self, field) for field in ARRAYS} | {"usual": np.asarray(self.usual)}
+        folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(folder / f"{name}.npz") as partial, open(partial, "wb") as file:
+            np.savez_compressed(file, **{k: np.asarray(v, np.float64) for k, v in arrays.items()})  # type: ignore[arg-type]
+        write_json(folder / f"{name}.json", self.card)
+
+
+def load(folder: Path = WEIGHTS, name: str = NAME) -> UnitsModel:
+    """Read what `UnitsModel.save` wrote, by default the model that is shipped.
+
+    Raises:
+        UserError: it is not there, or damaged.
+    """
+    path = folder / f"{name}.npz"
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            arrays = dict(stored)
+        kinds = [
+            Linear(*(arrays[f"{kind}_{field}"] for field in Linear._fields)) if f"{kind}_bias" in arrays else None
+            for kind in (*EXPERTS, "intervals")
+        ]
+        experts = tuple(kind for kind in kinds[: len(EXPERTS)] if kind is not None)
+        found = {field: arrays[field] for field in ARRAYS} | {"usual": float(arrays["usual"])}
+    except Exception as error:  # NumPy and zipfile raise what they like
+        raise UserError(f"{path} is missing or damaged ({error}): install spiketype again") from None
+    card = read_json(folder / f"{name}.json", f"{folder} is damaged: install spiketype again")
+    return UnitsModel(experts=experts, intervals=kinds[-1], card=card, **found)
+
+
+def three(shape: Shape) -> Float[np.ndarray, "row 3"]:
+    """Return the measures whose distributions tell the time scale."""
+    return np.stack([shape.trough_to_peak_ms, shape.half_width_ms, shape.peak], axis=1)
+
+
+def views(shape: Shape) -> tuple[Float[np.ndarray, "row _"], ...]:
+    """Return what each of the `EXPERTS` sees."""
+    return shape.trough_to_peak_ms[:, None], three(shape), shape.wave
+
+
+def measures(shape: Shape) -> Float[np.ndarray, "row measure"]:
+    """Return what a unit is compared by with those of the training: the shape, and the waveform in a few points."""
+    return np.concatenate([three(shape), shape.pre_peak[:, None], shape.wave[:, ::3]], axis=1)
+
+
+def neighbour(
+    x: Float[np.ndarray, "row measure"], examples: Float[np.ndarray, "example measure"], skip: int = 0
+) -> Float[np.ndarray, " row"]:
+    """Return the distance of each row to the `NEIGHBOURS`-th nearest example, those nearest `skip` not counted."""
+    distance, _ = cKDTree(examples).query(x, NEIGHBOURS + skip)
+    found: np.ndarray = distance[:, -1]
+    return found
+
+
+def cumulative(isi: Num[np.ndarray, "row bin"]) -> Float[np.ndarray, "row feature"]:
+    """Return the share of intervals up to every fourth bin."""
+    total = np.maximum(isi.sum(axis=1, keepdims=True), 1)
+    return np.asarray(np.cumsum(isi, axis=1)[:, :-1:4] / total, np.float64)
+
+
+def quantile_levels(count: int) -> Float[np.ndarray, " quantile"]:
+    """Return the levels at which distributions are compared."""
+    return (np.arange(count) + 0.5) / count
+
+
+def usable(shape: Shape) -> Bool[np.ndarray, " row"]:
+    """Say which rows are measured as the training units were."""
+    found: np.ndarray = ~shape.positive & ~shape.clipped & (shape.after_ms >= NEEDED_MS)
+    return found
