@@ -123,9 +123,21 @@ def test_a_wheel_beside_a_foreign_datasets_and_a_train_of_the_user(tmp_path: Pat
     shown = call(program, "train", "--task", "mtype", "--help")
     assert shown.returncode == 0, shown.stderr
     assert "spiketype train --task mtype" in shown.stdout
-    for words in (("evaluate",), ("predict",), ("simulate", "eap"), ("raphe", "extract"), ("allen", "count")):
+    for words in (
+        ("evaluate",),
+        ("predict",),
+        ("units",),
+        ("simulate", "eap"),
+        ("raphe", "extract"),
+        ("allen", "count"),
+    ):
         assert call(program, *words, "--help").returncode == 0, words
-    assert "unknown command 'trian': choose one of train" in call(program, "trian").stderr
+    shipped = "from spiketype.units import model; print(model.WEIGHTS, model.load().card['name'])"
+    assert call(str(python), "-c", shipped).stdout.split() == [
+        str(site / "spiketype" / "models" / "weights"),
+        "units-v1",
+    ]
+    assert "unknown command 'trian': choose one of units, train" in call(program, "trian").stderr
 
 
 def test_the_console_command_names_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
