@@ -32,7 +32,7 @@ VERSION = 1
 # Where the published search from 0.23 nA ends, in steps up (x 1.25) or down (x 0.75): by m-type in the
 # portal's layer 5, and by e-type elsewhere. Guesses only, for speed: the search goes on from them.
 _STEPS = {"DBC": 1, "LBC": 1, "ChC": -4, "NGC": -5, "SBC": -4, "STPC": 4, "TTPC1": 5, "TTPC2": 5, "UTPC": 0}
-_STEPS_ELSEWHERE = {"cAC": -4, "bNAC": -4, "cADpyr": 4}
+_STEPS_ELSEWHERE = {"cACint": -4, "bNAC": -4, "cADpyr": 4}
 
 
 class Failure(NamedTuple):

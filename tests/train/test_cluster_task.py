@@ -299,3 +299,14 @@ def test_digits_are_found_again_from_the_configuration_of_a_run() -> None:
     units = read_units(again, again.data)
     assert units.x.shape == (1797, 64)
     assert units.class_names == tuple("0123456789")
+
+
+def test_first_centres_that_cannot_be_made_are_refused_before_training(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitions.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="--init umap: UMAP is not installed: pip install"):
+        prepare(ClusterConfig(data=data, rate_kHz=30.0, init="umap"))
+    monkeypatch.setattr(partitions, "MOST_WARD", 10)
+    with pytest.raises(UserError, match=r"--init ward keeps all pairs of .* units, the most is 10"):
+        prepare(ClusterConfig(data=data, rate_kHz=30.0, init="ward"))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ import pytest
 from optimizers import adam
 
 from spiketype.datasets import allen
-from spiketype.datasets.allen.species import HUMAN, parts, usable
+from spiketype.datasets.allen.species import HUMAN, parts, read_species, usable
 from spiketype.edge import UserError
 from spiketype.models import explain
 from spiketype.train import evaluate, loop, predict, run
@@ -230,3 +231,25 @@ def test_human_cells_of_the_database_without_and_with_their_labels():
         y, probability = table.spiny[rows], calls.scatter(folds, 1, len(table.x), found)[0, rows]
         assert metrics.accuracy(y, probability) >= least[0]
         assert metrics.balanced_accuracy(y, probability) >= least[1]
+
+
+def test_too_few_donors_to_calibrate_are_named(tables, tmp_path):
+    table = usable(allen.load(write(tmp_path / "data", tables, cells_of_donor=50)), "impute")
+    part = parts(table, "mouse-to-human", 1, 1, 0)[0]
+    with pytest.raises(UserError, match="the labelled cells to train on are of 4 donors, and calibration needs 5"):
+        fit(table, part, "mouse-to-human", 0)
+    donor = np.where(table.spiny == 1, 0, 1 + np.arange(len(table.spiny)) % 6).astype(np.int32)
+    with pytest.raises(UserError, match="a class has cells of too few donors to hold some out for calibration"):
+        fit(replace(table, donor=donor), part, "mouse-to-human", 0)
+
+
+def test_the_species_of_a_padded_column_is_read(tmp_path, capsys):
+    path = tmp_path / "cells.csv"
+    path.write_text("specimen_id, species \n1,Mouse\n2, human\n")
+    assert list(read_species(path, HUMAN)) == [0, 1]
+    path.write_text("specimen_id\n1\n2\n")
+    assert list(read_species(path, HUMAN)) == [HUMAN, HUMAN]
+    assert "has no column species: all cells are taken to be human" in capsys.readouterr().err
+    path.write_text("specimen_id,species\n1,\n")
+    with pytest.raises(UserError, match="row 2: species is"):
+        read_species(path, HUMAN)
