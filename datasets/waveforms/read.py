@@ -56,16 +56,22 @@ def load(path: Path, label: str | None = None, rate_kHz: float | None = None, fl
 
 def _sentence(facts: Json) -> str:
     """Return what was read in one line."""
-    counts = [(facts[name], name) for name in ("units", "animals", "sessions") if facts[name] is not None]
+    names = ("units", "animals", "sessions")
+    counts = [_count(facts[name], name) for name in names if facts[name] is not None]
     rows = f"{facts['rows']} spikes of " if facts["level"] == "spike" else ""
     classes = ", ".join(f"{name} {count}" for name, count in facts["classes"].items()) or "no labels"
     return (
-        f"{facts['producer']}, {rows}{', '.join(f'{count} {name}' for count, name in counts)};"
-        f" {facts['channels']} channels x {facts['times']} times at {facts['rate_kHz']:g} kHz, {facts['in_units']},"
+        f"{facts['producer']}, {rows}{', '.join(counts)};"
+        f" {_count(facts['channels'], 'channels')} x {facts['times']} times at {facts['rate_kHz']:g} kHz,"
+        f" {facts['in_units']},"
         f" {facts['positive_first_percent']:g} % positive first{', flipped' * facts['flipped']}; {classes}"
         + f"; {facts['without_label']} without a label" * bool(facts["classes"] and facts["without_label"])
-        + f"; {facts['left_out']} rows left out" * bool(facts["left_out"])
+        + f"; {_count(facts['left_out'], 'rows')} left out" * bool(facts["left_out"])
     )
+
+
+def _count(number: int, names: str) -> str:
+    return f"{number} {names.removesuffix('s') if number == 1 else names}"
 
 
 def _load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable:
