@@ -63,9 +63,18 @@ def noise_sweep(path: Path, file: "h5py.File", more_spikes_than: int) -> Sweep |
 
     Raises:
         UserError: a noise sweep without a current, or with several; two electrodes; an unknown unit; samples at uneven
-            times, that are not finite, or of a size that is in no plausible unit; allensdk is needed and not installed.
-        OSError, KeyError, ValueError, RuntimeError: a damaged file.
+            times, that are not finite, or of a size that is in no plausible unit; allensdk is needed and not installed;
+            a damaged file.
     """
+    try:
+        return _noise_sweep(path, file, more_spikes_than)
+    except UserError:
+        raise
+    except Exception as error:  # h5py raises whatever it likes over damage
+        raise UserError(f"{path} is damaged: {error or type(error).__name__}") from error
+
+
+def _noise_sweep(path: Path, file: "h5py.File", more_spikes_than: int) -> Sweep | None:
     numbered = set(_numbers(file).values())  # rows of the table of recordings are not what IPFX counts
     for number, response, stimuli in _of_recordings(path, file) if RECORDINGS in file else _by_number(path, file):
         listed = file.get(f"processing/spikes/Sweep_{number}/timestamps") if number in numbered else None

@@ -292,7 +292,7 @@ def test_damage_is_read_or_refused_as_is_said(tmp_path_factory, whole, flips, ke
         content[int(place * len(content))] = value
     path = tmp_path_factory.mktemp("damaged") / "a.nwb"
     path.write_bytes(content[: int(kept * len(content))] if len(flips) % 2 else content)
-    with contextlib.suppress(UserError, OSError, KeyError, ValueError, RuntimeError), h5py.File(path) as file:
+    with contextlib.suppress(OSError), h5py.File(path) as file, contextlib.suppress(UserError):  # OSError: to open it
         sweep = icephys.noise_sweep(path, file, 10)
         assert sweep is None or np.isfinite(sweep.voltage_mV).all()
 
