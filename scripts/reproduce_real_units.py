@@ -1,7 +1,8 @@
 """Judge the units classifier by laboratory: python scripts/reproduce_real_units.py --data DIR.
 
 Prints the tables of docs/results/real-units.md. DIR holds a1_lakunina2020.npz, cellexplorer_gt430.npz,
-cerebellum_hausser.npz and cerebellum_hull.npz. Nothing is fitted, chosen or stopped on the laboratory that is tested.
+jia2019_neuropixels2818.npz, wavemap_pmd625.npz, cerebellum_hausser.npz and cerebellum_hull.npz. Nothing is fitted,
+chosen or stopped on the laboratory that is tested.
 """
 
 import sys
@@ -20,8 +21,10 @@ from sklearn.preprocessing import StandardScaler
 sys.path.insert(0, str(Path(__file__).parent))
 import train_units
 
-from spiketype.datasets import waveforms
-from spiketype.datasets.waveforms import shape
+from spiketype.datasets import eap, waveforms
+from spiketype.datasets import store as store_of
+from spiketype.datasets.waveforms import WaveformTable, shape
+from spiketype.datasets.waveforms.shape import Shape
 from spiketype.edge import cached_store, guard
 from spiketype.models.label_shift import prevalence
 from spiketype.simulator.eap.generate import generate
@@ -32,6 +35,7 @@ from spiketype.units.training import SLOWER, Labelled
 
 THRESHOLDS_MS = (0.425, 0.45)  # of trough to peak, as laboratories set them by hand
 SURE = 0.8  # share of the units that are the surest
+PV = ("PV", "PVVGAT", "Axo_Axonic")  # fast-spiking
 REPEATS = 5  # of the folds inside A1, and of labels dealt anew
 HEADER = ["test", "method", "AUC", "balanced (%)", "surest 80 % right", "calibration error"]
 
@@ -51,6 +55,9 @@ def main(data: Path, resamples: int = 1000) -> None:
     print(_inside(sets[0]), end="\n\n")
     print(_shares(sets, simulation), end="\n\n")
     print(_falsifiers(sets, store, simulation), end="\n\n")
+    print(_elsewhere(data), end="\n\n")
+    print(_finer(data), end="\n\n")
+    print(_speed(data, store), end="\n\n")
     print(_laboratories(data), end="\n\n")
     print(_cerebellum(data))
 
@@ -180,6 +187,68 @@ def _falsifiers(sets: list[Labelled], store: Path, simulation: Labelled) -> str:
     return "simulated units alone\n" + text_table(["simulation", "test", "AUC", "balanced (%)"], rows)
 
 
+def _elsewhere(data: Path) -> str:
+    """Return what the shipped model estimates of recordings whose types are not known."""
+    model, rows = train_units.model.load(), []
+    for name in ("a1_lakunina2020", "jia2019_neuropixels2818", "wavemap_pmd625"):
+        measured = _measured(waveforms.load(data / f"{name}.npz", rate_kHz=30.0))[0]
+        measured = training.take(measured, train_units.model.usable(measured))
+        p = 1 / (1 + np.exp(-model.shape_logit(measured)))
+        rows.append([name, f"{model.time_scale(measured):.2f}", f"{prevalence(p):.2f}", f"{np.mean(p > 0.5):.2f}"])
+    header = ["all units of", "time scale", "excitatory share, estimated", "share of p above .5"]
+    return text_table(header, rows)
+
+
+def _measured(table: WaveformTable) -> tuple[Shape, np.ndarray]:
+    """Return the shape of each row, and its class in words."""
+    words = np.array([*table.class_names, ""])[table.label]
+    return shape.measure(shape.largest(table.waveform), table.rate_kHz), words
+
+
+def _finer(data: Path) -> str:
+    """Return how well fast-spiking (PV) units are told from other inhibitory ones of another laboratory."""
+    sets = []
+    for file in train_units.SETS.values():
+        measured, words = _measured(waveforms.load(data / file, rate_kHz=30.0))
+        kept = np.flatnonzero((words != "") & ~np.isin(words, [*training.EXCITATORY, *training.NO_TYPE]))
+        sets.append((training.take(measured, kept), np.isin(words[kept], PV)))
+    rows = []
+    names = list(train_units.SETS)
+    for trained, tested in ((0, 1), (1, 0)):
+        cells = [names[trained], names[tested]]
+        for x, test_x in zip(*(train_units.model.views(sets[k][0]) for k in (trained, tested)), strict=True):
+            y = sets[trained][1]
+            found = training.regress(x, y, training.balanced(y) * len(y))
+            cells.append(f"{roc_auc_score(sets[tested][1], found.logit(test_x)):.3f}")
+        rows.append(cells)
+    return "PV against other inhibitory units, AUC\n" + text_table(
+        ["trained", "tested", "width", "shape", "wave"], rows
+    )
+
+
+def _speed(data: Path, published: Path) -> str:
+    """Return medians of the shape of recorded units, and of simulated ones as published and in variants."""
+    variants = replace(train_units.STORE, variants=2, per_cell=40)
+    stores = {"simulated, as published": published}
+    stores["simulated, two variants of each"] = generate(variants, cached_store("eap", "variants", variants))
+    rows = []
+    for name, file in train_units.SETS.items():
+        measured, words = _measured(waveforms.load(data / file, rate_kHz=30.0))
+        rows.append([name, *_medians(measured, np.isin(words, list(training.EXCITATORY)), np.isin(words, PV))])
+    for name, path in stores.items():
+        table = eap.load(path)
+        x = shape.largest(store_of.read(path, "eap_uV"))
+        measured = shape.measure(x, 32.0)
+        rows.append([name, *_medians(measured, table.excitatory, ~table.excitatory)])
+    header = ["units (window .68 ms after the trough)", "trough to peak, E", "PV or I", "half width, E", "PV or I"]
+    return text_table(header, rows)
+
+
+def _medians(measured: Shape, excitatory: np.ndarray, other: np.ndarray) -> list[str]:
+    values = measured.trough_to_peak_ms, measured.half_width_ms
+    return [f"{np.median(v[rows]):.2f}" for v in values for rows in (excitatory, other)]
+
+
 def _range(middle: float, half: float) -> tuple[float, float]:
     return float(np.exp(middle - half)), float(np.exp(middle + half))
 
@@ -190,9 +259,8 @@ def _laboratories(data: Path) -> str:
     table = waveforms.load(path)
     with np.load(path, allow_pickle=False) as arrays:
         laboratory = arrays["laboratory"].astype(str)[np.array(table.unit_names).astype(int)[table.unit]]
-    words = np.array([*table.class_names, "unknown"])[table.label]
+    measured, words = _measured(table)
     inhibitory = ~np.isin(words, [*training.EXCITATORY, *training.NO_TYPE])
-    measured = shape.measure(shape.largest(table.waveform), table.rate_kHz)
     before = measured.wave[:, shape.WAVE_MS < -0.1][inhibitory]
     _, y = np.unique(laboratory[inhibitory], return_inverse=True)
     kept = np.isin(y, np.flatnonzero(np.bincount(y) >= 10))
@@ -212,9 +280,7 @@ def _cerebellum(data: Path) -> str:
     """Return how cerebellar classes of one laboratory are called by a regression of the other's units."""
     sets = {}
     for name in ("hausser", "hull"):
-        table = waveforms.load(data / f"cerebellum_{name}.npz", "label")
-        measured = shape.measure(shape.largest(table.waveform), table.rate_kHz)
-        words = np.array([*table.class_names, ""])[table.label]
+        measured, words = _measured(waveforms.load(data / f"cerebellum_{name}.npz", "label"))
         sets[name] = np.concatenate([training.three(measured), measured.wave], axis=1), words
     (x, y), (test_x, test_y) = sets["hausser"], sets["hull"]
     common = set(np.unique(y)) & set(np.unique(test_y)) - {""}

@@ -67,8 +67,8 @@ def _card(sets: list[Labelled], held_out: str) -> Json:
         "not_tested_on": "other species than mouse and rat, other regions than auditory cortex, visual cortex and"
         " hippocampus, juxtacellular recordings, probes with contacts wider apart than a unit reaches; intervals helped"
         " inside A1 and were tested on no other laboratory",
-        "why_no_finer_types": "fast-spiking against other inhibitory units has an AUC of .69 to .78 from one laboratory"
-        " to another",
+        "why_no_finer_types": "fast-spiking against other inhibitory units has an AUC of .61 to .77 from one laboratory"
+        " to another (scripts/reproduce_real_units.py)",
         "licences": LICENCES,
         "command": "python scripts/train_units.py --data DIR",
         "trough_to_peak_ms": {

@@ -19,7 +19,7 @@ import numpy as np
 import scipy.io
 from jaxtyping import Shaped
 
-from spiketype.datasets.waveforms import called, matlab
+from spiketype.datasets.waveforms import called, matlab, matlab_file
 from spiketype.datasets.waveforms.cellexplorer import METRICS, PUTATIVE
 from spiketype.datasets.waveforms.columns import readable
 from spiketype.datasets.waveforms.phy_writer import CALL, PROBABILITY
@@ -60,7 +60,7 @@ def write(source: Path, columns: Mapping[str, Shaped[np.ndarray, " unit"]], out:
     texts[0] = words
     fields = {CALL: texts, PROBABILITY: probability[None]} | ({} if PUTATIVE in metrics else {PUTATIVE: texts})
     with open(source, "rb") as file:
-        is_hdf5 = matlab.HDF5 in file.read(520)
+        is_hdf5 = matlab_file.is_hdf5(file.read(520))
     with whole_file(out) as partial:
         if is_hdf5:
             shutil.copyfile(source, partial)

@@ -1,9 +1,5 @@
 """An NWB file as its reader needs it: columns of its tables, electrodes, and waveforms on common channels."""
 
-import importlib.util
-import pickle
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spiketype import reading
-from spiketype.datasets.waveforms import nwb_hdf5
+from spiketype.datasets.waveforms import nwb_hdf5, piped
 from spiketype.datasets.waveforms.nwb_hdf5 import MEAN
 from spiketype.edge import UserError
 
@@ -76,18 +72,12 @@ def read(path: Path) -> File:
     """Read a file with units that have mean waveforms.
 
     Raises:
-        UserError: any other file, a damaged one, or h5py is missing.
+        UserError: any other file, or a damaged one.
     """
-    if importlib.util.find_spec("h5py") is None:
-        raise UserError(f"{path} is NWB (HDF5): pip install h5py")
-    command = [sys.executable, "-P", nwb_hdf5.__file__, str(path.absolute())]
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        told = said[-1] if said and done.returncode > 0 else "it is damaged, and HDF5 crashed over it"
-        raise UserError(f"{path} cannot be read as NWB: {told}")
-    # Written by our own child a moment ago, as multiprocessing does: nothing of the file is ever unpickled.
-    found = pickle.loads(done.stdout)
+    try:
+        found = piped.ask(Path(nwb_hdf5.__file__), path)
+    except piped.Unreadable as error:
+        raise UserError(f"{path} cannot be read as NWB: {error}") from None
     if found["version"] == "1":
         raise UserError(f"{path} is NWB 1, of which only recordings of the Allen Cell Types Database are read")
     if found["version"] is None:

@@ -1,11 +1,8 @@
-"""Print, pickled, what the reader needs of an NWB file: `python nwb_hdf5.py FILE`.
+"""What the reader needs of an NWB file, read by a process of its own (`piped`): it imports nothing of spiketype.
 
-A program of its own, because HDF5 ends its process over some damaged files; it imports nothing of spiketype, to start
-quickly. References become the names of what they point to, or the values where these are meant.
+References become the names of what they point to, or the values where these are meant.
 """
 
-import pickle
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +21,12 @@ PROBES = ("general/extracellular_ephys", "general/devices")  # where AllenSDK ke
 ELECTRODES = "general/extracellular_ephys/electrodes"
 
 
-def main(path: str) -> None:
-    """Read a file and print it."""
-    import h5py  # an optional dependency
+def read(path: str) -> dict[str, Any]:
+    """Read a file."""
+    import h5py  # here: who wants the names above needs none
 
     with h5py.File(path, "r") as file:
-        pickle.dump(_Reader(file, Path(path).stat().st_size).read(), sys.stdout.buffer, protocol=5)
+        return _Reader(file, Path(path).stat().st_size).read()
 
 
 class _Reader:
@@ -106,10 +103,3 @@ class _Reader:
 
     def text(self, name: str) -> str:
         return str(self.array(self.file[name]).reshape(-1)[0]).strip() if name in self.file else ""
-
-
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1])
-    except Exception as error:
-        sys.exit(f"{error or type(error).__name__}".replace("\n", " "))

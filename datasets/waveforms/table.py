@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Int32, Num, Shaped
@@ -146,13 +146,7 @@ def build(
             time samples; no row that can be used.
     """
     check_rate(source, float(rate_kHz))
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is left out
-        x = np.asarray(waveform, np.float32)
-    x = x[:, None] if x.ndim == 2 else x
-    if x.ndim != 3 or not x.size:
-        raise UserError(f"{source}: waveforms have shape {x.shape}; expected (row, channel, time), none empty")
-    if x.shape[2] < 3:
-        raise UserError(f"{source}: waveforms have {x.shape[2]} time samples: at least 3 are needed")
+    x = _waveform(source, waveform)
     rows = len(x)
     columns = {"animal": animal, "session": session, "unit": unit, "label": label}
     given = {name: _column(source, name, v, rows) for name, v in columns.items() if v is not None}
@@ -162,8 +156,10 @@ def build(
     keep = _usable(source, x, counts, given, is_unit)
     if not keep.all():
         x, given, counts = x[keep], _kept(given, keep), _kept(counts, keep)
-    names = {name: tuple(map(str, np.unique(given[name]))) for name in GROUPS}
-    index = {name: np.unique(given[name], return_inverse=True)[1].astype(np.int32) for name in GROUPS}
+    groups: dict[str, Any] = {}
+    for name in GROUPS:
+        names, index = np.unique(given[name], return_inverse=True)
+        groups |= {name: index.astype(np.int32), f"{name}_names": tuple(map(str, names))}
     class_names, of_row = classes(given.get("label"), len(x))
     return WaveformTable(
         waveform=x,
@@ -171,12 +167,6 @@ def build(
         units=units,
         label=of_row,
         class_names=class_names,
-        animal=index["animal"],
-        session=index["session"],
-        unit=index["unit"],
-        animal_names=names["animal"],
-        session_names=names["session"],
-        unit_names=names["unit"],
         autocorrelogram=counts.get("autocorrelogram"),
         isi=counts.get("isi"),
         level="unit" if is_unit else "spike",
@@ -184,7 +174,20 @@ def build(
         producer=producer,
         contact_um=_contacts(source, contact_um, x.shape[1]),
         left_out=int((~keep).sum()),
+        **groups,
     )
+
+
+def _waveform(source: Path, waveform: ArrayLike) -> np.ndarray:
+    """Return waveforms (row, channel, time) in float32."""
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is left out
+        x = np.asarray(waveform, np.float32)
+    x = x[:, None] if x.ndim == 2 else x
+    if x.ndim != 3 or not x.size:
+        raise UserError(f"{source}: waveforms have shape {x.shape}; expected (row, channel, time), none empty")
+    if x.shape[2] < 3:
+        raise UserError(f"{source}: waveforms have {x.shape[2]} time samples: at least 3 are needed")
+    return x
 
 
 def check_rate(source: Path, rate_kHz: float) -> None:

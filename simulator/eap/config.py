@@ -35,20 +35,20 @@ class EapConfig:
     """Standard deviation (uV) of white noise added to every contact and time sample, before the features."""
     waveform_kHz: Annotated[float, arg(name="waveform-khz")] = 8.0
     """Sampling rate (kHz) of the waveforms kept in the store; 0 keeps features only."""
-    highpass_Hz: Annotated[float, arg(name="highpass-hz")] = 0.0
+    highpass_Hz: Annotated[float, arg(name="highpass-hz")] = Chain.highpass_Hz
     """Corner (Hz) of a Butterworth high-pass of the recording; 0: none. With any option of the recording, features are
     those of the recorded waveform, at its sampling rate."""
-    lowpass_Hz: Annotated[float, arg(name="lowpass-hz")] = 0.0
+    lowpass_Hz: Annotated[float, arg(name="lowpass-hz")] = Chain.lowpass_Hz
     """Corner (Hz) of a Butterworth low-pass of the recording; 0: none."""
-    filter_order: int = 1
+    filter_order: int = Chain.order
     """Order of each filter."""
-    filter_phase: Phase = "causal"
+    filter_phase: Phase = Chain.phase
     """Filter as an amplifier does, or forth and back, which moves no peak and doubles the order."""
-    noise_spectrum: Spectrum = "white"
+    noise_spectrum: Spectrum = Chain.noise
     """Spectrum of the noise before the filters: flat, or 1/f; its standard deviation is that after them."""
-    mean_of: int = 1
+    mean_of: int = Chain.spikes
     """Aligned spikes that a waveform is the mean of: noise is smaller by the root of it."""
-    common_average: bool = False
+    common_average: bool = Chain.common_average
     """Subtract the mean over the contacts."""
     dtype: Literal["float32", "float16"] = "float32"
     """Number format of the waveforms in the store; features are float32."""

@@ -12,6 +12,7 @@ from spiketype.models.label_shift import prevalence
 from spiketype.units.model import CLASSES, UnitsModel, usable
 
 UNSURE = "the two classes are about as likely"
+CERTAIN = 0.8  # probability of the likelier class below which there is no call
 FEWEST_UNITS = 20  # from which on the time scale and the share of excitatory units say anything
 LOWEST_KHZ = 12.0  # below, the time from trough to peak is a matter of two or three samples
 LIKELY_SCALE = (1.2, 3.6)  # of all labelled sets it is 1.5 to 2.7
@@ -34,7 +35,7 @@ class UnitCalls:
     notes: tuple[str, ...]
 
 
-def call(table: WaveformTable, model: UnitsModel, certain: float = 0.8, share: float | None = None) -> UnitCalls:
+def call(table: WaveformTable, model: UnitsModel, certain: float = CERTAIN, share: float | None = None) -> UnitCalls:
     """Call the units of a table.
 
     Args:

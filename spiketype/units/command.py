@@ -20,7 +20,7 @@ SHOWN = 10
 def main(
     path: Annotated[Path, Positional, arg(metavar="PATH")],
     out: Annotated[Path | None, arg(metavar="FILE")] = None,
-    certain: float = 0.8,
+    certain: float = call.CERTAIN,
     share: Annotated[float | None, arg(metavar="SHARE")] = None,
     rate_kHz: Annotated[float | None, arg(name="rate-khz", metavar="KHZ")] = None,
     flip: Annotated[bool, arg(name="flip")] = False,

@@ -324,13 +324,6 @@ def test_matlab_matrices(tmp_path, write, rows):
             waveforms.load(tmp_path / "c.mat")
 
 
-def test_matlab_7_3_without_h5py_names_the_remedy(tmp_path, monkeypatch):
-    hdf5(tmp_path / "a.mat", waveform=made(), rate_kHz=20.0)
-    monkeypatch.setitem(__import__("sys").modules, "h5py", None)
-    with pytest.raises(UserError, match="pip install h5py, or save it with -v7"):
-        waveforms.load(tmp_path / "a.mat")
-
-
 def zipped(path: Path, *inside: Path, folder=""):
     with zipfile.ZipFile(path, "w") as archive:
         for top in inside:

@@ -19,6 +19,7 @@ from spiketype.train.judging import baselines
 from spiketype.train.tasks.subclass.config import SubclassConfig
 from spiketype.train.tasks.subclass.model import SubclassModel
 from tests.datasets import allen_synthetic
+from tests.models import three_classes
 
 
 def test_options_that_cannot_be_are_named():
@@ -35,14 +36,7 @@ def test_options_that_cannot_be_are_named():
 
 @pytest.fixture(scope="module")
 def cells():
-    """Two hundred cells of a hundred donors, three classes, five features and an action potential of eight numbers."""
-    rng = np.random.default_rng(0)
-    label = np.repeat(np.arange(100) % 3, 2)
-    x = rng.normal(size=(200, 13))
-    x[np.arange(200), label] += 2
-    x[:, 5:] += x[:, :1]
-    x[rng.random(x.shape) < 0.02] = np.nan
-    return x, label, np.repeat(np.arange(100), 2)
+    return three_classes.cells()
 
 
 @pytest.fixture(scope="module")
