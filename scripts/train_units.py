@@ -65,8 +65,7 @@ def _card(sets: list[Labelled], held_out: str) -> Json:
         " chains), and labelled units of " + " and ".join(each.name for each in sets),
         "held_out": held_out,
         "not_tested_on": "other species than mouse and rat, other regions than auditory cortex, visual cortex and"
-        " hippocampus, juxtacellular recordings, probes with contacts wider apart than a unit reaches; intervals helped"
-        " inside A1 and were tested on no other laboratory",
+        " hippocampus, juxtacellular recordings, probes with contacts wider apart than a unit reaches",
         "why_no_finer_types": "fast-spiking against other inhibitory units has an AUC of .61 to .77 from one laboratory"
         " to another (scripts/reproduce_real_units.py)",
         "licences": LICENCES,

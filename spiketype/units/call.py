@@ -51,8 +51,6 @@ def call(table: WaveformTable, model: UnitsModel, certain: float = CERTAIN, shar
     _check(table, share)
     measured = shape.measure(shape.largest(table.waveform), table.rate_kHz)
     logit = model.shape_logit(measured)
-    if table.isi is not None:
-        logit = logit + model.interval_logit(table.isi)
     ok = usable(measured)
     even = _probability(logit)
     p = _probability(logit + (0.0 if share is None else np.log(share / (1 - share))))
@@ -127,8 +125,6 @@ def _recording(
             )
     else:
         notes.append(f"{int(ok.sum())} units are too few to tell the time scale or the share of excitatory units")
-    if table.isi is None:
-        notes.append("no intervals between spikes: units are called from their waveform alone")
     if not ok.all():
         notes.append(f"{int((~ok).sum())} of {len(ok)} units cannot be measured, see their reasons")
     return facts, tuple(notes)

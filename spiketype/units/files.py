@@ -71,11 +71,11 @@ def methods(found: UnitCalls, table: WaveformTable, model: UnitsModel) -> str:
     prior = (
         "both classes being taken as equally frequent" if given is None else f"with {given:g} excitatory units given"
     )
-    seen = "the waveform of the largest channel" + (" and the histogram of intervals" if table.isi is not None else "")
     return f"""# Methods
 
 Units ({table.producer or "waveforms"}, {table.rate_kHz:g} kHz) were called excitatory or inhibitory with {NAME} of
-spiketype {installed["spiketype"]} (Python {installed["python"]}, NumPy {installed["numpy"]}) from {seen}, {prior}.
+spiketype {installed["spiketype"]} (Python {installed["python"]}, NumPy {installed["numpy"]}) from the
+waveform of the largest channel, {prior}.
 Units whose likelier class had a probability below {facts["certain"]:g}, and units that were positive first, clipped,
 cut off or unlike those of the training, were not called: {called} of {facts["units"]}.{estimated}
 

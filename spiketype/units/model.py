@@ -1,10 +1,11 @@
-"""The units classifier: excitatory or inhibitory, from the shape of the spike and, where there are, its intervals.
+"""The units classifier: excitatory or inhibitory, from the shape of the spike.
 
 Linear on purpose. Inside the labelled sets the time from trough to peak is all but the ceiling of one contact, and what
 boosted trees and rich waveforms learn beyond it is the individuals, which does not reach another laboratory; smooth
 models do (docs/results/real-units.md). Three logistic regressions see the trough-to-peak time, three measures of the
-shape, and the waveform; their logits are averaged and calibrated on laboratories they have not seen. Intervals are a
-second opinion, whose logit is added.
+shape, and the waveform; their logits are averaged and calibrated on laboratories they have not seen.
+
+Intervals between spikes are not used: the one labelled set that has their histogram does not say its bins.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Num
+from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
 from spiketype import models
@@ -25,8 +26,6 @@ WEIGHTS = Path(models.__path__[0]) / "weights"
 NAME = "units-v1"
 ARRAYS = ("calibration", "examples", "spread", "scales", "quantiles")
 NEIGHBOURS = 5
-INTERVALS = 50  # bins of the histogram of intervals that the second opinion was trained on
-FEWEST_INTERVALS = 100  # with fewer, the histogram of a unit says nothing
 
 
 class Linear(NamedTuple):
@@ -55,7 +54,6 @@ class UnitsModel:
     Attributes:
         experts: of `EXPERTS`, in order.
         calibration: (slope, offset) of the mean of their logits.
-        intervals: of the cumulative share of intervals; None if it was not trained.
         examples: measures of training units, each over its spread.
         spread: of the measures.
         usual: distance to the nearest others within which nearly all training units are.
@@ -66,7 +64,6 @@ class UnitsModel:
 
     experts: tuple[Linear, ...]
     calibration: Float[np.ndarray, "2"]
-    intervals: Linear | None
     examples: Float[np.ndarray, "example measure"]
     spread: Float[np.ndarray, " measure"]
     usual: float
@@ -80,13 +77,6 @@ class UnitsModel:
         slope, offset = self.calibration
         found: np.ndarray = slope * np.mean(each, axis=0) + offset
         return found
-
-    def interval_logit(self, isi: Num[np.ndarray, "row bin"]) -> Float[np.ndarray, " row"]:
-        """Return what intervals add to the logit; 0 for units with too few, or bins of another number."""
-        if self.intervals is None or isi.shape[1] != INTERVALS:
-            return np.zeros(len(isi))
-        enough = isi.sum(axis=1) >= FEWEST_INTERVALS
-        return np.where(enough, self.intervals.logit(cumulative(isi)), 0.0)
 
     def distance(self, shape: Shape) -> Float[np.ndarray, " row"]:
         """Return the distance of each row to the nearest training units, over that which is usual among these."""
@@ -109,8 +99,7 @@ class UnitsModel:
         """Write the weights as arrays, and the card as JSON."""
         arrays = {
             f"{kind}_{field}": value
-            for kind, each in zip((*EXPERTS, "intervals"), (*self.experts, self.intervals), strict=True)
-            if each is not None
+            for kind, each in zip(EXPERTS, self.experts, strict=True)
             for field, value in each._asdict().items()
         }
         arrays |= {field: getattr(self, field) for field in ARRAYS} | {"usual": np.asarray(self.usual)}
@@ -130,16 +119,12 @@ def load(folder: Path = WEIGHTS, name: str = NAME) -> UnitsModel:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = dict(stored)
-        kinds = [
-            Linear(*(arrays[f"{kind}_{field}"] for field in Linear._fields)) if f"{kind}_bias" in arrays else None
-            for kind in (*EXPERTS, "intervals")
-        ]
-        experts = tuple(kind for kind in kinds[: len(EXPERTS)] if kind is not None)
+        experts = tuple(Linear(*(arrays[f"{kind}_{field}"] for field in Linear._fields)) for kind in EXPERTS)
         found = {field: arrays[field] for field in ARRAYS} | {"usual": float(arrays["usual"])}
     except Exception as error:  # NumPy and zipfile raise what they like
         raise UserError(f"{path} is missing or damaged ({error}): install spiketype again") from None
     card = read_json(folder / f"{name}.json", f"{folder} is damaged: install spiketype again")
-    return UnitsModel(experts=experts, intervals=kinds[-1], card=card, **found)
+    return UnitsModel(experts=experts, card=card, **found)
 
 
 def three(shape: Shape) -> Float[np.ndarray, "row 3"]:
@@ -164,12 +149,6 @@ def neighbour(
     distance, _ = cKDTree(examples).query(x, NEIGHBOURS + skip)
     found: np.ndarray = distance[:, -1]
     return found
-
-
-def cumulative(isi: Num[np.ndarray, "row bin"]) -> Float[np.ndarray, "row feature"]:
-    """Return the share of intervals up to every fourth bin."""
-    total = np.maximum(isi.sum(axis=1, keepdims=True), 1)
-    return np.asarray(np.cumsum(isi, axis=1)[:, :-1:4] / total, np.float64)
 
 
 def quantile_levels(count: int) -> Float[np.ndarray, " quantile"]:

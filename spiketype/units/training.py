@@ -16,10 +16,8 @@ from spiketype.edge import Json
 from spiketype.simulator.eap import recording
 from spiketype.simulator.eap.chain import Chain
 from spiketype.units.model import (
-    INTERVALS,
     Linear,
     UnitsModel,
-    cumulative,
     measures,
     neighbour,
     quantile_levels,
@@ -47,7 +45,7 @@ class Labelled(NamedTuple):
         shape: measured.
         excitatory: else inhibitory.
         group: what intervals redraw and folds keep together: animals, cell models, or units.
-        isi: histograms of intervals, None where there are none.
+        isi: histograms of intervals in bins of the set's own, None where there are none; no model sees them.
     """
 
     name: str
@@ -155,7 +153,6 @@ def fit(sets: Sequence[Labelled], simulation: Labelled | None, card: Json, weigh
     return UnitsModel(
         experts=experts,
         calibration=np.array([1.0, 0.0]),
-        intervals=_intervals(sets),
         examples=examples,
         spread=spread,
         usual=float(np.quantile(neighbour(examples, examples, 1), DOUBT)),
@@ -183,17 +180,6 @@ def regress(
     sd = np.sqrt(share @ (x - mean) ** 2) + 1e-9
     found = LogisticRegression(C=penalty, max_iter=2000).fit((x - mean) / sd, y, sample_weight=weight)
     return Linear(mean, sd, found.coef_[0], np.asarray(found.intercept_[0]))
-
-
-def _intervals(sets: Sequence[Labelled]) -> Linear | None:
-    """Fit the second opinion to the sets with histograms of intervals."""
-    having = [each for each in sets if each.isi is not None and each.isi.shape[1] == INTERVALS]
-    if not having:
-        return None
-    x = np.concatenate([cumulative(each.isi) for each in having if each.isi is not None])
-    y = np.concatenate([each.excitatory for each in having])
-    w = np.concatenate([balanced(each.excitatory) for each in having])
-    return regress(x, y, w * len(w) / w.sum())
 
 
 def calibration(held_out: Sequence[tuple[np.ndarray, np.ndarray]]) -> Float[np.ndarray, "2"]:

@@ -66,6 +66,14 @@ def test_what_cannot_be_measured_is_not_called_and_says_why(shipped, tmp_path):
     assert set(between.columns["reason"]) == {call.UNSURE}
 
 
+def test_intervals_whose_bins_are_not_known_are_not_asked(shipped, tmp_path):
+    x = units([0.45] * 20)
+    isi = np.random.default_rng(0).integers(0, 90, (20, 50))
+    for with_isi in ({}, {"isi": isi}):
+        found = call.call(table(tmp_path, x, **with_isi), shipped).columns["p_excitatory"]
+        np.testing.assert_array_equal(found, call.call(table(tmp_path, x), shipped).columns["p_excitatory"])
+
+
 def test_what_is_known_of_the_recording_is_said(shipped, tmp_path):
     few = call.call(table(tmp_path, units([0.25, 0.6])), shipped)
     assert few.facts["time_scale"] is None
@@ -78,16 +86,6 @@ def test_what_is_known_of_the_recording_is_said(shipped, tmp_path):
         call.call(table(tmp_path, units([0.5] * 3)), shipped, share=1.0)
     with pytest.raises(UserError, match="holds single spikes"):
         call.call(table(tmp_path, units([0.5] * 4), unit=[0, 0, 1, 1]), shipped)
-
-
-def test_intervals_are_a_second_opinion_where_there_are_enough(shipped, tmp_path):
-    isi = np.zeros((4, model.INTERVALS))
-    isi[0, 5], isi[1, 45], isi[2, 5] = 1000, 1000, 50
-    found = shipped.interval_logit(isi)
-    assert found[0] != 0
-    assert found[1] != 0
-    assert list(found[2:]) == [0, 0]
-    assert list(shipped.interval_logit(isi[:, :30])) == [0] * 4
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.8])
@@ -141,7 +139,7 @@ def test_the_command_leaves_a_table_a_picture_and_text(tmp_path, monkeypatch, ca
     command.command_line(["mine.npz"])
     shown = capsys.readouterr()
     assert "12 excitatory, 12 inhibitory" in shown.out
-    assert "no intervals between spikes" in shown.err
+    assert "read mine.npz: NumPy .npz, 24 units; 2 channels" in shown.err
     with open("mine.units.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["unit"] for row in rows[:2]] == ["23", "22"]
