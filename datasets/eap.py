@@ -50,6 +50,21 @@ class EapTable:
     distance_um: Float[np.ndarray, " sample"]
     amplitude_uV: Float[np.ndarray, " sample"]
 
+    @property
+    def type_names(self) -> tuple[str, ...]:
+        """Names of the m/e types, such as ``L5_BP_bAC217``: its cell models are one fit in several morphologies."""
+        return tuple(dict.fromkeys(map(_type_of, self.cell_names)))
+
+    @property
+    def type(self) -> Int32[np.ndarray, " sample"]:
+        """Index into `type_names`."""
+        of_cell = np.array([self.type_names.index(_type_of(name)) for name in self.cell_names], np.int32)
+        return of_cell[self.cell]
+
+
+def _type_of(cell_name: str) -> str:
+    return cell_name.rpartition("_")[0] or cell_name
+
 
 def load(path: Path) -> EapTable:
     """Read the labels of an EAP store, and what a result is judged by.

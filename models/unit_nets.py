@@ -27,12 +27,15 @@ class UnitNet(nn.Module):
             channel over time. ``gru``: a gated recurrent unit along time (Cho et al. 2014), of all channels.
         width: of the layer before the output; the others follow from it.
         dropout: share of the numbers before the last layers that a training step sets to zero.
+        directions: where the last column of the histograms is what another model says: how much one unit of it adds to
+            the logit of each class before training, when the layers of this network add nothing yet.
     """
 
     outputs: int
     kind: Kind = "dense"
     width: int = 64
     dropout: float = 0.3
+    directions: tuple[float, ...] = ()
 
     @nn.compact
     def __call__(
@@ -42,13 +45,19 @@ class UnitNet(nn.Module):
         train: bool = False,
     ) -> Float[Array, "batch outputs"]:
         """Return the logits."""
+        known = len(self.directions) > 0
+        said, histograms = jnp.asarray(histograms[:, -1:]), histograms[:, : histograms.shape[1] - known]
         seen = {"dense": self._dense, "conv": self._conv, "gru": self._gru}[self.kind](jnp.asarray(x))
         if histograms.shape[1]:
             seen = jnp.concatenate([seen, nn.relu(nn.Dense(self.width // 2, name="histograms")(histograms))], axis=1)
         if train:
             seen = dropout(self.make_rng("dropout"), seen, self.dropout)
         seen = nn.relu(nn.Dense(self.width, name="hidden")(seen))
-        return nn.Dense(self.outputs, name="logits")(seen)
+        if not known:
+            return nn.Dense(self.outputs, name="logits")(seen)
+        logits = nn.Dense(self.outputs, name="logits", kernel_init=nn.initializers.zeros)(seen)
+        gain = self.param("gain", nn.initializers.ones, ())
+        return logits + gain * jnp.outer(said[:, 0], jnp.asarray(self.directions))
 
     def _dense(self, x: jax.Array) -> jax.Array:
         return nn.relu(nn.Dense(2 * self.width, name="dense")(x.reshape(len(x), -1)))

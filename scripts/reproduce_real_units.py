@@ -31,6 +31,7 @@ from spiketype.simulator.eap.generate import generate
 from spiketype.train.judging import metrics
 from spiketype.train.judging.report import text_table
 from spiketype.units import training
+from spiketype.units.model import says_excitatory
 from spiketype.units.training import SLOWER, Labelled
 
 THRESHOLDS_MS = (0.425, 0.45)  # of trough to peak, as laboratories set them by hand
@@ -123,7 +124,7 @@ def _surest(y: np.ndarray, logit: np.ndarray) -> float:
 def _inside(a1: Labelled) -> str:
     """Return how folds inside A1 do, with and without intervals, by unit."""
     assert a1.isi is not None
-    three, wave = training.three(a1.shape), a1.shape.wave
+    three, wave = a1.shape.three, a1.shape.wave
     isi = np.cumsum(a1.isi, axis=1)[:, :-1:4] / np.maximum(a1.isi.sum(axis=1, keepdims=True), 1)
     total = np.log1p(a1.isi.sum(axis=1, keepdims=True))
     seen = {"trough to peak": three[:, :1], "shape": three, "waveform": wave, "intervals": isi}
@@ -210,7 +211,7 @@ def _finer(data: Path) -> str:
     sets = []
     for file in train_units.SETS.values():
         measured, words = _measured(waveforms.load(data / file, rate_kHz=30.0))
-        kept = np.flatnonzero((words != "") & ~np.isin(words, [*training.EXCITATORY, *training.NO_TYPE]))
+        kept = np.flatnonzero((words != "") & ~says_excitatory(words) & ~np.isin(words, list(training.NO_TYPE)))
         sets.append((training.take(measured, kept), np.isin(words[kept], PV)))
     rows = []
     names = list(train_units.SETS)
@@ -234,7 +235,7 @@ def _speed(data: Path, published: Path) -> str:
     rows = []
     for name, file in train_units.SETS.items():
         measured, words = _measured(waveforms.load(data / file, rate_kHz=30.0))
-        rows.append([name, *_medians(measured, np.isin(words, list(training.EXCITATORY)), np.isin(words, PV))])
+        rows.append([name, *_medians(measured, says_excitatory(words), np.isin(words, PV))])
     for name, path in stores.items():
         table = eap.load(path)
         x = shape.largest(store_of.read(path, "eap_uV"))
@@ -260,14 +261,14 @@ def _laboratories(data: Path) -> str:
     with np.load(path, allow_pickle=False) as arrays:
         laboratory = arrays["laboratory"].astype(str)[np.array(table.unit_names).astype(int)[table.unit]]
     measured, words = _measured(table)
-    inhibitory = ~np.isin(words, [*training.EXCITATORY, *training.NO_TYPE])
+    inhibitory = ~says_excitatory(words) & ~np.isin(words, list(training.NO_TYPE))
     before = measured.wave[:, shape.WAVE_MS < -0.1][inhibitory]
     _, y = np.unique(laboratory[inhibitory], return_inverse=True)
     kept = np.isin(y, np.flatnonzero(np.bincount(y) >= 10))
     model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=3000))
     said = cross_val_predict(model, before[kept], y[kept], cv=StratifiedKFold(5, shuffle=True, random_state=0))
     counts = ", ".join(f"{name} {n}" for name, n in zip(*np.unique(laboratory, return_counts=True), strict=True))
-    broad = ", ".join(np.unique(laboratory[np.isin(words, list(training.EXCITATORY))]))
+    broad = ", ".join(np.unique(laboratory[says_excitatory(words)]))
     found = 100 * balanced_accuracy_score(y[kept], said)
     return (
         f"CellExplorer's laboratories: {counts}; all excitatory units are of {broad}\n"
@@ -281,7 +282,7 @@ def _cerebellum(data: Path) -> str:
     sets = {}
     for name in ("hausser", "hull"):
         measured, words = _measured(waveforms.load(data / f"cerebellum_{name}.npz", "label"))
-        sets[name] = np.concatenate([training.three(measured), measured.wave], axis=1), words
+        sets[name] = np.concatenate([measured.three, measured.wave], axis=1), words
     (x, y), (test_x, test_y) = sets["hausser"], sets["hull"]
     common = set(np.unique(y)) & set(np.unique(test_y)) - {""}
     train, test = np.isin(y, list(common)), np.isin(test_y, list(common))

@@ -6,12 +6,15 @@ Simulated units are of the 13 layer-5 models that MEArec brings.
 """
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tyro
 from sklearn.metrics import roc_auc_score
 
 from spiketype.datasets import waveforms
+from spiketype.datasets.waveforms import WaveformTable
+from spiketype.datasets.waveforms.divide import labelled_fingerprint
 from spiketype.edge import Json, cached_store, guard
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.eap.generate import generate
@@ -27,27 +30,40 @@ LICENCES = {
 }
 
 
-def main(data: Path, out: Path = model.WEIGHTS) -> None:
+def main(data: Path, out: Path = model.WEIGHTS, without: Literal["a1", "cellexplorer"] | None = None) -> None:
     """Train, and print how each laboratory is called by a model that has not seen it.
 
     Args:
         data: Folder of the labelled sets.
         out: Folder of the weights.
+        without: A set to leave out, so that another program can be judged on it; what is left calibrates the model on
+            simulated units' word of it.
     """
-    sets = load(data)
+    tables = {name: table for name, table in read(data).items() if without is None or not _is(name, without)}
+    sets = [training.labelled(name, table) for name, table in tables.items()]
     store = generate(STORE, cached_store("eap", "units", STORE))
     found = training.build(sets, store, {})
     held_out = training.leave_one_out(sets, training.simulated(store))
     lines = [_judged(each, held_out[each.name]) for each in sets]
     print("\n".join(lines))
     found.card.update(_card(sets, "; ".join(lines)))
+    found.card["fingerprints"] = [labelled_fingerprint(table) for table in tables.values()]
     found.save(out)
     print(out / f"{model.NAME}.npz")
 
 
+def read(data: Path) -> dict[str, WaveformTable]:
+    """Read the tables of a folder."""
+    return {name: waveforms.load(data / file, rate_kHz=30.0) for name, file in SETS.items()}
+
+
 def load(data: Path) -> list[Labelled]:
     """Read the labelled sets of a folder."""
-    return [training.labelled(name, waveforms.load(data / file, rate_kHz=30.0)) for name, file in SETS.items()]
+    return [training.labelled(name, table) for name, table in read(data).items()]
+
+
+def _is(name: str, short: str) -> bool:
+    return name.lower().startswith(short)
 
 
 def _judged(each: Labelled, logit: np.ndarray) -> str:

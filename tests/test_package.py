@@ -20,7 +20,8 @@ from spiketype.train import evaluate, predict, run, tasks
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("simulator", "datasets", "models", "train")
-# What a room may import of others. Data that are missing are simulated, so tasks may ask the simulator.
+# What a room may import of others. Data that are missing are simulated, so tasks may ask the simulator, and a task may
+# begin with the model of units.
 ALLOWED = {
     "edge": set(),
     "reading": {"edge"},
@@ -28,7 +29,7 @@ ALLOWED = {
     "datasets": {"edge", "reading"},
     "models": {"edge"},
     "units": {"edge", "reading", "datasets", "models", "simulator"},
-    "train": {"edge", "reading", "datasets", "models", "simulator"},
+    "train": {"edge", "reading", "datasets", "models", "simulator", "units"},
 }
 
 

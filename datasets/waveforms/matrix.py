@@ -12,6 +12,7 @@ from tyro.conf import arg
 from spiketype.datasets.fingerprint import fingerprint
 from spiketype.datasets.waveforms.inputs import Normalise, histograms, inputs
 from spiketype.datasets.waveforms.read import load
+from spiketype.datasets.waveforms.shape import WAVE_MS, largest, measure
 from spiketype.datasets.waveforms.table import WaveformTable
 from spiketype.edge import Json, UserError
 
@@ -31,6 +32,9 @@ class Options:
     """Sampling rate of the data, if they do not say it."""
     flip: bool = False
     """The waveforms are stored upside down: multiply them by -1."""
+    inputs: Literal["samples", "shape"] = "samples"
+    """The samples as recorded; or the shape that `spiketype units` sees: the largest channel around its trough, between
+    the samples, with its widths, at any sampling rate."""
     channels: Literal["all", "largest"] = "all"
     """Channels to see: all, or the one with the largest amplitude."""
     window_ms: tuple[float, float] | None = None
@@ -66,7 +70,9 @@ class Form(NamedTuple):
 def read(
     options: Options, path: Path, like: Form | None = None, labels: bool = True
 ) -> tuple[WaveformTable, list[Float[np.ndarray, "row _"]], Form]:
-    """Return the table of a path, its waveforms (row, channel x time) and, where seen, its histograms, and their form.
+    """Return the table of a path, its waveforms (row, channel x time), what else is seen of them, and their form.
+
+    After the waveforms come the measures of a shape, and the histograms.
 
     Args:
         options: of the task.
@@ -78,21 +84,36 @@ def read(
         UserError: as `load` and `inputs`; data that cannot be brought into the form.
     """
     table = load(path, options.label if labels else None, options.rate_kHz, options.flip)
+    parts, shape, rate_kHz = (_shape if options.inputs == "shape" else _samples)(options, path, table, like)
+    if options.histograms and (found := histograms(table)).shape[1]:
+        parts.append(found)
+    form = Form(sum(part.shape[1] for part in parts), shape, (), rate_kHz)
+    check_features(path, form, like)
+    return table, parts, form
+
+
+Seen = tuple[list[Float[np.ndarray, "row _"]], tuple[int, int], float]  # parts, (channel, time), sampling rate
+
+
+def _samples(options: Options, path: Path, table: WaveformTable, like: Form | None) -> Seen:
     rate_kHz = like.rate_kHz if like else None
     x = inputs(table, rate_kHz, options.window_ms, options.channels, options.normalise)
     shape, rate_kHz = (x.shape[1], x.shape[2]), rate_kHz or table.rate_kHz
     if like and shape != like.shape:
         raise UserError(
             f"{path} has waveforms of {shape[0]} channels x {shape[1]} times at {rate_kHz:g} kHz, the network was"
-            f" trained on {like.shape[0]} x {like.shape[1]}: train with --channels largest and a --window-ms that both"
-            " have"
+            f" trained on {like.shape[0]} x {like.shape[1]}: train with --inputs shape, or with --channels largest and"
+            " a --window-ms that both have"
         )
-    parts = [x.reshape(len(x), -1)]
-    if options.histograms and (found := histograms(table)).shape[1]:
-        parts.append(found)
-    form = Form(sum(part.shape[1] for part in parts), shape, (), rate_kHz)
-    check_features(path, form, like)
-    return table, parts, form
+    return [x.reshape(len(x), -1)], shape, rate_kHz
+
+
+def _shape(options: Options, path: Path, table: WaveformTable, like: Form | None) -> Seen:
+    if options.window_ms is not None:
+        raise UserError("--window-ms is for --inputs samples: a shape has a window of its own")
+    measured = measure(largest(table.waveform), table.rate_kHz)
+    wave, widths = measured.wave.astype(np.float32), measured.three.astype(np.float32)
+    return [wave, widths], (1, wave.shape[1]), 1 / float(WAVE_MS[1] - WAVE_MS[0])
 
 
 def check_features(path: Path, form: Form, like: Form | None) -> None:

@@ -40,6 +40,11 @@ class Shape(NamedTuple):
     clipped: Bool[np.ndarray, " row"]
     after_ms: Float[np.ndarray, " row"]
 
+    @property
+    def three(self) -> Float[np.ndarray, "row 3"]:
+        """Trough-to-peak time (ms), half width (ms) and peak: the measures whose distributions tell the time scale."""
+        return np.stack([self.trough_to_peak_ms, self.half_width_ms, self.peak], axis=1)
+
 
 def largest(waveform: Float[np.ndarray, "row channel time"]) -> Float[np.ndarray, "row time"]:
     """Return the waveform of the channel with the largest peak-to-peak amplitude, its median at 0."""

@@ -8,6 +8,7 @@ shape, and the waveform; their logits are averaged and calibrated on laboratorie
 Intervals between spikes are not used: the one labelled set that has their histogram does not say its bins.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from spiketype.datasets.waveforms.shape import NEEDED_MS, Shape
 from spiketype.edge import Json, UserError, read_json, whole_file, write_json
 
 CLASSES = ("excitatory", "inhibitory")
+EXCITATORY = frozenset({"exc", "excitatory", "pyr", "pyramidal", "pyramidal cell"})  # words of labels, in lower case
 EXPERTS = ("width", "shape", "wave")  # what each sees: `views`
 WEIGHTS = Path(models.__path__[0]) / "weights"
 NAME = "units-v1"
@@ -89,7 +91,7 @@ class UnitsModel:
         It minimises the sum of the Wasserstein distances of trough-to-peak, half width and peak, each over its spread.
         """
         levels = quantile_levels(self.quantiles.shape[2])
-        x = three(shape)
+        x = shape.three
         theirs = np.quantile(x, levels, axis=0).T
         spread = np.maximum(x.std(axis=0), 1e-6)
         distance = (np.abs(self.quantiles - theirs).mean(axis=2) / spread).sum(axis=1)
@@ -127,19 +129,14 @@ def load(folder: Path = WEIGHTS, name: str = NAME) -> UnitsModel:
     return UnitsModel(experts=experts, card=card, **found)
 
 
-def three(shape: Shape) -> Float[np.ndarray, "row 3"]:
-    """Return the measures whose distributions tell the time scale."""
-    return np.stack([shape.trough_to_peak_ms, shape.half_width_ms, shape.peak], axis=1)
-
-
 def views(shape: Shape) -> tuple[Float[np.ndarray, "row _"], ...]:
     """Return what each of the `EXPERTS` sees."""
-    return shape.trough_to_peak_ms[:, None], three(shape), shape.wave
+    return shape.trough_to_peak_ms[:, None], shape.three, shape.wave
 
 
 def measures(shape: Shape) -> Float[np.ndarray, "row measure"]:
     """Return what a unit is compared by with those of the training: the shape, and the waveform in a few points."""
-    return np.concatenate([three(shape), shape.pre_peak[:, None], shape.wave[:, ::3]], axis=1)
+    return np.concatenate([shape.three, shape.pre_peak[:, None], shape.wave[:, ::3]], axis=1)
 
 
 def neighbour(
@@ -154,6 +151,11 @@ def neighbour(
 def quantile_levels(count: int) -> Float[np.ndarray, " quantile"]:
     """Return the levels at which distributions are compared."""
     return (np.arange(count) + 0.5) / count
+
+
+def says_excitatory(words: Iterable[str]) -> Bool[np.ndarray, " word"]:
+    """Say which labels are words for excitatory units."""
+    return np.array([word.lower() in EXCITATORY for word in words], bool)
 
 
 def usable(shape: Shape) -> Bool[np.ndarray, " row"]:

@@ -21,11 +21,10 @@ from spiketype.units.model import (
     measures,
     neighbour,
     quantile_levels,
-    three,
+    says_excitatory,
     views,
 )
 
-EXCITATORY = frozenset({"EXC", "Pyramidal", "excitatory"})
 NO_TYPE = frozenset({"Juxta"})  # a method of recording
 PENALTY = 0.3  # inverse regularisation of every regression
 SET, SIMULATED = 1.0, 1.0  # weight of a laboratory, and of all simulated units together
@@ -74,7 +73,7 @@ def labelled(name: str, table: WaveformTable) -> Labelled:
     return Labelled(
         name,
         shape.measure(shape.largest(table.waveform), table.rate_kHz),
-        np.isin(words, list(EXCITATORY)),
+        says_excitatory(words),
         table.animal if several else np.arange(len(words)),
         table.isi,
     )
@@ -126,7 +125,7 @@ def at_scales(path: Path, seed: int = 0) -> Float[np.ndarray, "scale 3 quantile"
     Every unit has a recording chain of its own, the same at all scales.
     """
     levels = quantile_levels(QUANTILES)
-    found = [three(simulated(path, 1, seed, (scale, scale)).shape) for scale in SCALES]
+    found = [simulated(path, 1, seed, (scale, scale)).shape.three for scale in SCALES]
     return np.stack([np.quantile(x, levels, axis=0).T for x in found])
 
 
@@ -202,7 +201,7 @@ def build(sets: Sequence[Labelled], path: Path, card: Json, copies: int = 3) -> 
     """Return the model of all sets and a simulated store, calibrated on sets that its like has not seen.
 
     Args:
-        sets: two laboratories at least.
+        sets: of laboratories, one at least.
         path: an EAP store with waveforms.
         card: kept with the model.
         copies: of each simulated sample.

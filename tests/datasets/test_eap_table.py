@@ -86,6 +86,12 @@ def test_labels_groups_and_what_results_are_plotted_against(tmp_path):
     np.testing.assert_array_equal(table.amplitude_uV, ARRAYS["amplitude_uV"].max(axis=1))
 
 
+def test_models_of_one_type(tmp_path):
+    table = eap.load(make(tmp_path / "s"))
+    assert (table.cell_names, table.type_names) == (("L5_X_1", "L5_B_1", "L5_X_2"), ("L5_X", "L5_B"))
+    np.testing.assert_array_equal(table.type, np.array([0, 1, 0])[ARRAYS["cell"]])
+
+
 def test_scaled_inputs_are_of_order_one_and_keep_order(tmp_path):
     images = eap.IMAGES["aw"]
     x = np.array([[0, 7], [5, 0.5], [500, 1]], np.float32)  # the first is below the threshold: its width is the window

@@ -23,12 +23,12 @@ from sklearn.metrics import balanced_accuracy_score
 
 from spiketype.datasets import waveforms
 from spiketype.edge import NO_CALL, UserError
-from spiketype.models import classifiers
+from spiketype.models import classifiers, unit_nets
 from spiketype.models.augment import of_waveforms, shift_and_noise
 from spiketype.train import evaluate, predict, run, runs
 from spiketype.train.judging import baselines
 from spiketype.train.tasks.eap.config import EapTaskConfig
-from spiketype.train.tasks.unit import judge, model
+from spiketype.train.tasks.unit import beginning, judge, model
 from spiketype.train.tasks.unit import task as unit
 from spiketype.train.tasks.unit.config import UnitConfig
 
@@ -195,6 +195,64 @@ def test_a_process_that_is_stopped_or_killed_continues_to_the_same_numbers(numbe
     run.main(["--resume", str(tmp_path / "run")])
     run.main([*options, "--out", str(tmp_path / "whole")])
     assert summary_of(tmp_path / "run") == summary_of(tmp_path / "whole")
+
+
+def test_beginning_with_units_v1_and_what_it_is_judged_by(units, tmp_path, monkeypatch, capsys):
+    """Broad units are called excitatory by units-v1, and narrow ones are not; a network begins there and learns."""
+    monkeypatch.setattr(baselines, "out_of_fold", no_baselines)
+    with np.load(units) as arrays:
+        columns = {name: arrays[name] for name in arrays.files}
+    time_ms = np.arange(-12, 36) / 30
+    wide = columns["label"] == "wide"
+    peak_ms, rng = np.where(wide, 0.6, 0.25), np.random.default_rng(0)
+    peak = 0.3 * np.exp(-(((time_ms - peak_ms[:, None]) / np.where(wide, 0.25, 0.12)[:, None]) ** 2))
+    spike = peak - np.exp(-((time_ms / np.where(wide, 0.16, 0.1)[:, None]) ** 2))
+    columns |= {"waveform": 80 * spike[:, None] + rng.normal(0, 1, (len(wide), 1, 48)), "rate_kHz": 30.0}
+    # One unit in ten is called what it does not look like, and the network has to learn no more than the others.
+    columns["label"] = np.where(wide ^ (np.arange(len(wide)) // 2 % 10 == 0), "Pyramidal", "PV")
+    data = tmp_path / "data.npz"
+    np.savez(data, **columns)
+    options = ["--inputs", "shape", "--init", "units-v1", *SMALL]
+    run.main(["--task", "unit", "--data", str(data), "--out", str(tmp_path / "run"), *options])
+    found = summary_of(tmp_path / "run")["init"]
+    assert found["model"] == "units-v1"
+    assert found["alone"]["balanced_accuracy_percent"]["value"] == pytest.approx(90, abs=1)
+    for name, gain in found["gain"].items():
+        ours = found["models"][name]["balanced_accuracy_percent"]["value"]
+        assert gain["value"] == pytest.approx(ours - found["alone"]["balanced_accuracy_percent"]["value"])
+        assert gain["low"] <= gain["value"] <= gain["high"]
+    assert "over units-v1 alone" in capsys.readouterr().out
+
+    out = tmp_path / "calls.csv"
+    predict.main(tmp_path / "run", data, out)
+    with open(out) as file:
+        assert len(list(csv.DictReader(file))) == 60
+
+    for words, told in ((["wide", "narrow"], "tells excitatory units from others"), (["EXC", "exc"], "EXC, exc")):
+        np.savez(data, **columns | {"label": np.where(wide, *words)})
+        with pytest.raises(UserError, match=told):
+            unit.prepare(UnitConfig(data=data, init="units-v1"))
+    with pytest.raises(UserError, match="neither units-v1 nor a folder"):
+        unit.prepare(UnitConfig(data=data, init="units-v9"))
+    with pytest.raises(UserError, match="a shape has a window of its own"):
+        unit.prepare(UnitConfig(data=data, inputs="shape", window_ms=(0.2, 0.6)))
+
+
+def test_a_network_that_knows_nothing_yet_says_what_it_begins_with(units):
+    columns = np.load(units)
+    label = np.where(columns["label"] == "wide", "EXC", "SOM")
+    data = units.with_name("exc.npz")
+    np.savez(data, **{name: columns[name] for name in columns.files} | {"label": label})
+    config = UnitConfig(data=data, init="units-v1", seeds=1, width=8)
+    experiment, table = unit.prepare(config), waveforms.load(data)
+    params, _ = experiment.phases[0].problem.init(jax.random.key(0))
+    inputs = unit.load(config, data)
+    said = beginning.column("units-v1", table)[:, 0]
+    net = model.network(config, inputs.table.class_names, data)
+    assert inputs.table.class_names == ("EXC", "SOM")
+    z = model.scale_of(config, inputs.x).apply(inputs.x)
+    logits = np.asarray(unit_nets.apply(net, {"params": params}, z, inputs.form.shape))
+    np.testing.assert_allclose(logits[:, 0] - logits[:, 1], beginning.UNIT * said, rtol=1e-5, atol=1e-6)
 
 
 def test_evaluate_and_predict_on_other_units(trained, spikes, tmp_path, capsys):

@@ -23,10 +23,11 @@ class EapTaskConfig:
     """How the simulated cells are turned before the array."""
     features: eap.Features = "aw"
     """Inputs: images of amplitude and width (aw), half width and width (fw), all three (afw), or the waveform."""
-    split: Literal["auto", "random", "kfold", "group", "leave-one-out", "lists"] = "auto"
-    """What is held out. auto: cell models (group) where every class has two or more, else random samples."""
+    split: Literal["auto", "random", "kfold", "group", "type", "leave-one-out", "lists"] = "auto"
+    """What is held out: random samples, cell models (group), all models of an m/e type together (type). auto: types
+    where some have several models and every class has two or more, else cell models likewise, else random samples."""
     folds: int = 4
-    """Number of folds of --split kfold and group."""
+    """Number of folds of --split kfold, group and type."""
     lists: Annotated[Path | None, arg(metavar="FILE")] = None
     """JSON file {"train": [...], "test": [...]} of cell models or sample numbers, for --split lists."""
     per_cell: int = 1000

@@ -1,6 +1,7 @@
 """The three tasks on EAP stores: their data, problem and experiment."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -87,8 +88,7 @@ def prepare(config: EapTaskConfig) -> Experiment:
     path = find_store(config)
     table = eap.load(path)
     label, classes = classes_of(config, table)
-    kind = splits.default_kind(label, table.cell) if config.split == "auto" else config.split
-    split = splits.make(kind, label, table.cell, table.cell_names, config.folds, config.seed, lists=config.lists)
+    split = _split(config, table, label)
     seeds = range(config.seed, config.seed + config.seeds)
     members = [Member(seed, fold) for seed in seeds for fold in range(len(split.folds))]
     inputs, net = Inputs(path, config.features, config.scaled), network(config, len(classes) or 3)
@@ -103,13 +103,27 @@ def prepare(config: EapTaskConfig) -> Experiment:
         "members": [member._asdict() | _part(table, split.folds[member.fold]) for member in members],
     }
     problem = make_problem(config, net, inputs.shape[1:], turns, inputs.whole is not None)
+    held_out = replace(table, cell=table.type, cell_names=table.type_names) if split.kind == "type" else table
     return Experiment(
         phases=(Phase("training", problem, _data(config, split, members, inputs, table, label), config.steps),),
         names=tuple(f"seed {m.seed}, {split.folds[m.fold].name}" for m in members),
         keys=member_keys(members),
         batch=PIECE if config.batch % PIECE == 0 else config.batch,
-        judge=partial(judge.judge, config, table, inputs, label, split, partial(EapModel, net, manifest)),
+        judge=partial(judge.judge, config, held_out, inputs, label, split, partial(EapModel, net, manifest)),
     )
+
+
+def _split(config: EapTaskConfig, table: EapTable, label: np.ndarray | None) -> Split:
+    """Divide the samples; by type, all cell models of an m/e type are on one side."""
+    kind: str = config.split
+    if kind == "auto":
+        several = len(table.type_names) < len(table.cell_names)
+        by_type = several and splits.default_kind(label, table.type) == "group"
+        kind = "type" if by_type else splits.default_kind(label, table.cell)
+    if kind == "type":
+        split = splits.make("group", label, table.type, table.type_names, config.folds, config.seed, by="m/e type")
+        return replace(split, kind="type")
+    return splits.make(kind, label, table.cell, table.cell_names, config.folds, config.seed, lists=config.lists)
 
 
 def _data(

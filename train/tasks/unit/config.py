@@ -1,7 +1,9 @@
 """Options of the unit task."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from tyro.conf import arg
 
 from spiketype.datasets.waveforms.divide import By
 from spiketype.datasets.waveforms.inputs import Normalise
@@ -21,6 +23,9 @@ class UnitConfig(Options):
     """Fully connected, convolutional over channels and time, or recurrent along time."""
     normalise: Normalise = "zscore"
     """Standardise each waveform, divide it by its largest channel's amplitude, or neither."""
+    init: Annotated[str | None, arg(metavar="MODEL")] = None
+    """Begin with what a model of units says, and learn what to correct: units-v1, which `spiketype units` asks, or a
+    folder that scripts/train_units.py has written. The judgement says whether that is better than the model alone."""
     histograms: bool = True
     """See the histograms of intervals and the autocorrelogram, too, where the data have them."""
     split: By | None = None
@@ -38,7 +43,7 @@ class UnitConfig(Options):
     dropout: float = 0.3
     """Share of the numbers before the last layers that a training step sets to zero."""
     shift: int = 1
-    """Training waveforms are moved by up to so many samples."""
+    """Training waveforms are moved by up to so many samples; shapes are not."""
     noise: float = 0.05
     """Standard deviation of noise on training waveforms, in their (normalised) units."""
     decay: float = 1e-4

@@ -18,6 +18,7 @@ from spiketype.train.judging.calls import Calls, held_out, scatter
 from spiketype.train.judging.metrics import MEASURES, balanced_accuracy
 from spiketype.train.judging.report import number, text_table
 from spiketype.train.task import History, Judgement, Member, Variables, known_labels, refuse_training_data
+from spiketype.train.tasks.unit import beginning
 from spiketype.train.tasks.unit.config import UnitConfig
 from spiketype.train.tasks.unit.figures import figures
 from spiketype.train.tasks.unit.model import UnitData, UnitModel, by_spike, by_unit, ensemble, inputs_of
@@ -61,7 +62,7 @@ def judge(
     offered = UnitModel(net, ended, tuple(members), tuple(scales), classes, data.form, mark)
     parts = {name: each[:, rows] for name, each in models.items()}
     last, optimistic = list(networks)[-1], data.division.optimistic
-    judgement = _judgement(config, table.take(rows), split, optimistic, parts, last, history)
+    judgement = _judgement(config, table.take(rows), data.x[rows, -1], split, optimistic, parts, last, history)
     return dataclasses.replace(judgement, model=offered)
 
 
@@ -81,25 +82,32 @@ def evaluate(config: UnitConfig, model: UnitModel, path: Path) -> Judgement:
     label = known_labels(model.classes, table.class_names, table.label, path)
     table = dataclasses.replace(table, label=label, class_names=model.classes)
     models = {NETWORK: model.probability(x[known])[None]}
-    return _judgement(config, table, natural(table), False, models, NETWORK, [])
+    return _judgement(config, table, x[known, -1], natural(table), False, models, NETWORK, [])
 
 
 def _judgement(
     config: UnitConfig,
     table: WaveformTable,
+    last: np.ndarray,
     split: By,
     optimistic: bool,
     models: Mapping[str, np.ndarray],
     name: str,
     history: History,
 ) -> Judgement:
-    """Judge probabilities (repeat, row, class) of a table by unit and, of spikes, by spike; `name` is offered."""
+    """Judge probabilities (repeat, row, class) of a table by unit and, of spikes, by spike; `name` is offered.
+
+    last: column of the inputs (row,), with ``--init`` what that model says.
+    """
     units = {model: by_unit(table, each, split) for model, each in models.items()}
     spikes = {model: by_spike(table, each, split) for model, each in models.items() if table.level == "spike"}
     result: Json = {"task": config.task, "split": split, "optimistic": optimistic, "classes": list(table.class_names)}
     # None: the source does not say, and units of one animal may be on both sides.
     result["animals"] = None if table.animal_names == (NOT_SAID,) else len(np.unique(table.animal))
     result |= summary(config.seed, units, spikes)
+    if config.init is not None:
+        said = np.bincount(table.unit, last)[np.unique(table.unit)] / np.unique(table.unit, return_counts=True)[1]
+        result["init"] = {"model": config.init} | beginning.against(with_network(units), said, config.seed)
     result["abstention"] = {"model": name, **units[name].abstention(config.certain)}
     rows = spikes or units
     return Judgement(
@@ -124,18 +132,22 @@ def summary(seed: int, units: Mapping[str, Calls], spikes: Mapping[str, Calls]) 
         },
         "confusion": {name: calls.confusion() for name, calls in units.items()},
     }
-    simple = [name for name in units if name in (*BASELINES, MAJORITY)]
+    simple = [name for name in units if name not in with_network(units)]
     if simple:
         best = baselines.best(rates, simple, BALANCED)
         result["over_best_baseline"] = {
             name: {"baseline": best, "percent": calls.difference(units[best], seed, MEASURES[BALANCED])}
-            for name, calls in units.items()
-            if name not in simple
+            for name, calls in with_network(units).items()
         }
     if spikes:
         result["spikes"] = len(next(iter(spikes.values())).label)
         result["by_spike"] = {name: calls.rates(seed, OF_SPIKES) for name, calls in spikes.items()}
     return result
+
+
+def with_network(models: Mapping[str, Calls]) -> dict[str, Calls]:
+    """Return those that are no baselines."""
+    return {name: calls for name, calls in models.items() if name not in (*BASELINES, MAJORITY)}
 
 
 def _shown(result: Json) -> list[str]:
@@ -154,7 +166,19 @@ def unit_table(result: Json) -> str:
         rows.append(line + ([number(by_spike[name][BALANCED])] if by_spike else []))
     header = ["model", "balanced accuracy (%)", "accuracy (%)", "NLL", *(f"recall {c} (%)" for c in result["classes"])]
     header += ["balanced, single spikes (%)"] if by_spike else []
-    return f"{text_table(header, rows)}\n{words(result)}\n{no_call(result['abstention'])}"
+    began = f"\n\n{beginning_table(result['init'])}" if "init" in result else ""
+    return f"{text_table(header, rows)}\n{words(result)}\n{no_call(result['abstention'])}{began}"
+
+
+def beginning_table(result: Json) -> str:
+    """Return how well excitatory units are told from others, beside the model that training began with."""
+    name = result["model"]
+    header = ["excitatory or not", "balanced accuracy (%)", f"over {name} alone"]
+    rows = [[f"{name} alone", number(result["alone"][BALANCED]), ""]]
+    rows += [
+        [model, number(rates[BALANCED]), number(result["gain"][model])] for model, rates in result["models"].items()
+    ]
+    return text_table(header, rows)
 
 
 def words(result: Json) -> str:

@@ -19,6 +19,7 @@ from spiketype.models.scale import Scale
 from spiketype.models.unit_nets import UnitNet
 from spiketype.train.judging.calls import Calls
 from spiketype.train.task import Member, Variables, in_pieces, of_member
+from spiketype.train.tasks.unit import beginning
 from spiketype.train.tasks.unit.config import UnitConfig
 
 BATCH = 1000
@@ -35,9 +36,38 @@ class UnitData(NamedTuple):
     division: Division
 
 
-def network(config: UnitConfig, classes: int) -> UnitNet:
-    """Return the network of every member."""
-    return UnitNet(classes, config.network, config.width, config.dropout)
+def read(
+    config: UnitConfig, path: Path, like: Form | None = None, labels: bool = True
+) -> tuple[WaveformTable, Float[np.ndarray, "row feature"], Form]:
+    """Return the table of a path, its inputs, and their form; with ``--init``, what that model says is the last input.
+
+    Raises:
+        UserError: as `matrix.read` and `beginning.load`.
+    """
+    more = int(config.init is not None)
+    expected = like._replace(features=like.features - more) if like else None
+    table, parts, form = matrix.read(config, path, expected, labels)
+    if config.init is not None:
+        parts.append(beginning.column(config.init, table))
+    return table, np.concatenate(parts, axis=1), form._replace(features=form.features + more)
+
+
+def scale_of(config: UnitConfig, x: Float[np.ndarray, "row feature"]) -> Scale:
+    """Return the scale of training rows; what another model says keeps its own."""
+    scale = Scale.of(x)
+    if config.init is not None:
+        scale.mean[-1], scale.sd[-1] = 0.0, 1.0
+    return scale
+
+
+def network(config: UnitConfig, class_names: tuple[str, ...], source: Path) -> UnitNet:
+    """Return the network of every member, for classes of the data `source`.
+
+    Raises:
+        UserError: as `beginning.directions`.
+    """
+    directions = () if config.init is None else beginning.directions(class_names, source)
+    return UnitNet(len(class_names), config.network, config.width, config.dropout, directions)
 
 
 def probability(
@@ -112,7 +142,7 @@ class UnitModel:
 def restore(config: UnitConfig, arrays: PyTree, manifest: Json) -> UnitModel:
     """Return the model that was taken apart."""
     return UnitModel(
-        network(config, len(manifest["classes"])),
+        network(config, tuple(manifest["classes"]), config.data or Path()),
         arrays,
         tuple(Member(member["seed"], member["fold"]) for member in manifest["members"]),
         tuple(Scale.from_json(values) for values in manifest["scales"]),
@@ -169,10 +199,10 @@ def inputs_of(
     """Return the table of a path and its inputs, as the model takes them.
 
     Raises:
-        UserError: as `matrix.read`.
+        UserError: as `read`.
     """
-    table, parts, _ = matrix.read(config, path, model.form, labels)
-    return table, np.concatenate(parts, axis=1)
+    table, x, _ = read(config, path, model.form, labels)
+    return table, x
 
 
 def predict(config: UnitConfig, model: UnitModel, path: Path) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ import optax
 
 from spiketype.datasets import batches
 from spiketype.datasets.batches import Plan
-from spiketype.datasets.waveforms import divide, matrix
+from spiketype.datasets.waveforms import divide
 from spiketype.edge import PyTree, UserError
 from spiketype.models import augment, unit_nets
 from spiketype.models.losses import cross_entropy
@@ -43,7 +43,8 @@ class MemberData(NamedTuple):
 
 def make_problem(config: UnitConfig, net: UnitNet, shape: tuple[int, int], features: int) -> Problem:
     """Return the problem of training on augmented rows; common data are (x, label), a member's are `MemberData`."""
-    change = partial(augment.shift_and_noise, largest=config.shift, sd=config.noise)
+    largest = config.shift if config.inputs == "samples" else 0  # a shape is aligned between the samples
+    change = partial(augment.shift_and_noise, largest=largest, sd=config.noise)
 
     def init(key: jax.Array) -> tuple[PyTree, PyTree]:
         points = shape[0] * shape[1]
@@ -87,11 +88,11 @@ def load(config: UnitConfig, path: Path) -> UnitData:
     """Read the labelled rows and divide them.
 
     Raises:
-        UserError: as `matrix.read`, `divide.labelled` and `divide.divide`.
+        UserError: as `model.read`, `divide.labelled` and `divide.divide`.
     """
-    table, parts, form = matrix.read(config, path)
+    table, x, form = model.read(config, path)
     keep = divide.labelled(table, path)
-    table, x = table.take(keep), np.concatenate(parts, axis=1)[keep]
+    table, x = table.take(keep), x[keep]
     division = divide.divide(table, config.split, config.folds, config.repeats, config.seed, config.finetune)
     return UnitData(table, x, form, division)
 
@@ -107,8 +108,8 @@ def prepare(config: UnitConfig) -> Experiment:
     data = load(config, config.data)
     folds = data.division.folds
     members = [Member(s, f) for f in range(len(folds)) for s in range(config.seed, config.seed + config.seeds)]
-    scales = [Scale.of(data.x[fold.train]) for fold in folds]
-    net = model.network(config, len(data.table.class_names))
+    scales = [model.scale_of(config, data.x[fold.train]) for fold in folds]
+    net = model.network(config, data.table.class_names, config.data)
     training = make_problem(config, net, data.form.shape, data.form.features)
     common = (jnp.asarray(data.x), jnp.asarray(data.table.label))
     trains = stack([fold.train for fold in folds], data, scales, members)
