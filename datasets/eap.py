@@ -59,7 +59,8 @@ class EapTable:
     def type(self) -> Int32[np.ndarray, " sample"]:
         """Index into `type_names`."""
         of_cell = np.array([self.type_names.index(_type_of(name)) for name in self.cell_names], np.int32)
-        return of_cell[self.cell]
+        found: np.ndarray = of_cell[self.cell]
+        return found
 
 
 def _type_of(cell_name: str) -> str:

@@ -33,6 +33,8 @@ def experiments(data: Path) -> dict[str, ClusterConfig]:
         "A1": a1,
         "A1, intervals too": replace(a1, histograms=True),
         "A1, plain DEC": replace(a1, **PLAIN),
+        "A1, shapes": replace(a1, inputs="shape", augment="none", rate_kHz=30.0),
+        "CellExplorer, shapes": ClusterConfig(data=data / "cellexplorer_gt430.npz", clusters=3, inputs="shape"),
         "WaveMAP": replace(units, data=data / "wavemap_pmd625.npz", label="wavemap_cluster"),
     }
 

@@ -23,6 +23,10 @@ from spiketype.units.training import Labelled
 
 SETS = {"A1 (Lakunina et al. 2020)": "a1_lakunina2020.npz", "CellExplorer ground truth": "cellexplorer_gt430.npz"}
 STORE = EapConfig(per_cell=80, waveform_kHz=32.0, threshold_uV=40.0, probe="neuropixels1")
+# Species and regions of the labelled sets, by the words that files have for them.
+ORIGIN = ("mouse", "mice", "mus musculus", "house mouse", "a1", "aud", "auditory cortex", "primary auditory cortex")
+ORIGIN += ("visp", "visl", "visal", "visam", "visrl", "v1", "visual cortex", "primary visual cortex")
+ORIGIN += ("ca1", "ca3", "dg", "hip", "hpc", "hippocampus", "hippocampal formation", "sub", "pros", "subiculum")
 LICENCES = {
     "A1 (Lakunina et al. 2020)": "as in EricKenjiLee/PhysMAP_Manuscript",
     "CellExplorer ground truth": "as in petersenpeter/CellExplorer",
@@ -76,11 +80,13 @@ def _judged(each: Labelled, logit: np.ndarray) -> str:
 def _card(sets: list[Labelled], held_out: str) -> Json:
     return {
         "name": model.NAME,
-        "says": "excitatory or inhibitory, of cortical and hippocampal units of rodents",
+        "says": "excitatory or inhibitory",
+        "regions": "auditory cortex, visual cortex and hippocampus of mice",
+        "origin": list(ORIGIN),
         "trained_on": "simulated units of the 13 cell models of layer 5 (2 to 3 times faster, through random recording"
         " chains), and labelled units of " + " and ".join(each.name for each in sets),
         "held_out": held_out,
-        "not_tested_on": "other species than mouse and rat, other regions than auditory cortex, visual cortex and"
+        "not_tested_on": "other species than mice, other regions than auditory cortex, visual cortex and"
         " hippocampus, juxtacellular recordings, probes with contacts wider apart than a unit reaches",
         "why_no_finer_types": "fast-spiking against other inhibitory units has an AUC of .61 to .77 from one laboratory"
         " to another (scripts/reproduce_real_units.py)",

@@ -18,6 +18,7 @@ import zarr
 
 from spiketype import reading
 from spiketype.datasets.waveforms import histograms
+from spiketype.datasets.waveforms.columns import ORIGIN
 from spiketype.datasets.waveforms.table import WaveformTable, build
 from spiketype.edge import Json, UserError
 
@@ -65,7 +66,17 @@ def load(path: Path, label: str | None) -> WaveformTable:
         contact_um=analyzer.contacts(),
         isi=isi,
         autocorrelogram=acg,
+        origin=[word for name in ORIGIN if name in source.names("sorting/properties") for word in _texts(source, name)],
     )
+
+
+def _texts(source: "_Source", name: str) -> list[str]:
+    """Return the different words of a property; none where it holds numbers."""
+    try:
+        values = source.array(f"sorting/properties/{name}")
+    except UserError:  # nothing depends on it
+        return []
+    return np.unique(values.astype(str)).tolist() if values is not None and values.dtype.kind in "UST" else []
 
 
 def _property(analyzer: "_Analyzer", label: str) -> np.ndarray:

@@ -18,6 +18,7 @@ from spiketype.datasets.waveforms.table import WaveformTable, build
 from spiketype.edge import UserError
 
 METRICS, TRUTH, PUTATIVE = "cell_metrics", "groundTruthClassification", "putativeCellType"
+ORIGIN = ("species", "animal_species", "brainRegion")
 KINDS = ("filt", "raw")  # the first that any cell has is read
 METHODS = ("Juxta",)  # recorded so that the cell is certain: no type of cell
 
@@ -65,6 +66,7 @@ def load(path: Path, label: str | None) -> WaveformTable:
         units="uV",
         producer="CellExplorer",
         autocorrelogram=_autocorrelogram(path, metrics, count, rows),
+        origin=[word for field in ORIGIN for word in set(matlab.texts(metrics.get(field)) or ())],
         **{name: None if words is None else words[rows] for name, words in columns.items()},
     )
 

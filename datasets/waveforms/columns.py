@@ -16,6 +16,7 @@ WAVEFORMS = (WAVEFORM, "waveforms")  # the first that is there counts
 RATES = {"rate_kHz": 1.0, "rate_Hz": 1000.0}  # and how many of it are 1 kHz
 # The names under which a column is looked for; the first that is there counts.
 GROUPS = {"animal": ("animal", "subject", "mouse"), "session": ("session", "recording"), "unit": ("unit", "cluster")}
+ORIGIN = ("species", "region", "area", "brain_region", "brain_area")
 HISTOGRAMS = {"isi": ("isi",), "autocorrelogram": ("autocorrelogram", "acg")}
 GAINS = ("gain", "gain_uV", "gain_to_uV")
 PRODUCER, CONTACTS = "producer", "contact_um"
@@ -112,8 +113,14 @@ def table(
         units=units,
         producer=str(columns[PRODUCER].values) if PRODUCER in columns else producer,
         contact_um=columns[CONTACTS].values if CONTACTS in columns else None,
+        origin=[word for name in ORIGIN if name in columns for word in _words(columns[name])],
         **found,
     )
+
+
+def _words(column: Column) -> list[str]:
+    """Return the different words of a column; none where it holds numbers."""
+    return np.unique(column.values.astype(str)).tolist() if column.values.dtype.kind in "USTO" else []
 
 
 def _ordered(path: Path, waveform: Column) -> tuple[tuple[str, ...] | None, np.ndarray]:

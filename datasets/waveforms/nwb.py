@@ -85,6 +85,7 @@ class _Units:
         in_units: "uV" or "as stored".
         rate_Hz: None if the file does not say it.
         contact_um: (channel, 2 or 3), or None.
+        origin: species, and regions of the electrodes.
         isi: (unit, bin), or None.
     """
 
@@ -100,6 +101,7 @@ class _Units:
     autocorrelogram: np.ndarray | None
     contact_um: np.ndarray | None
     producer: str
+    origin: tuple[str, ...]
 
 
 def _files(path: Path) -> list[Path]:
@@ -163,6 +165,7 @@ def _columns(path: Path, found: list[_Units], label: str | None) -> dict[str, Co
         labels = [units.label for units in found if units.label is not None]
         same = len({values.dtype.kind for values in labels}) == 1
         names[LABEL] = np.concatenate(labels if same else [values.astype(str) for values in labels])
+    names["region"] = np.array(sorted({word for units in found for word in units.origin}))
     contacts = [units.contact_um for units in found]
     if contacts[0] is not None and all(c is not None and np.array_equal(c, contacts[0]) for c in contacts):
         names[columns.CONTACTS] = contacts[0]
@@ -211,7 +214,14 @@ def _units(file: File, label: str | None) -> _Units:
         None if spikes is None else np.array([autocorrelogram(t) for t in spikes]),
         None if channel is None else electrodes.positions(channel),
         f"NWB {file.version}" + (f", {script[0]}" if script else ""),
+        (file.texts["species"], *_regions(electrodes)),
     )
+
+
+def _regions(electrodes: Electrodes) -> tuple[str, ...]:
+    """Return the regions of all electrodes."""
+    location = electrodes.column("location")
+    return () if location is None else tuple(np.unique(location.astype(str)).tolist())
 
 
 def _tell(file: File, number: np.ndarray) -> None:

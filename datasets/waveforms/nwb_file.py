@@ -38,7 +38,7 @@ class File:
     """What is needed of a file.
 
     Attributes:
-        texts: subject, session, identifier and script; "" for those that the file lacks.
+        texts: subject, species, session, identifier and script; "" for those that the file lacks.
         rates_Hz: of AllenSDK's probes.
         left_out: units by the reason why they cannot be read.
     """

@@ -13,6 +13,7 @@ MEAN = "waveform_mean"
 WHOLE = ("id", MEAN, "spike_times", "electrodes")  # other columns are read if they have a value for each row
 TEXTS = {
     "subject": "general/subject/subject_id",
+    "species": "general/subject/species",
     "session": "general/session_id",
     "identifier": "identifier",
     "script": "general/source_script",

@@ -1,6 +1,6 @@
 """One table for waveforms of units, whatever they were read from, with the same checks for every source."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -46,6 +46,7 @@ class WaveformTable:
         source: the file or folder.
         producer: the program that wrote it, with its version where known, or the format.
         contact_um: positions of the channels, or None.
+        origin: species and regions, in the words of the source; empty where it does not say.
         left_out: rows that could not be used.
     """
 
@@ -66,6 +67,7 @@ class WaveformTable:
     source: Path
     producer: str = ""
     contact_um: Float[np.ndarray, "channel dimension"] | None = None
+    origin: tuple[str, ...] = ()
     left_out: int = 0
 
     def take(self, index: Int[np.ndarray, " taken"] | Bool[np.ndarray, " row"]) -> "WaveformTable":
@@ -99,6 +101,7 @@ class WaveformTable:
             "classes": dict(zip(self.class_names, counts, strict=True)),
             "without_label": int(np.sum(self.label < 0)),
             "contacts_um": self.contact_um is not None,
+            "origin": list(self.origin),
             "histograms": [name for name in ("isi", "autocorrelogram") if getattr(self, name) is not None],
         }
 
@@ -119,6 +122,7 @@ def build(
     units: str = "as stored",
     producer: str = "",
     contact_um: ArrayLike | None = None,
+    origin: Iterable[object] = (),
     **histograms: ArrayLike | None,
 ) -> WaveformTable:
     """Make a checked table from arrays with a row each; names are made of whatever values the columns hold.
@@ -139,6 +143,7 @@ def build(
         units: of the waveform.
         producer: the program that wrote the source, or its format.
         contact_um: (channel, 2 or 3) positions; left out with a note if they do not fit the channels.
+        origin: species and regions, as often as the source says them; `UNKNOWN` words are left out.
         histograms: ``autocorrelogram`` and ``isi`` (row, bin) counts.
 
     Raises:
@@ -173,6 +178,7 @@ def build(
         source=source,
         producer=producer,
         contact_um=_contacts(source, contact_um, x.shape[1]),
+        origin=tuple(sorted({word for each in origin if (word := str(each).strip()).lower() not in UNKNOWN})),
         left_out=int((~keep).sum()),
         **groups,
     )

@@ -9,7 +9,8 @@ from spiketype.datasets.waveforms import WaveformTable, shape
 from spiketype.datasets.waveforms.shape import NEEDED_MS, Shape
 from spiketype.edge import NO_CALL, Json, UserError
 from spiketype.models.label_shift import prevalence
-from spiketype.units.model import CLASSES, UnitsModel, usable
+from spiketype.reading import shortened
+from spiketype.units.model import CLASSES, NAME, UnitsModel, usable
 
 UNSURE = "the two classes are about as likely"
 CERTAIN = 0.8  # probability of the likelier class below which there is no call
@@ -125,6 +126,18 @@ def _recording(
             )
     else:
         notes.append(f"{int(ok.sum())} units are too few to tell the time scale or the share of excitatory units")
+    notes.append(_origin(table, model))
     if not ok.all():
         notes.append(f"{int((~ok).sum())} of {len(ok)} units cannot be measured, see their reasons")
     return facts, tuple(notes)
+
+
+def _origin(table: WaveformTable, model: UnitsModel) -> str:
+    """Return what the model was trained on, and whether the source says that it is of anything else."""
+    trained = f"{NAME} was trained on {model.card['regions']}"
+    if not table.origin:
+        return f"the species and region of these units are not said: {trained}"
+    strange = [word for word in table.origin if word.lower() not in model.card["origin"]]
+    if strange:
+        return f"these units are of {shortened(strange)}, and {trained}: calls of others were never tested"
+    return f"{trained}, and these units are said to be of {shortened(list(table.origin))}"

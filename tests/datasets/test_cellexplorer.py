@@ -38,6 +38,14 @@ def plainly(path):
     return *numbers, *words, metrics["acg"][0, 0]["narrow"].T
 
 
+ORIGIN = dict.fromkeys(("mouse1_180414", "mouse5_181112B"), ("HIP", "Mouse")) | {
+    "YMV18_180208": ("Mouse", "VISp"),
+    "d533101": ("HIP", "Rat"),
+    "e14_1m1_200130": ("Mouse",),
+    "session_835479236": ("CA1", "Mouse"),
+}
+
+
 @pytest.mark.parametrize("session", TRUTH)
 def test_real_files_are_read_as_their_libraries_read_them(session, capsys):
     path = shared_data.path("waveforms", "cellexplorer_mat", f"{session}.cell_metrics.cellinfo.mat")
@@ -48,6 +56,7 @@ def test_real_files_are_read_as_their_libraries_read_them(session, capsys):
     assert table.rate_kHz == pytest.approx(1 / np.diff(time[0]).mean(), abs=1e-3)
     assert ([table.animal_names[k] for k in table.animal], table.units) == (animal, "uV")
     assert (table.session_names, table.class_names, set(table.label)) == ((session,), (TRUTH[session],), {0})
+    assert table.origin == ORIGIN[session]
     assert ("Juxta is how a cell was recorded, not a type" in capsys.readouterr().err) == (session == "d533101")
     again = waveforms.load(path, "putativeCellType")
     assert [again.class_names[k] for k in again.label] == putative

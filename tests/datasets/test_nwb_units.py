@@ -57,6 +57,7 @@ def test_a_table_as_the_schema_has_it(tmp_path, capsys):
     assert (table.units, table.class_names, table.label.tolist()) == ("uV", ("PV", "SST"), [0, 1, -1, 0, -1])
     np.testing.assert_array_equal(table.contact_um, about["position"])
     assert table.producer.startswith("NWB 2.")
+    assert table.origin == ("Mus musculus", "area0")
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1, said  # nothing was doubtful
     assert waveforms.load(path, "ok").class_names == ("False", "True")

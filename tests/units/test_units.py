@@ -88,6 +88,20 @@ def test_what_is_known_of_the_recording_is_said(shipped, tmp_path):
         call.call(table(tmp_path, units([0.5] * 4), unit=[0, 0, 1, 1]), shipped)
 
 
+@pytest.mark.parametrize(
+    ("origin", "said"),
+    [
+        ((), "species and region of these units are not said: units-v1 was trained on auditory cortex"),
+        (("Mouse", "CA1", "unknown", ""), "these units are said to be of CA1, Mouse"),
+        (("Mus musculus", "VISp", "LP", "Macaca mulatta"), "these units are of LP, Macaca mulatta, and units-v1"),
+    ],
+)
+def test_other_regions_and_species_are_told(shipped, tmp_path, origin, said):
+    found = call.call(table(tmp_path, units([0.25] * 10 + [0.6] * 12), origin=origin), shipped)
+    assert len(found.notes) == 1
+    assert said in found.notes[0]
+
+
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.8])
 def test_the_share_of_a_mixture_is_found(share):
     rng = np.random.default_rng(0)
