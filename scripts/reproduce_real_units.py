@@ -1,8 +1,8 @@
 """Judge the units classifier by laboratory: python scripts/reproduce_real_units.py --data DIR.
 
 Prints the tables of docs/results/real-units.md. DIR holds a1_lakunina2020.npz, cellexplorer_gt430.npz,
-jia2019_neuropixels2818.npz, wavemap_pmd625.npz, cerebellum_hausser.npz and cerebellum_hull.npz. Nothing is fitted,
-chosen or stopped on the laboratory that is tested.
+jia2019_neuropixels2818.npz, wavemap_pmd625.npz, allen_v1_unlabelled169.npz, cerebellum_hausser.npz and
+cerebellum_hull.npz. Nothing is fitted, chosen or stopped on the laboratory that is tested.
 """
 
 import sys
@@ -37,6 +37,7 @@ from spiketype.units.training import SLOWER, Labelled
 THRESHOLDS_MS = (0.425, 0.45)  # of trough to peak, as laboratories set them by hand
 SURE = 0.8  # share of the units that are the surest
 PV = ("PV", "PVVGAT", "Axo_Axonic")  # fast-spiking
+REACHED, FARTHEST_UM = 0.12, 120.0  # of the largest contact's amplitude, and from it: what counts as reached
 REPEATS = 5  # of the folds inside A1, and of labels dealt anew
 HEADER = ["test", "method", "AUC", "balanced (%)", "surest 80 % right", "calibration error", "best threshold (%)"]
 
@@ -60,6 +61,7 @@ def main(data: Path, resamples: int = 1000, cells: Path | None = None) -> None:
     print(_simulations(sets, simulation, cells), end="\n\n")
     print(_elsewhere(data), end="\n\n")
     print(_finer(data), end="\n\n")
+    print(_contacts(data, store), end="\n\n")
     print(_speed(data, store), end="\n\n")
     print(_laboratories(data), end="\n\n")
     print(_cerebellum(data))
@@ -254,6 +256,38 @@ def _finer(data: Path) -> str:
     return "PV against other inhibitory units, AUC\n" + text_table(
         ["trained", "tested", "width", "shape", "wave"], rows
     )
+
+
+def _contacts(data: Path, published: Path) -> str:
+    """Return what the reach of a spike over the probe tells of simulated types, and of recorded broad or narrow units.
+
+    Recorded: Neuropixels units of visual cortex, whose types are not known.
+    """
+    cell, x = store_of.read(published, "cell"), store_of.read(published, "eap_uV")
+    excitatory = store_of.read(published, "excitatory")[cell]
+    simulated = _reach_um(x, store_of.read(published, "contact_um")[:, 1:])
+    rows = [["simulated, excitatory over inhibitory", *_by_kind(simulated, excitatory)]]
+    table = waveforms.load(data / "allen_v1_unlabelled169.npz")
+    channel = np.arange(table.waveform.shape[1])  # in the order of the probe: four columns, two in a row, 20 um apart
+    contact_um = np.stack([np.array([0.0, 32.0, 16.0, 48.0])[channel % 4], 20.0 * (channel // 2)], axis=1)
+    broad = _measured(table)[0].trough_to_peak_ms >= THRESHOLDS_MS[1]
+    rows.append(["recorded, broad over narrow", *_by_kind(_reach_um(table.waveform, contact_um), broad)])
+    return text_table(["reach of the spike over the contacts", "AUC", "median (um)", "of the others"], rows)
+
+
+def _by_kind(value: np.ndarray, kind: np.ndarray) -> list[str]:
+    medians = (np.median(value[kind]), np.median(value[~kind]))
+    return [f"{roc_auc_score(kind, value):.2f}", *(f"{median:.0f}" for median in medians)]
+
+
+def _reach_um(x: np.ndarray, contact_um: np.ndarray) -> np.ndarray:
+    """Return the root mean square distance of contacts from the largest one, weighted by their amplitudes (row,)."""
+    amplitude = np.ptp(x, axis=2)
+    amplitude = amplitude / amplitude.max(axis=1, keepdims=True)
+    distance = np.linalg.norm(contact_um - contact_um[amplitude.argmax(axis=1)][:, None], axis=2)
+    weight = np.where((amplitude > REACHED) & (distance < FARTHEST_UM), amplitude, 0)
+    found: np.ndarray = np.sqrt((weight * distance**2).sum(axis=1) / weight.sum(axis=1))
+    return found
 
 
 def _speed(data: Path, published: Path) -> str:
