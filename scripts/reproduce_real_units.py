@@ -25,7 +25,7 @@ from spiketype.datasets import eap, waveforms
 from spiketype.datasets import store as store_of
 from spiketype.datasets.waveforms import WaveformTable, shape
 from spiketype.datasets.waveforms.shape import Shape
-from spiketype.edge import cached_store, guard
+from spiketype.edge import guard
 from spiketype.models.label_shift import prevalence
 from spiketype.simulator.eap.generate import generate
 from spiketype.train.judging import metrics
@@ -48,7 +48,7 @@ def main(data: Path, resamples: int = 1000) -> None:
         resamples: Of the intervals, over animals, or units where a set names no animals.
     """
     sets = train_units.load(data)
-    store = generate(train_units.STORE, cached_store("eap", "units", train_units.STORE))
+    store = generate(train_units.STORE, store_of.cached("eap", "units", train_units.STORE))
     simulation = training.simulated(store)
     rows = [row for each in sets for row in _table(each, sets, simulation, resamples)]
     print(text_table(HEADER, rows), end="\n\n")
@@ -230,7 +230,7 @@ def _speed(data: Path, published: Path) -> str:
     """Return medians of the shape of recorded units, and of simulated ones as published and in variants."""
     variants = replace(train_units.STORE, variants=2, per_cell=40)
     stores = {"simulated, as published": published}
-    stores["simulated, two variants of each"] = generate(variants, cached_store("eap", "variants", variants))
+    stores["simulated, two variants of each"] = generate(variants, store_of.cached("eap", "variants", variants))
     rows = []
     for name, file in train_units.SETS.items():
         measured, words = _measured(waveforms.load(data / file, rate_kHz=30.0))

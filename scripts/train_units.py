@@ -12,7 +12,8 @@ import tyro
 from sklearn.metrics import roc_auc_score
 
 from spiketype.datasets import waveforms
-from spiketype.edge import Json, cached_store, guard
+from spiketype.datasets.store import cached
+from spiketype.edge import Json, guard
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.eap.generate import generate
 from spiketype.units import model, training
@@ -35,7 +36,7 @@ def main(data: Path, out: Path = model.WEIGHTS) -> None:
         out: Folder of the weights.
     """
     sets = load(data)
-    store = generate(STORE, cached_store("eap", "units", STORE))
+    store = generate(STORE, cached("eap", "units", STORE))
     found = training.build(sets, store, {})
     held_out = training.leave_one_out(sets, training.simulated(store))
     lines = [_judged(each, held_out[each.name]) for each in sets]

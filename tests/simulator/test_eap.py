@@ -4,6 +4,7 @@ import errno
 import filecmp
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,11 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import zarr
-from synthetic_source import synthetic_source
+from synthetic_source import attempted
 
 from spiketype.datasets import eap, splits, store
 from spiketype.edge import UserError
-from spiketype.simulator.eap import blocks, features, generate, recording
+from spiketype.simulator.eap import blocks, features, generate, placement, recording, shares, template
 from spiketype.simulator.eap.__main__ import command_line
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.neuron import cells, membrane, portal
@@ -31,27 +32,36 @@ FEATURES = ("amplitude_uV", "width_ms", "fwhm_ms", "depolarising_uV_per_ms", "re
 PLACED = ("cell", "spike", "candidate", "position_um", "rotation")
 # The real command line, but for the currents: those of made-up neurons, of as many segments as the name is long.
 PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 import sys
-from spiketype.simulator.eap import generate
+from pathlib import Path
+from spiketype.simulator.eap import template
 from spiketype.simulator.eap.__main__ import command_line
 from spiketype.simulator.neuron import membrane
-from synthetic_source import synthetic_source
-made = lambda models: {m.name: synthetic_source(20 + len(m.name), name=m.name) for m in models}
-membrane.attempt = lambda models, workers: membrane.Attempt(made(models), {})
-generate.versions = dict  # the git commit may change while the tests run
+from synthetic_source import attempted
+folder = Path(sys.argv.pop(1))
+membrane.attempt = lambda models, workers: attempted(folder, models)
+template.versions = dict  # the git commit may change while the tests run
 command_line()
 """
 
 
-def made_up(models, workers=None):
-    return membrane.Attempt({m.name: synthetic_source(20 + len(m.name), name=m.name) for m in models}, {})
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("sources")
+
+
+@pytest.fixture
+def made_up(sources):
+    return lambda models, workers=None: attempted(sources, models)
 
 
 @pytest.fixture(autouse=True)
-def _made_up_currents(request, monkeypatch):
+def _made_up_currents(request, monkeypatch, made_up):
     if "slow" not in request.keywords:
         monkeypatch.setattr(membrane, "attempt", made_up)
-        monkeypatch.setattr(generate, "versions", dict)  # the git commit may change while the tests run
+        monkeypatch.setattr(template, "versions", dict)  # the git commit may change while the tests run
 
 
 def folder_of(path: Path, names: list[str]) -> Path:
@@ -80,7 +90,9 @@ def small(models):
 
 
 def start(out: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-W", "error", "-c", PROGRAM, "--out", str(out), *arguments]
+    folder = out.parent / "sources"
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-W", "error", "-c", PROGRAM, str(folder), "--out", str(out), *arguments]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE)])}
     return subprocess.Popen(
         command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
@@ -148,25 +160,40 @@ def test_workers_and_interruptions_change_no_byte(tmp_path, models):
     with pytest.raises(UserError, match="unfinished"):
         store.validate(broken, "eap", ())
 
+    for partial in broken.rglob("*.partial"):  # of the one that was killed, long ago
+        os.utime(partial, (0, 0))
     process = start(broken, *common, "--workers", "2")
     _, err = process.communicate()
     assert process.returncode == 0, err
     assert_same_bytes(whole, broken)
 
 
-def test_a_sample_depends_on_neither_the_other_cells_nor_the_number_of_samples(tmp_path, small, monkeypatch):
-    alone = folder_of(tmp_path / "alone", NAMES[2:3])
+def test_a_sample_depends_on_neither_the_other_cells_nor_the_number_of_samples(tmp_path, small):
+    alone = (str(folder_of(tmp_path / "alone", NAMES[2:3])),)
     few = generate.generate(small(), tmp_path / "few", 0)
-    one = generate.generate(small(per_cell=48, cell_models=(str(alone),)), tmp_path / "one", 0)
-    monkeypatch.setattr(store, "BLOCK_BYTES", 60_000)
-    blocks_of_few = generate.generate(small(per_cell=48, cell_models=(str(alone),)), tmp_path / "blocks", 0)
-    assert len(store.done(blocks_of_few)) > 2 * len(store.done(one))
+    whole = generate.generate(small(per_cell=100, cell_models=alone), tmp_path / "whole", 0)
+    many = generate.generate(small(per_cell=300, cell_models=alone), tmp_path / "many", 0)
+    assert [len(store.done(path)) for path in (few, whole, many)] == [6, 1, 3]
     names = [n for n in (*PLACED, *FEATURES, "eap_uV") if n != "cell"]
-    third, whole, pieces = read(few, names, 2), read(one, names), read(blocks_of_few, names)
+    of_few, of_whole, of_many = read(few, names, 2), read(whole, names), read(many, names)
     for name in names:
-        np.testing.assert_array_equal(whole[name][:24], third[name], name)
-        np.testing.assert_array_equal(whole[name], pieces[name], name)
-    assert (np.diff(whole["candidate"]) > 0).all()
+        np.testing.assert_array_equal(of_whole[name][:24], of_few[name], name)
+        np.testing.assert_array_equal(of_many[name][:100], of_whole[name], name)
+    for block in of_many["candidate"].reshape(3, 100):  # each has a stream of its own
+        assert (np.diff(block) > 0).all()
+        assert block[0] < 32
+    assert len(np.unique(of_many["position_um"], axis=0)) == 300
+
+
+def test_a_sample_is_that_of_its_seed_cell_block_and_candidate(tmp_path, small):
+    path = generate.generate(small(per_cell=200, seed=7), tmp_path / "s", 0)
+    data = read(path)
+    for sample in (0, 99, 100, 1199):
+        model = cells.catalogue()[data["cell"][sample]]
+        of = 7, model.name, model.m_type, model.excitatory, int(data["candidate"][sample])
+        placed = placement.draw(*of, 1, "3drot", n_spikes=3, block=sample % 200 // 100)
+        for name, expected in placed._asdict().items():
+            np.testing.assert_array_equal(np.asarray(expected)[0], data[name][sample], name)
 
 
 def test_accepted_samples_reach_the_threshold(tmp_path, small):
@@ -253,8 +280,8 @@ def test_other_settings_are_refused(tmp_path, small):
 
 def test_other_currents_are_refused(tmp_path, small, monkeypatch):
     path = interrupted(tmp_path / "s", small(), monkeypatch, KeyboardInterrupt())
-    other = {name: synthetic_source(30, name=name, provenance={"amplitude_nA": 1}) for name in NAMES}
-    monkeypatch.setattr(membrane, "attempt", lambda models, workers: membrane.Attempt(other, {}))
+    other = {"provenance": {"amplitude_nA": 1}}
+    monkeypatch.setattr(membrane, "attempt", lambda models, workers: attempted(tmp_path, models, **other))
     with pytest.raises(UserError, match=f"other currents of {NAMES[0]}"):
         generate.generate(small(), path, 0)
 
@@ -309,8 +336,13 @@ def test_a_full_disk_is_one_line(tmp_path, models, monkeypatch, capsys):
 
 def test_nothing_reaches_the_threshold(tmp_path, small, monkeypatch):
     monkeypatch.setattr(blocks, "GIVE_UP", 64)
-    with pytest.raises(UserError, match=r"none of 64 placements reaches 1e\+06 uV at a contact of mea4x4: lower"):
+    with pytest.raises(UserError, match=r"0 of 64 placements reach --threshold-uv 1e\+06 at .* mea4x4.*: lower") as caught:
         generate.generate(small(threshold_uV=1e6), tmp_path / "s", 0)
+    largest_uV = float(re.search(r"has ([\d.]+) uV", str(caught.value))[1])
+    config = small(threshold_uV=0.99 * largest_uV)
+    monkeypatch.setattr(blocks, "GIVE_UP", 1_000)  # one of the first 64 has it, but a block needs 24
+    with pytest.raises(UserError, match=r": [1-9]\d? of \d+ placements reach"):
+        generate.generate(config, tmp_path / "s2", 0)
 
 
 @pytest.mark.parametrize(
@@ -368,7 +400,7 @@ def test_what_cannot_be_simulated_is_left_out_listed_and_recorded(tmp_path, smal
 
     def some_fail(models, workers):
         failures = {m.name: membrane.Failure(f"{m.m_type} is mute", "more words") for m in models[1:3]}
-        return membrane.Attempt({n: s for n, s in made_up(models).sources.items() if n not in failures}, failures)
+        return attempted(tmp_path, models, failures)
 
     monkeypatch.setattr(membrane, "attempt", some_fail)
     path = generate.generate(small(), tmp_path / "s", 0)
@@ -389,7 +421,7 @@ def test_an_unfinished_store_goes_on_with_the_models_it_was_begun_with(tmp_path,
     def first_fails(models, workers):
         asked.append([m.name for m in models])
         failures = {m.name: membrane.Failure("mute", "") for m in models if m.name == NAMES[0]}
-        return membrane.Attempt({n: s for n, s in made_up(models).sources.items() if n not in failures}, failures)
+        return attempted(tmp_path, models, failures)
 
     monkeypatch.setattr(membrane, "attempt", first_fails)
     path = interrupted(tmp_path / "s", small(), monkeypatch, KeyboardInterrupt())
@@ -397,14 +429,14 @@ def test_an_unfinished_store_goes_on_with_the_models_it_was_begun_with(tmp_path,
     assert asked == [NAMES, NAMES[1:]]  # what failed is not tried again
     path = interrupted(tmp_path / "other", small(), monkeypatch, KeyboardInterrupt())
     all_fail = {name: membrane.Failure("mute", "") for name in NAMES[1:]}
-    monkeypatch.setattr(membrane, "attempt", lambda models, workers: membrane.Attempt({}, all_fail))
+    monkeypatch.setattr(membrane, "attempt", lambda models, workers: attempted(tmp_path, models, all_fail))
     with pytest.raises(UserError, match=f"other currents of {NAMES[1]}"):
         generate.generate(small(), path, 0)
 
 
 def test_nothing_left_is_refused(tmp_path, small, monkeypatch):
     failures = {name: membrane.Failure("mute", f"{name}: 0.2 nA, 0 spikes") for name in NAMES}
-    monkeypatch.setattr(membrane, "attempt", lambda models, workers: membrane.Attempt({}, failures))
+    monkeypatch.setattr(membrane, "attempt", lambda models, workers: attempted(tmp_path, models, failures))
     with pytest.raises(UserError, match=rf"(?s)no cell model could be simulated:.*{NAMES[5]}: 0\.2 nA, 0 spikes"):
         generate.generate(small(), tmp_path / "s", 0)
     assert not (tmp_path / "s").exists()
@@ -483,7 +515,7 @@ def test_a_store_from_before_these_options_counts_as_having_their_defaults(tmp_p
         generate.generate(small(variants=1), path, 0)
 
 
-def test_workers_reach_the_currents(tmp_path, small, monkeypatch):
+def test_workers_reach_the_currents(tmp_path, small, monkeypatch, made_up):
     seen = []
     monkeypatch.setattr(membrane, "attempt", lambda models, workers: seen.append(workers) or made_up(models))
     monkeypatch.setattr(generate, "_fill", lambda *_: None)
