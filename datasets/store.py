@@ -200,6 +200,14 @@ def producer(attributes: Json) -> str:
         return "spiketype"
 
 
+def kind_of(path: Path) -> str:
+    """Return the kind of a store, of any schema version; "" where there is none."""
+    try:
+        return str(_group(path).attrs.get("kind", ""))
+    except UserError:
+        return ""
+
+
 def attributes(path: Path, kind: str) -> Json:
     """Return the attributes of a store of the given kind.
 

@@ -17,23 +17,24 @@ from spiketype.datasets import store
 from spiketype.edge import UserError
 from spiketype.simulator.eap import features, forward, lowrank, placement, recording
 from spiketype.simulator.eap.config import EapConfig
-from spiketype.simulator.eap.probes import points, probe
+from spiketype.simulator.eap.probes import Probe, points
 from spiketype.simulator.neuron.cells import CellModel
 from spiketype.simulator.neuron.source import Source
 
-CPU_BATCH, ACCELERATOR_BATCH = 32, 1024  # candidates at once: what stays in a core's cache; what fills a GPU
+CPU_BATCH, ACCELERATOR_BATCH = 32, 256  # candidates at once: what stays in a core's cache; about what a block needs
 RANK_MULTIPLE = 48  # ranks are padded to whole multiples: at the default error all 13 cells share one program
 NOISE = 1000  # folded into a candidate's key: no number that the placement's own split of that key uses
 GIVE_UP = 20_000  # candidates for each accepted one, and one more: with fewer accepted a store takes for ever
 REMEMBERED = 16  # cells whose factors a worker keeps: at most one is in work, and hundreds would fill the memory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BlockTask:
     """All that a worker needs to write one block."""
 
     path: Path
     config: EapConfig
+    layout: Probe  # read once, by whoever makes the tasks
     model: CellModel
     cell: int  # position of the cell model in the store
     source: Path  # the file of the cell's currents
@@ -87,8 +88,9 @@ def write_block(task: BlockTask) -> None:
     if store.is_done(task.path, task.index):  # another process does the same
         return
     config = task.config
-    cell = _cell(task.source, task.segments, config.error_uV, config.probe, config.box, config.sigma_S_per_m)
-    contacts = points(probe(config.probe), config.contact_points)
+    contact_um = task.layout.contact_um.tobytes()
+    cell = _cell(task.source, task.segments, config.error_uV, contact_um, config.box, config.sigma_S_per_m)
+    contacts = points(task.layout, config.contact_points)
     batch = CPU_BATCH if jax.default_backend() == "cpu" else ACCELERATOR_BATCH
     block: dict[str, np.ndarray] = {}
     filled, first, largest_uV = 0, 0, 0.0
@@ -193,12 +195,12 @@ class Cell:
 
 @lru_cache(maxsize=REMEMBERED)
 def _cell(
-    file: Path, segments: int, error_uV: float, probe_name: str, box: placement.Box, sigma_S_per_m: float
+    file: Path, segments: int, error_uV: float, contact_um: bytes, box: placement.Box, sigma_S_per_m: float
 ) -> Cell:
     """Return a cell's currents in factors, padded so that a program compiled for another cell serves this one."""
     source = Source.load(file)
-    contact_um = probe(probe_name).contact_um
-    factors, worst_uV, rank = lowrank.factorise(source, error_uV, contact_um, box, sigma_S_per_m)
+    contacts = np.frombuffer(contact_um, np.float32).reshape(-1, 3)
+    factors, worst_uV, rank = lowrank.factorise(source, error_uV, contacts, box, sigma_S_per_m)
     padded = lowrank.pad(factors, segments, -(-rank // RANK_MULTIPLE) * RANK_MULTIPLE)
     spikes, _, times = source.current_nA.shape
     return Cell(padded, worst_uV, rank, spikes, times, source.dt_ms)

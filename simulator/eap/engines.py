@@ -6,7 +6,7 @@ Each engine takes tasks and yields them as they are finished, in any order.
 import os
 import random
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -52,6 +52,19 @@ def processes(tasks: Iterable[BlockTask], workers: int) -> Iterator[BlockTask]:
                 if (following := queue.after(task)) is not None:
                     running[submit(following)] = following
                 yield task
+
+
+def cluster(tasks: Sequence[BlockTask], scheduler: str) -> Iterator[BlockTask]:
+    """Run tasks on the workers of a Dask cluster, given the address of its scheduler or the file that it wrote.
+
+    Raises:
+        UserError: Dask is not installed; or as `cluster.run`.
+    """
+    try:
+        from spiketype.simulator.eap import cluster as dask
+    except ImportError as error:
+        raise UserError(f"--scheduler needs Dask ({error}): pip install 'spiketype[cluster]'") from error
+    yield from dask.run(write_block, tasks, scheduler, ONE_THREAD)
 
 
 class _Queue:

@@ -24,7 +24,9 @@ from spiketype.simulator.neuron.cells import CellModel
 from spiketype.simulator.neuron.membrane import Attempt, Failure
 
 
-def generate(config: EapConfig, out: Path, workers: int | None = None, share: Share = WHOLE) -> Path:
+def generate(
+    config: EapConfig, out: Path, workers: int | None = None, share: Share = WHOLE, scheduler: str = ""
+) -> Path:
     """Write the store that `config` describes to `out`, or what is missing of a share of it, and return `out`.
 
     Any number of processes may do so at once, on any number of machines that see `out` and the cache: whoever comes
@@ -36,10 +38,11 @@ def generate(config: EapConfig, out: Path, workers: int | None = None, share: Sh
         workers: processes at once, by default one per core. 0 computes in this process on JAX's default device,
             which is what a GPU or TPU wants (and rounds in its own way).
         share: the blocks to write, by default all.
+        scheduler: address or file of a Dask scheduler, whose workers are to compute instead.
 
     Raises:
         UserError: a cell model, probe or option is impossible, or no cell model fires as it should; `out` holds
-            something else; a worker died.
+            something else; a worker died; no scheduler answers.
     """
     if workers is not None and workers < 0:
         raise UserError(f"--workers is {workers}: it must be at least 0")
@@ -57,8 +60,9 @@ def generate(config: EapConfig, out: Path, workers: int | None = None, share: Sh
         needed = [models[cell] for cell in shares.cells_of(out, wanted)]
         found = found or membrane.attempt(needed, workers=workers or None)
         template.check_sources(out, [model.name for model in needed], *found)
-        store.clean(out)
-        _fill(shares.tasks(out, config, models, found.sources, wanted), workers, share)
+        if share == WHOLE:  # a look at every file, which many jobs at once had better not take
+            store.clean(out)
+        _fill(shares.tasks(out, config, layout, models, found.sources, wanted), workers, share, scheduler)
     _tell(out, share)
     return out
 
@@ -86,7 +90,7 @@ def _able(models: Sequence[CellModel], failures: Mapping[str, Failure]) -> list[
     return able
 
 
-def _fill(tasks: Sequence[BlockTask], workers: int | None, share: Share) -> None:
+def _fill(tasks: Sequence[BlockTask], workers: int | None, share: Share, scheduler: str) -> None:
     """Write blocks, and show how far it is."""
     first = tasks[0]
     finished = len(shares.blocks(first.path, share)) - len(tasks)
@@ -95,7 +99,11 @@ def _fill(tasks: Sequence[BlockTask], workers: int | None, share: Share) -> None
     with progress() as bar:
         shown = bar.add_task(f"EAPs, {first.config.rotation}{of}", total=(finished + len(tasks)) * first.samples)
         bar.advance(shown, finished * first.samples)
-        for task in engines.processes(tasks, workers) if workers else engines.here(tasks):
+        if scheduler:
+            running = engines.cluster(tasks, scheduler)
+        else:
+            running = engines.processes(tasks, workers) if workers else engines.here(tasks)
+        for task in running:
             bar.advance(shown, task.samples)
 
 

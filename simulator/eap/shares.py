@@ -16,6 +16,7 @@ from spiketype.datasets import store
 from spiketype.edge import UserError
 from spiketype.simulator.eap.blocks import BlockTask
 from spiketype.simulator.eap.config import EapConfig
+from spiketype.simulator.eap.probes import Probe
 from spiketype.simulator.neuron.cells import CellModel
 from spiketype.simulator.neuron.membrane import Cached
 
@@ -71,6 +72,7 @@ def cells_of(path: Path, wanted: Int[np.ndarray, " block"]) -> list[int]:
 def tasks(
     path: Path,
     config: EapConfig,
+    layout: Probe,
     models: Sequence[CellModel],
     sources: Cached,
     wanted: Int[np.ndarray, " block"],
@@ -85,7 +87,9 @@ def tasks(
     for index in wanted[np.argsort(-segments[wanted // per_cell], kind="stable")].tolist():
         cell, number = divmod(index, per_cell)
         source, samples = sources.path(models[cell].name), config.per_cell // per_cell
-        made.append(BlockTask(path, config, models[cell], cell, source, most, index, number, samples))
+        made.append(
+            BlockTask(path.absolute(), config, layout, models[cell], cell, source, most, index, number, samples)
+        )
     return made
 
 

@@ -205,7 +205,7 @@ def _fill(
     elsewhere: list[CellModel] = []  # at which other programs are
     running: list[_Child] = []
     failures: dict[str, Failure] = {}
-    look = time.monotonic() + LOOK_EVERY_S
+    look, told = time.monotonic() + LOOK_EVERY_S, False
     try:
         while waiting or elsewhere or running:
             while waiting and len(running) < workers:
@@ -225,6 +225,9 @@ def _fill(
                 if (failure := child.failure()) is not None:
                     failures[child.name] = failure
                 done()
+            if elsewhere and not running and not told:
+                told = True
+                print(f"waiting for {len(elsewhere)} cell models that other programs simulate", file=sys.stderr)
             if elsewhere and time.monotonic() > look:
                 waiting, elsewhere = [*elsewhere, *waiting], []
                 look = time.monotonic() + LOOK_EVERY_S

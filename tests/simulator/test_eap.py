@@ -1,7 +1,6 @@
 """The EAP store writer: its samples, its command line, and that neither workers nor interruptions change a byte."""
 
 import errno
-import filecmp
 import json
 import os
 import re
@@ -17,11 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import zarr
+from eap_program import alive, assert_same_bytes, blocks_done, folder_of, start, wait_for
 from synthetic_source import attempted
 
-from spiketype.datasets import eap, splits, store
+from spiketype.datasets import eap, splits, store, waveforms
 from spiketype.edge import UserError
-from spiketype.simulator.eap import blocks, features, generate, placement, recording, shares, template
+from spiketype.simulator.eap import blocks, features, generate, placement, recording, template
 from spiketype.simulator.eap.__main__ import command_line
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.neuron import cells, membrane, portal
@@ -30,21 +30,6 @@ HERE = Path(__file__).parent
 NAMES = [model.name for model in cells.catalogue()[:6]]
 FEATURES = ("amplitude_uV", "width_ms", "fwhm_ms", "depolarising_uV_per_ms", "repolarising_uV_per_ms")
 PLACED = ("cell", "spike", "candidate", "position_um", "rotation")
-# The real command line, but for the currents: those of made-up neurons, of as many segments as the name is long.
-PROGRAM = """
-import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
-import sys
-from pathlib import Path
-from spiketype.simulator.eap import template
-from spiketype.simulator.eap.__main__ import command_line
-from spiketype.simulator.neuron import membrane
-from synthetic_source import attempted
-folder = Path(sys.argv.pop(1))
-membrane.attempt = lambda models, workers: attempted(folder, models)
-template.versions = dict  # the git commit may change while the tests run
-command_line()
-"""
 
 
 @pytest.fixture(scope="session")
@@ -64,15 +49,6 @@ def _made_up_currents(request, monkeypatch, made_up):
         monkeypatch.setattr(template, "versions", dict)  # the git commit may change while the tests run
 
 
-def folder_of(path: Path, names: list[str]) -> Path:
-    """A folder of cell models for --cell-models: links to those of the MEArec package."""
-    path.mkdir()
-    for model in cells.catalogue():
-        if model.name in names:
-            (path / model.name).symlink_to(model.path)
-    return path
-
-
 @pytest.fixture(scope="session")
 def models(tmp_path_factory) -> Path:
     return folder_of(tmp_path_factory.mktemp("models") / "six", NAMES)
@@ -87,45 +63,6 @@ def small(models):
         return EapConfig(**(settings | {"cell_models": (str(models),)} | other))
 
     return make
-
-
-def start(out: Path, *arguments: str) -> subprocess.Popen[str]:
-    folder = out.parent / "sources"
-    folder.mkdir(exist_ok=True)
-    command = [sys.executable, "-W", "error", "-c", PROGRAM, str(folder), "--out", str(out), *arguments]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE)])}
-    return subprocess.Popen(
-        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    )
-
-
-def blocks_done(out: Path) -> int:
-    return int(store.done(out).sum()) if out.exists() else 0
-
-
-def wait_for(condition, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
-
-
-def alive(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def files(path: Path) -> set[Path]:
-    return {p.relative_to(path) for p in path.rglob("*") if p.is_file()}
-
-
-def assert_same_bytes(one: Path, other: Path) -> None:
-    assert files(one) == files(other)
-    different = [name for name in files(one) if not filecmp.cmp(one / name, other / name, shallow=False)]
-    assert not different
 
 
 def read(path: Path, names=(*PLACED, *FEATURES), cell: int | None = None) -> dict[str, np.ndarray]:
@@ -266,9 +203,19 @@ def test_probes_without_a_grid_have_features_and_waveforms(tmp_path, small, prob
 def test_a_finished_store_is_left_alone(tmp_path, small, monkeypatch):
     path = generate.generate(small(), tmp_path / "s", 0)
     monkeypatch.setattr(membrane, "attempt", None)  # not even the currents are wanted
-    before = {p: (path / p).stat().st_mtime_ns for p in files(path)}
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    folder = tmp_path.stat().st_mtime_ns  # nothing beside it either, such as a lock: the disk may be read-only
     assert generate.generate(small(), path, 0) == path
-    assert before == {p: (path / p).stat().st_mtime_ns for p in files(path)}
+    assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    assert folder == tmp_path.stat().st_mtime_ns
+
+
+def test_a_store_of_the_old_schema_is_refused_with_a_sentence(tmp_path, small):
+    path = generate.generate(small(), tmp_path / "s", 0)
+    zarr.open_group(path, mode="r+").attrs["schema_version"] = 1
+    for use in (lambda: generate.generate(small(), path, 0), lambda: eap.load(path), lambda: waveforms.load(path)):
+        with pytest.raises(UserError, match=f"{path} has schema version 1, not 2: make it again"):
+            use()
 
 
 def test_other_settings_are_refused(tmp_path, small):
@@ -336,7 +283,7 @@ def test_a_full_disk_is_one_line(tmp_path, models, monkeypatch, capsys):
 
 def test_nothing_reaches_the_threshold(tmp_path, small, monkeypatch):
     monkeypatch.setattr(blocks, "GIVE_UP", 64)
-    with pytest.raises(UserError, match=r"0 of 64 placements reach --threshold-uv 1e\+06 at .* mea4x4.*: lower") as caught:
+    with pytest.raises(UserError, match=r"0 of 64 placements reach --threshold-uv 1e\+06 at .*: lower") as caught:
         generate.generate(small(threshold_uV=1e6), tmp_path / "s", 0)
     largest_uV = float(re.search(r"has ([\d.]+) uV", str(caught.value))[1])
     config = small(threshold_uV=0.99 * largest_uV)
