@@ -1,14 +1,19 @@
 """The one store: Zarr 3 groups of arrays that share the ``sample`` axis, written in blocks, resumable.
 
 A store is a folder. Its template (every array, empty) is written first; a *block* is a run of whole chunks along
-``sample`` that one writer fills; the ``done`` array is written last, so resuming is reading ``done``. Attributes hold
-``kind``, ``schema_version``, ``created_with`` and the complete generating ``config`` as JSON.
+``sample`` that one writer fills; its element of ``done`` is written last, so resuming is reading ``done``. No chunk is
+of two blocks, so any number of processes, on any number of machines, may fill a store. Attributes hold ``kind``,
+``schema_version``, ``created_with`` and the complete generating ``config`` as JSON.
 """
 
+import contextlib
+import dataclasses
+import hashlib
 import json
 import math
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,17 +26,22 @@ from jaxtyping import Bool, Shaped
 from numpy.typing import ArrayLike
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from spiketype.edge import Json, UserError
+from spiketype.edge import Dataclass, Json, UserError, cache_dir
 
 if TYPE_CHECKING:
     import xarray as xr
 
-SCHEMA_VERSION = 1
-BLOCK_BYTES = 64_000_000  # each writer holds one block
+SCHEMA_VERSION = 2
+BLOCK = 100  # the most samples in a block of simulated data: many workers can share those of one cell
+STALE_S = 600.0  # a file half-written for longer is nobody's: another process may be writing now
 CHUNK_BYTES = 4_000_000  # chunks of 1-10 MB read and write fastest (measured: see DESIGN, the store)
 FILL = {"f": np.nan, "i": -1}  # by kind of dtype: a chunk that was never written must not look like data
 # Blosc alone reads some truncated chunks without a word: the checksum makes every damage an error.
 COMPRESSORS = (BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"), Crc32cCodec())
+
+
+class AlreadyThere(UserError):
+    """Where a store was to be made there is something: another process may have been first."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +84,16 @@ def create(
         kind: what the store holds, such as ``"eap"``.
         sizes: length of every dimension.
         block: samples in a block; the last one may have fewer.
-        variables: arrays to be filled block by block (or, without ``sample``, by whoever finishes a block).
+        variables: arrays to be filled block by block (or, without ``sample``, row by row by whoever finishes a block).
         coordinates: arrays whose values are known now.
         attributes: ``config``, ``created_with``, ``seed``: anything JSON can hold.
 
     Raises:
-        UserError: `path` exists.
+        AlreadyThere: `path` exists, or did when the template was complete.
     """
+    there = AlreadyThere(f"{path} exists already: choose another folder or remove it")
     if path.exists():
-        raise UserError(f"{path} exists already: choose another folder or remove it")
+        raise there
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     partial.parent.mkdir(parents=True, exist_ok=True)
     group = zarr.create_group(partial, zarr_format=3)
@@ -97,7 +108,13 @@ def create(
         array[...] = values
     done = Variable(("block",), "bool", "1", f"the block of {block} samples is complete")
     _create_array(group, "done", done, (-(-sizes["sample"] // block),), block)
-    os.rename(partial, path)
+    try:
+        os.rename(partial, path)
+    except OSError as error:
+        shutil.rmtree(partial)
+        if not path.exists():
+            raise
+        raise there from error
 
 
 def _create_array(
@@ -109,6 +126,8 @@ def _create_array(
     if spec.dims[0] == "sample":
         row_bytes = max(1, math.prod(shape[1:]) * dtype.itemsize)
         chunks = (_divisor(block, max(1, CHUNK_BYTES // row_bytes)), *chunks[1:])
+    elif isinstance(spec, Variable):  # two processes may write two rows at once
+        chunks = (1, *chunks[1:])
     return group.create_array(
         name,
         shape=shape,
@@ -125,16 +144,17 @@ def _divisor(n: int, most: int) -> int:
     return max(d for d in range(1, min(n, most) + 1) if n % d == 0)
 
 
-def choose_block(per_group: int, row_bytes: int, most: int = 1000) -> int:
-    """Return the number of samples in a block: the largest divisor of `per_group` that `most` and `BLOCK_BYTES` allow.
+def choose_block(per_group: int, most: int = BLOCK) -> int:
+    """Return the number of samples in a block: the largest divisor of `per_group` that is at most `most`.
+
+    It depends on nothing else, lest a sample depend on how much of it is kept.
 
     Raises:
-        UserError: the largest divisor is less than a tenth of what is allowed, so blocks would be tiny.
+        UserError: the largest divisor is less than a tenth of `most`, so blocks would be tiny.
     """
-    most = max(1, min(most, BLOCK_BYTES // row_bytes))
     block = _divisor(per_group, most)
     if block < min(per_group, most // 10):
-        raise UserError(f"{per_group} samples do not divide into blocks of at most {most}: choose a multiple of 100")
+        raise UserError(f"{per_group} samples do not divide into blocks of at most {most}: choose a multiple of {most}")
     return block
 
 
@@ -146,7 +166,7 @@ def write_block(path: Path, block: int, index: int, arrays: Mapping[str, Shaped[
 
 
 def mark_done(path: Path, index: int, small: Mapping[str, tuple[int, ArrayLike]] | None = None) -> None:
-    """Write `small` (array name: position, value) and then say that a block is complete; one process alone does so."""
+    """Write `small` (array name: position, value), and then say that a block is complete."""
     group = zarr.open_group(path, mode="r+")
     for name, (position, value) in (small or {}).items():
         _array(group, name)[position] = value
@@ -158,12 +178,18 @@ def done(path: Path) -> Bool[np.ndarray, " block"]:
     return np.asarray(_array(_group(path), "done")[:])
 
 
+def is_done(path: Path, index: int) -> bool:
+    """Say whether one block is complete."""
+    return bool(_array(_group(path), "done")[index])
+
+
 def clean(path: Path) -> None:
-    """Remove what a killed writer left half-written in a store, and templates that were never finished."""
-    for leftover in path.rglob("*.partial"):
-        leftover.unlink()
-    for template in path.parent.glob(f".{path.name}.*.partial"):
-        shutil.rmtree(template, ignore_errors=True)
+    """Remove what a killed writer left half-written, `STALE_S` ago or before, in a store and of its template."""
+    for leftover in (*path.rglob("*.partial"), *path.parent.glob(f".{path.name}.*.partial")):
+        with contextlib.suppress(FileNotFoundError):  # another process cleans as well, or has just finished it
+            if time.time() - leftover.stat().st_mtime < STALE_S:
+                continue
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 
 def producer(attributes: Json) -> str:
@@ -172,6 +198,14 @@ def producer(attributes: Json) -> str:
         return f"spiketype {json.loads(attributes['created_with'])['spiketype']}"
     except (KeyError, TypeError, ValueError):
         return "spiketype"
+
+
+def kind_of(path: Path) -> str:
+    """Return the kind of a store, of any schema version; "" where there is none."""
+    try:
+        return str(_group(path).attrs.get("kind", ""))
+    except UserError:
+        return ""
 
 
 def attributes(path: Path, kind: str) -> Json:
@@ -283,6 +317,14 @@ class OnDisk:
     def __getitem__(self, rows: slice) -> Shaped[np.ndarray, "sample ..."]:
         start, stop, _ = rows.indices(self.shape[0])
         return read(self.path, self.name, start, stop)
+
+
+def cached(kind: str, name: str, wanted: Dataclass) -> Path:
+    """Return where in the cache a store of this kind and configuration is kept; the folder above it is made."""
+    what = json.dumps({**dataclasses.asdict(wanted), "schema_version": SCHEMA_VERSION}, sort_keys=True)
+    path = cache_dir() / kind / f"{name}-{hashlib.sha256(what.encode()).hexdigest()[:16]}.zarr"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def open_dataset(path: Path) -> "xr.Dataset":

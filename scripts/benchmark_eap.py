@@ -21,7 +21,7 @@ import numpy as np
 from spiketype.edge import cores
 from spiketype.simulator.eap import forward, lowrank, placement
 from spiketype.simulator.eap.blocks import CPU_BATCH, RANK_MULTIPLE
-from spiketype.simulator.eap.generate import ONE_THREAD
+from spiketype.simulator.eap.engines import ONE_THREAD
 from spiketype.simulator.eap.probes import points, probe
 from spiketype.simulator.neuron import cells, membrane
 from spiketype.simulator.neuron.source import Source

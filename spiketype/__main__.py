@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from spiketype.edge import UserError, guard
+from spiketype.edge import UserError, guard, importing
 
 # Command: the module whose `command_line` runs it, the form that works in a clone, and what it does.
 COMMANDS = {
@@ -55,7 +55,9 @@ def main() -> None:
         module, _ = COMMANDS[name]
         kind = module.partition(".")[0]
         where = f"spiketype.{module}" if kind in ("train", "units") else f"spiketype.{module}.__main__"
-        import_module(where).command_line(rest, f"spiketype {name}")
+        with importing():
+            found = import_module(where)
+        found.command_line(rest, f"spiketype {name}")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,20 @@
 """Where the program meets the user and the machine: errors, cache, progress, the guard of every command line."""
 
 import contextlib
-import dataclasses
 import errno
-import hashlib
 import json
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
+from types import FrameType
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from rich.console import Console
@@ -32,6 +33,7 @@ from rich.text import Text
 
 Json = dict[str, Any]  # an object of JSON: its values are what the file says they are
 NO_CALL = "no call"  # in every table: no class is likely enough
+Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None  # of a signal
 PyTree = Any  # arrays in dicts, lists and named tuples, as JAX takes them: they have no static type
 
 
@@ -132,17 +134,27 @@ def progress() -> Progress:
     )
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, from a scheduler or `kill`: what cleans up after Ctrl-C cleans up after it."""
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise Terminated
+
+
 @contextlib.contextmanager
 def guard() -> Iterator[None]:
-    """Turn the user's mistakes, a full disk and Ctrl-C into one clear line and an exit code, without a traceback."""
+    """Turn the user's mistakes, a full disk, Ctrl-C and SIGTERM into one clear line and an exit code."""
     try:
-        yield
+        with _handled(signal.SIGTERM, signal.SIG_DFL, _terminate):
+            yield
     except UserError as error:
         print(f"error: {error}{_about_urls(str(error))}", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("stopped: what is finished is kept; the same command continues from there", file=sys.stderr)
-        raise SystemExit(130) from None
+    except KeyboardInterrupt as stop:
+        number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
+        print(f"{STOPPED[number]}: what is finished is kept; the same command continues from there", file=sys.stderr)
+        raise SystemExit(128 + number) from None
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
@@ -150,6 +162,53 @@ def guard() -> Iterator[None]:
         remedy = ": free some space or choose another folder" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         print(f"error: {error}{remedy}, then repeat the command{_about_urls(str(error))}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+STOPPED = {signal.SIGINT: "stopped", signal.SIGTERM: "stopped by SIGTERM"}
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """End the program at once on Ctrl-C or SIGTERM, with one line, while it imports its modules.
+
+    An exception raised in the middle of an import is swallowed by some modules, and leaves others half made.
+    """
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        os.write(2, f"{STOPPED[signal.Signals(number)]}: nothing was begun\n".encode())
+        os._exit(128 + number)
+
+    with (
+        _handled(signal.SIGINT, signal.default_int_handler, end),
+        _handled(signal.SIGTERM, _terminate, end),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def _handled(number: signal.Signals, before: Handler, handler: Handler) -> Iterator[None]:
+    """Handle a signal otherwise, if it has the handler `before`: one that is ignored (nohup) or taken stays so."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(number) != before:
+        yield
+        return
+    signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+@contextlib.contextmanager
+def keeping_signals() -> Iterator[None]:
+    """Start processes within: Ctrl-C and SIGTERM, which go to a whole group, then reach this process alone.
+
+    It is for this process to end those that it started.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @contextlib.contextmanager
@@ -184,14 +243,6 @@ def read_json(path: Path, otherwise: str) -> Json:
     if not isinstance(value, dict):
         raise UserError(f"{otherwise} ({path.name} holds no JSON object)")
     return value
-
-
-def cached_store(kind: str, name: str, wanted: Dataclass) -> Path:
-    """Return where in the cache a store of this kind and configuration is kept; the folder above it is made."""
-    digest = hashlib.sha256(json.dumps(dataclasses.asdict(wanted), sort_keys=True).encode()).hexdigest()[:16]
-    path = cache_dir() / kind / f"{name}-{digest}.zarr"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 def check_platform() -> None:

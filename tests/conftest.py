@@ -1,6 +1,7 @@
 """Strict numerics, and every annotation of the package checked where it is called."""
 
 import os
+import signal
 
 import jax
 from hypothesis import settings
@@ -8,6 +9,8 @@ from jaxtyping import install_import_hook
 
 from tests import typecheck
 
+# Ignored under nohup and in the background of a script, and then in all programs that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 # In CI the same examples every time: chance finds bugs on a developer's machine, not in somebody else's landing.

@@ -48,8 +48,4 @@ def load(path: Path, label: str | None) -> WaveformTable:
 
 def is_store(path: Path) -> bool:
     """Say whether a folder is an EAP store."""
-    try:
-        store.attributes(path, "eap")
-    except UserError:
-        return False
-    return True
+    return store.kind_of(path) == "eap"

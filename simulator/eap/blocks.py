@@ -1,57 +1,47 @@
-"""One block of an EAP store: accepted placements of one cell, their features and waveforms, written by one worker."""
+"""One block of an EAP store: accepted placements of one cell, their features and waveforms, written by one worker.
 
-import zlib
+A task is all that a worker needs, on this machine or another one that sees the same folders, and it may be run twice:
+the bytes it writes are the same.
+"""
+
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 
 from spiketype.datasets import store
 from spiketype.edge import UserError
-from spiketype.simulator.eap import features, forward, lowrank, placement
+from spiketype.simulator.eap import features, forward, lowrank, placement, recording
 from spiketype.simulator.eap.config import EapConfig
-from spiketype.simulator.eap.probes import points, probe
+from spiketype.simulator.eap.probes import Probe, points
 from spiketype.simulator.neuron.cells import CellModel
 from spiketype.simulator.neuron.source import Source
 
-CPU_BATCH, ACCELERATOR_BATCH = 32, 1024  # candidates at once: what stays in a core's cache; what fills a GPU
+CPU_BATCH, ACCELERATOR_BATCH = 32, 256  # candidates at once: what stays in a core's cache; about what a block needs
 RANK_MULTIPLE = 48  # ranks are padded to whole multiples: at the default error all 13 cells share one program
 NOISE = 1000  # folded into a candidate's key: no number that the placement's own split of that key uses
-GIVE_UP = 200_000  # candidates without a single accepted one
+GIVE_UP = 20_000  # candidates for each accepted one, and one more: with fewer accepted a store takes for ever
 REMEMBERED = 16  # cells whose factors a worker keeps: at most one is in work, and hundreds would fill the memory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BlockTask:
     """All that a worker needs to write one block."""
 
     path: Path
     config: EapConfig
+    layout: Probe  # read once, by whoever makes the tasks
     model: CellModel
     cell: int  # position of the cell model in the store
-    source: Source
+    source: Path  # the file of the cell's currents
     segments: int  # the largest number of segments of all cells, to which this one is padded
-    index: int  # number of the block
+    index: int  # number of the block in the store
+    number: int  # among the blocks of its cell: of the stream of its candidates
     samples: int  # in the block
-    candidate: int  # the first one to try
-    resampling: Float[np.ndarray, "time new_time"] | None  # to what is recorded; None for no waveforms
-    colouring: Float[np.ndarray, "new_time new_time"] | None  # of noise, from `recording`; None without a chain
-
-
-@dataclass(frozen=True)
-class BlockResult:
-    """What the process that owns the store has to know about a written block."""
-
-    cell: int
-    index: int
-    next_candidate: int
-    rank: int
-    error_uV: float
 
 
 class Recording(NamedTuple):
@@ -59,7 +49,6 @@ class Recording(NamedTuple):
 
     sigma_S_per_m: float
     source: forward.Kind
-    threshold_uV: float
     noise_uV: float
     dtype: str
     dt_ms: float
@@ -79,7 +68,7 @@ def variables(config: EapConfig, new_time: int) -> dict[str, store.Variable]:
         "repolarising_uV_per_ms": var(per_channel, "float32", "uV/ms", "steepest rise after the negative peak"),
         "cell": var(("sample",), "int16", "1", "index of the cell model"),
         "spike": var(("sample",), "int16", "1", "which of the cell's recorded spikes"),
-        "candidate": var(("sample",), "int32", "1", "number of the placement among the cell's candidates"),
+        "candidate": var(("sample",), "int32", "1", "number of the placement among the candidates of its block"),
         "position_um": var(("sample", "axis"), "float32", "um", "soma position; the probe is in the plane x = 0"),
         "rotation": var(("sample", "world", "local"), "float32", "1", "world = rotation @ local + position"),
         "rank": var(("cell_model",), "int16", "1", "number of factors of the membrane currents"),
@@ -90,66 +79,72 @@ def variables(config: EapConfig, new_time: int) -> dict[str, store.Variable]:
     return spec
 
 
-def write_block(task: BlockTask) -> BlockResult:
-    """Draw candidates from ``task.candidate`` on until the block is full of accepted ones, and write it.
+def write_block(task: BlockTask) -> None:
+    """Draw candidates until the block is full of accepted ones, write it, and say that it is done.
 
     Raises:
-        UserError: none of `GIVE_UP` placements in the box reaches the amplitude threshold.
+        UserError: too few placements in the box reach the amplitude threshold (`GIVE_UP`).
     """
-    factors, error_uV, rank = _factors(task)
-    contacts = points(probe(task.config.probe), task.config.contact_points)
+    if store.is_done(task.path, task.index):  # another process does the same
+        return
+    config = task.config
+    contact_um = task.layout.contact_um.tobytes()
+    cell = _cell(task.source, task.segments, config.error_uV, contact_um, config.box, config.sigma_S_per_m)
+    contacts = points(task.layout, config.contact_points)
     batch = CPU_BATCH if jax.default_backend() == "cpu" else ACCELERATOR_BATCH
     block: dict[str, np.ndarray] = {}
-    filled = 0
-    # Batches begin at whole multiples: the last bits of a sample must not depend on where its block begins.
-    first = task.candidate // batch * batch
+    filled, first, largest_uV = 0, 0, 0.0
     while filled < task.samples:
-        arrays, accepted = _candidates(task, factors, contacts, first, batch)
-        accepted[: max(0, task.candidate - first)] = False
-        rows = np.flatnonzero(accepted)[: task.samples - filled]
+        arrays, reached_uV = _candidates(task, cell, contacts, first, batch)
+        accepted = np.flatnonzero(reached_uV >= np.float32(config.threshold_uV))
+        rows = accepted[: task.samples - filled]
         for name, values in arrays.items():
             if name not in block:
                 block[name] = np.empty((task.samples, *values.shape[1:]), values.dtype)
             block[name][filled : filled + len(rows)] = np.asarray(values)[rows]
         filled += len(rows)
         first += batch
-        if not filled and first - task.candidate > GIVE_UP:
+        largest_uV = max(largest_uV, float(reached_uV.max()))
+        if first >= GIVE_UP * (filled + 1):
             raise UserError(
-                f"cell {task.model.name}: none of {GIVE_UP} placements reaches {task.config.threshold_uV:g} uV at a"
-                f" contact of {task.config.probe}: lower --threshold-uv or move the box nearer"
+                f"cell {task.model.name}: {filled} of {first} placements reach --threshold-uv"
+                f" {config.threshold_uV:g} at a contact of {config.probe}, and the largest of them has"
+                f" {largest_uV:.3g} uV: lower the threshold or move the box nearer"
             )
     block["cell"] = np.full(task.samples, task.cell, np.int16)
     store.write_block(task.path, task.samples, task.index, block)
-    return BlockResult(task.cell, task.index, int(block["candidate"][-1]) + 1, rank, error_uV)
+    small = {"rank": (task.cell, cell.rank), "rank_error_uV": (task.cell, cell.error_uV)}
+    store.mark_done(task.path, task.index, small)
 
 
 def _candidates(
-    task: BlockTask, factors: forward.Factors, contacts: np.ndarray, first: int, batch: int
+    task: BlockTask, cell: "Cell", contacts: np.ndarray, first: int, batch: int
 ) -> tuple[dict[str, jax.Array], np.ndarray]:
-    config, model, n_spike = task.config, task.model, len(task.source.current_nA)
-    about = config.seed, model.name, model.m_type, model.excitatory
-    placed = placement.draw(*about, first, batch, config.rotation, config.box, n_spike)
+    """Return the arrays of a batch of candidates, and the peak-to-peak amplitude of each at its largest contact."""
+    config, model = task.config, task.model
+    of = config.seed, model.name, model.m_type, model.excitatory
+    placed = placement.draw(*of, first, batch, config.rotation, config.box, cell.spikes, task.number)
     number = first + np.arange(batch, dtype=np.uint32)
-    key = jax.random.fold_in(jax.random.key(np.uint32(config.seed)), np.uint32(zlib.crc32(model.name.encode())))
+    key = placement.stream(config.seed, model.name, task.number)
     how = Recording(
         sigma_S_per_m=config.sigma_S_per_m,
         source=config.source,
-        threshold_uV=config.threshold_uV,
         noise_uV=config.noise_uV / np.sqrt(config.mean_of),
         dtype=config.dtype,
-        dt_ms=task.source.dt_ms,
-        recorded_dt_ms=1 / config.waveform_kHz if config.waveform_kHz else task.source.dt_ms,
+        dt_ms=cell.dt_ms,
+        recorded_dt_ms=1 / config.waveform_kHz if config.waveform_kHz else cell.dt_ms,
         common_average=config.common_average,
         keep_waveforms=bool(config.waveform_kHz),
     )
-    arrays, accepted = _simulate(factors, contacts, placed, number, key, task.resampling, task.colouring, how)
+    matrices = recording.matrices(config, cell.times, cell.dt_ms)
+    arrays, reached_uV = _simulate(cell.factors, contacts, placed, number, key, *matrices, how)
     arrays |= {
         "spike": placed.spike,
         "candidate": number,
         "position_um": placed.position_um,
         "rotation": placed.rotation,
     }
-    return arrays, np.array(accepted)
+    return arrays, np.asarray(reached_uV)
 
 
 @partial(jax.jit, static_argnames="how")
@@ -163,9 +158,9 @@ def _simulate(
     colouring: jax.Array | None,
     how: Recording,
 ) -> tuple[dict[str, jax.Array], jax.Array]:
-    """Return features, waveforms and acceptance of a batch of placements of one cell."""
+    """Return features, waveforms and largest amplitudes of a batch of placements of one cell."""
     eap = forward.potentials(factors, contacts, *placed, how.sigma_S_per_m, how.source)
-    accepted = (eap.max(axis=2) - eap.min(axis=2)).max(axis=1) >= how.threshold_uV
+    reached_uV = (eap.max(axis=2) - eap.min(axis=2)).max(axis=1)  # before noise
     keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.fold_in(key, k), NOISE))(number)
     if resampling is not None and colouring is not None:  # a recording chain: all that follows sees the recording
         eap = jnp.dot(eap, resampling, precision=forward.EXACT)
@@ -175,7 +170,7 @@ def _simulate(
         if how.common_average:
             eap = eap - eap.mean(axis=1, keepdims=True)
         arrays = features.extract(eap, how.recorded_dt_ms)._asdict()
-        return arrays | ({"eap_uV": eap.astype(how.dtype)} if how.keep_waveforms else {}), accepted
+        return arrays | ({"eap_uV": eap.astype(how.dtype)} if how.keep_waveforms else {}), reached_uV
     if how.noise_uV:
         eap = eap + how.noise_uV * jax.vmap(lambda k: jax.random.normal(k, eap.shape[1:]))(keys)
     arrays = features.extract(eap, how.dt_ms)._asdict()
@@ -183,20 +178,29 @@ def _simulate(
         same = resampling.shape == (eap.shape[2],) * 2
         waveform = eap if same else jnp.dot(eap, resampling, precision=forward.EXACT)
         arrays["eap_uV"] = waveform.astype(how.dtype)
-    return arrays, accepted
+    return arrays, reached_uV
 
 
-_KNOWN: dict[str, tuple[forward.Factors, float, int]] = {}  # of this worker; a pool of workers serves one store
+@dataclass(frozen=True)
+class Cell:
+    """What the blocks of a cell have in common."""
+
+    factors: forward.Factors
+    error_uV: float
+    rank: int
+    spikes: int
+    times: int
+    dt_ms: float
 
 
-def _factors(task: BlockTask) -> tuple[forward.Factors, float, int]:
-    """Return the cell's currents in factors, padded so that a program compiled for another cell serves this one."""
-    if task.model.name not in _KNOWN:
-        if len(_KNOWN) == REMEMBERED:
-            _KNOWN.pop(next(iter(_KNOWN)))
-        config, contact_um = task.config, probe(task.config.probe).contact_um
-        made = lowrank.factorise(task.source, config.error_uV, contact_um, config.box, config.sigma_S_per_m)
-        factors, error_uV, rank = made
-        whole = -(-rank // RANK_MULTIPLE) * RANK_MULTIPLE
-        _KNOWN[task.model.name] = lowrank.pad(factors, task.segments, whole), error_uV, rank
-    return _KNOWN[task.model.name]
+@lru_cache(maxsize=REMEMBERED)
+def _cell(
+    file: Path, segments: int, error_uV: float, contact_um: bytes, box: placement.Box, sigma_S_per_m: float
+) -> Cell:
+    """Return a cell's currents in factors, padded so that a program compiled for another cell serves this one."""
+    source = Source.load(file)
+    contacts = np.frombuffer(contact_um, np.float32).reshape(-1, 3)
+    factors, worst_uV, rank = lowrank.factorise(source, error_uV, contacts, box, sigma_S_per_m)
+    padded = lowrank.pad(factors, segments, -(-rank // RANK_MULTIPLE) * RANK_MULTIPLE)
+    spikes, _, times = source.current_nA.shape
+    return Cell(padded, worst_uV, rank, spikes, times, source.dt_ms)

@@ -1,4 +1,4 @@
-"""Where the soma is and how the cell is turned: a pure function of (seed, cell name, candidate number)."""
+"""Where the soma is and how the cell is turned: a pure function of (seed, cell name, block, candidate number)."""
 
 import zlib
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from spiketype.edge import UserError
 
@@ -55,11 +55,12 @@ def draw(
     rotation: str,
     box: Box = DEFAULT_BOX,
     n_spikes: int = 10,
+    block: int | None = None,
 ) -> Placement:
     """Draw candidate placements number ``first`` to ``first + count - 1`` of a cell, float32 and int32.
 
-    Candidate k's key is ``fold_in(fold_in(key(seed), crc32(cell_name)), k)``, so neither the batches nor the
-    other cells change it. Rotation sets, all after the alignment of the apical dendrite (native +y) with +z:
+    Candidate k's key is ``fold_in(stream(seed, cell_name, block), k)``, so neither the batches nor the other cells
+    change it. Rotation sets, all after the alignment of the apical dendrite (native +y) with +z:
 
     - norot: none; xrot, yrot, zrot: about that axis, the angle uniform on the circle;
     - physrot: BP, MC and excitatory cells any angle about their own axis, which is uniform on the cap within
@@ -75,11 +76,17 @@ def draw(
         raise UserError(f"seed {seed}: give an integer from 0 to 2**32 - 1")
     if rotation == "physrot" and not (excitatory or m_type in UPRIGHT_M_TYPES):
         rotation = "3drot"
-    key = jax.random.fold_in(jax.random.key(np.uint32(seed)), np.uint32(zlib.crc32(cell_name.encode())))
+    key = stream(seed, cell_name, block)
     low, high = np.array([box.x_um, box.y_um, box.z_um], np.float32).T
     which = np.int32(ROTATIONS.index(rotation))
     placed: Placement = _draw(key, np.uint32(first), count, which, low, high, np.float32(n_spikes))
     return placed
+
+
+def stream(seed: int, cell_name: str, block: int | None = None) -> PRNGKeyArray:
+    """Return the key of a cell's candidates, or of those of one of its blocks."""
+    key = jax.random.fold_in(jax.random.key(np.uint32(seed)), np.uint32(zlib.crc32(cell_name.encode())))
+    return key if block is None else jax.random.fold_in(key, np.uint32(block))
 
 
 @partial(jax.jit, static_argnames="count")

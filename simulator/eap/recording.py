@@ -4,15 +4,39 @@ All of it but the noise is linear in the potential, so it is one matrix (time, n
 A filter sees the potential held at its first and last value for `PAD_MS` beyond the window that was simulated.
 """
 
+from functools import lru_cache
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Float32
 from scipy import signal
 
 from spiketype.simulator.eap import features
 from spiketype.simulator.eap.chain import Chain, check_rate
+from spiketype.simulator.eap.config import EapConfig
 
 PAD_MS = 50.0  # eight time constants of a 25 Hz high-pass
 PINK_HZ = 1.0  # below it the spectrum of pink noise is flat, or its power would have no end
+
+
+class Matrices(NamedTuple):
+    """What a potential is multiplied by, and independent normal numbers; None for what is not needed."""
+
+    resampling: Float32[np.ndarray, "time new_time"] | None
+    colouring: Float32[np.ndarray, "new_time new_time"] | None
+
+
+@lru_cache(maxsize=1)
+def matrices(config: EapConfig, n_time: int, dt_ms: float) -> Matrices:
+    """Return the matrices of a configuration, for potentials of `n_time` samples.
+
+    Without a recording chain, only waveforms that are kept are brought to another rate.
+    """
+    rate_kHz = config.waveform_kHz or 1 / dt_ms
+    if config.chain == Chain():
+        return Matrices(features.resample(n_time, dt_ms, rate_kHz) if config.waveform_kHz else None, None)
+    how = n_time, dt_ms, rate_kHz, config.chain
+    return Matrices(matrix(*how), colouring(*how))
 
 
 def filtered(x: np.ndarray, chain: Chain, rate_kHz: float) -> np.ndarray:

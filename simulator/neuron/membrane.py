@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,8 +15,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from filelock import FileLock, Timeout
+
 import spiketype
-from spiketype.edge import Json, UserError, cache_dir, cores, progress, read_json, write_json
+from spiketype.edge import Json, UserError, cache_dir, cores, keeping_signals, progress, read_json, write_json
 from spiketype.simulator.neuron import netpyne
 from spiketype.simulator.neuron.cells import CellModel
 from spiketype.simulator.neuron.child import NO_AMPLITUDE, SEARCH, Request
@@ -28,6 +31,9 @@ PUBLISHED = Protocol()
 
 # Raised whenever the child's program changes what it computes: part of the key of every cached source.
 VERSION = 1
+LOOK_EVERY_S = 1.0  # whether other programs have finished what they simulate
+# By somebody, and not by what NEURON makes of the model.
+KILLED = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}
 
 # Where the published search from 0.23 nA ends, in steps up (x 1.25) or down (x 0.75): by m-type in the
 # portal's layer 5, and by e-type elsewhere. Guesses only, for speed: the search goes on from them.
@@ -44,18 +50,15 @@ class Failure(NamedTuple):
     """Name, amplitudes with their spike counts, and stderr."""
 
 
-class Attempt(NamedTuple):
-    """What became of some cell models: each is in one of both, by name."""
-
-    sources: Mapping[str, Source]
-    failures: Mapping[str, Failure]
-
-
 class Cached(Mapping[str, Source]):
     """Sources in the cache, read when they are asked for: hundreds of them need not be in memory at once."""
 
     def __init__(self, paths: Mapping[str, Path]) -> None:
         self._paths = paths
+
+    def path(self, name: str) -> Path:
+        """Return the file of one."""
+        return self._paths[name]
 
     def __getitem__(self, name: str) -> Source:
         return Source.load(self._paths[name])
@@ -65,6 +68,13 @@ class Cached(Mapping[str, Source]):
 
     def __len__(self) -> int:
         return len(self._paths)
+
+
+class Attempt(NamedTuple):
+    """What became of some cell models: each is in one of both, by name."""
+
+    sources: Cached
+    failures: Mapping[str, Failure]
 
 
 def simulate(
@@ -88,7 +98,11 @@ def attempt(models: Sequence[CellModel], protocol: Protocol = PUBLISHED, workers
 
     Each missing one is simulated in a process of its own, ``workers`` at a time (default: one per core). On
     Ctrl-C, or when this process ends in another way, they are ended; what is finished stays. That no amplitude gives
-    the wanted spikes is kept in the cache as well.
+    the wanted spikes is kept in the cache as well. Of several programs that share a cache and want one model, one
+    simulates it, while the others do other models or wait.
+
+    Raises:
+        UserError: a simulation was killed, which says nothing of the model.
     """
     failures = {model.name: _lacking(lacking) for model in models if (lacking := missing(model))}
     able = [model for model in models if model.name not in failures]
@@ -188,23 +202,52 @@ def _fill(
 ) -> dict[str, Failure]:
     """Simulate the models into the cache, the largest first so that the last to end is a short one."""
     waiting = sorted(models, key=_size)
+    elsewhere: list[CellModel] = []  # at which other programs are
     running: list[_Child] = []
     failures: dict[str, Failure] = {}
+    look, told = time.monotonic() + LOOK_EVERY_S, False
     try:
-        while waiting or running:
+        while waiting or elsewhere or running:
             while waiting and len(running) < workers:
                 model = waiting.pop()
-                running.append(_Child(model, paths[model.name], protocol, mechanisms))
+                path = paths[model.name]
+                if (lock := _claim(path)) is None:
+                    elsewhere.append(model)
+                elif (failure := _known_failure(path)) is not None or _usable(path):  # by another, in the meantime
+                    lock.release()
+                    failures |= {model.name: failure} if failure is not None else {}
+                    done()
+                else:
+                    running.append(_Child(model, path, protocol, mechanisms, lock))
             time.sleep(0.02)
             for child in [child for child in running if child.process.poll() is not None]:
                 running.remove(child)
                 if (failure := child.failure()) is not None:
                     failures[child.name] = failure
                 done()
+            if elsewhere and not running and not told:
+                told = True
+                print(f"waiting for {len(elsewhere)} cell models that other programs simulate", file=sys.stderr)
+            if elsewhere and time.monotonic() > look:
+                waiting, elsewhere = [*elsewhere, *waiting], []
+                look = time.monotonic() + LOOK_EVERY_S
     finally:  # on Ctrl-C
         for child in running:
             child.stop()
     return failures
+
+
+def _claim(path: Path) -> FileLock | None:
+    """Return the held lock of a file that is to be made, or None where another program holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return None
+    except OSError:  # a file system without locks: at worst it is made twice, and each time renamed into place whole
+        pass
+    return lock
 
 
 def _size(model: CellModel) -> tuple[bool, int]:
@@ -216,8 +259,7 @@ def _size(model: CellModel) -> tuple[bool, int]:
 class _Child:
     """A process that simulates one cell model."""
 
-    def __init__(self, model: CellModel, out: Path, protocol: Protocol, mechanisms: Path) -> None:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    def __init__(self, model: CellModel, out: Path, protocol: Protocol, mechanisms: Path, lock: FileLock) -> None:
         request = Request(
             name=model.name,
             path=str(model.path.absolute()),
@@ -230,15 +272,16 @@ class _Child:
             out=str(out),
             provenance=_provenance(model, protocol),
         )
-        self.name, self.out = model.name, out
+        self.name, self.out, self.lock = model.name, out, lock
         self.stderr: IO[str] = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 (closed in both methods below)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "spiketype.simulator.neuron.child", json.dumps(dataclasses.asdict(request))],
-            env=_environment(),
-            stdin=subprocess.PIPE,  # closed when this process ends, in whatever way: the child ends then as well
-            stdout=subprocess.DEVNULL,
-            stderr=self.stderr,
-        )
+        with keeping_signals():
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "spiketype.simulator.neuron.child", json.dumps(dataclasses.asdict(request))],
+                env=_environment(),
+                stdin=subprocess.PIPE,  # closed when this process ends, in whatever way: the child ends then as well
+                stdout=subprocess.DEVNULL,
+                stderr=self.stderr,
+            )
 
     def stop(self) -> None:
         """End the process, whatever it is doing."""
@@ -247,13 +290,22 @@ class _Child:
         self._close()
 
     def failure(self) -> Failure | None:
-        """Return what went wrong in the ended process, if anything: name, amplitudes and spike counts, stderr."""
+        """Return what went wrong in the ended process, if anything: name, amplitudes and spike counts, stderr.
+
+        Raises:
+            UserError: it was killed.
+        """
         self.stderr.seek(0)
         lines = self.stderr.read().splitlines()
         self._close()
         status = self.process.returncode
         if status == 0:
             return None
+        if status in KILLED:
+            raise UserError(
+                f"NEURON's process of {self.name} was killed by {signal.Signals(-status).name} (out of memory?):"
+                " repeat the command, with fewer --workers"
+            )
         tried = [line for line in lines if line.startswith(SEARCH)] or ["search: not begun"]
         others = [line for line in lines if line.strip() and not line.startswith(SEARCH)]
         words = "\n".join([f"{self.name} (exit status {status})", *tried, *others[-15:]])
@@ -263,6 +315,7 @@ class _Child:
         return failure
 
     def _close(self) -> None:
+        self.lock.release()
         self.stderr.close()
         if self.process.stdin is not None:
             self.process.stdin.close()

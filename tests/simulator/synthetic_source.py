@@ -1,9 +1,13 @@
 """A made-up neuron: a branching tree with currents like an action potential's that spreads from the soma."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from spiketype.simulator.neuron.cells import CellModel
+from spiketype.simulator.neuron.membrane import Attempt, Cached, Failure
 from spiketype.simulator.neuron.source import Source
 
 
@@ -30,12 +34,23 @@ def synthetic_source(segments: int = 130, spikes: int = 3, samples: int = 224, s
     current -= current.mean(axis=1, keepdims=True)
     fields: dict[str, Any] = {
         "name": f"synthetic{seed}",
-        "start_um": start,
-        "end_um": end,
-        "diameter_um": diameter,
+        "start_um": start.astype(np.float32),
+        "end_um": end.astype(np.float32),
+        "diameter_um": diameter.astype(np.float32),
         "current_nA": current.astype(np.float32),
         "soma_mV": np.full((spikes, samples), -70.0, np.float32),
         "dt_ms": 2.0**-5,
         "provenance": {},
     }
     return Source(**(fields | other))
+
+
+def attempted(
+    folder: Path, models: Sequence[CellModel], failures: dict[str, Failure] | None = None, **other: Any
+) -> Attempt:
+    """Sources of models, of as many segments as their names are long, in files; some models fail."""
+    failures = failures or {}
+    paths = {m.name: folder / f"{m.name}.npz" for m in models if m.name not in failures}
+    for name, path in paths.items():
+        synthetic_source(20 + len(name), name=name, **other).save(path)
+    return Attempt(Cached(paths), failures)

@@ -1,9 +1,9 @@
 """The EAP store writer: its samples, its command line, and that neither workers nor interruptions change a byte."""
 
 import errno
-import filecmp
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,11 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import zarr
-from synthetic_source import synthetic_source
+from eap_program import alive, assert_same_bytes, blocks_done, folder_of, start, wait_for
+from synthetic_source import attempted
 
-from spiketype.datasets import eap, splits, store
+from spiketype.datasets import eap, splits, store, waveforms
 from spiketype.edge import UserError
-from spiketype.simulator.eap import blocks, features, generate, recording
+from spiketype.simulator.eap import blocks, features, generate, placement, recording, template
 from spiketype.simulator.eap.__main__ import command_line
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.neuron import cells, membrane, portal
@@ -29,38 +30,23 @@ HERE = Path(__file__).parent
 NAMES = [model.name for model in cells.catalogue()[:6]]
 FEATURES = ("amplitude_uV", "width_ms", "fwhm_ms", "depolarising_uV_per_ms", "repolarising_uV_per_ms")
 PLACED = ("cell", "spike", "candidate", "position_um", "rotation")
-# The real command line, but for the currents: those of made-up neurons, of as many segments as the name is long.
-PROGRAM = """
-import sys
-from spiketype.simulator.eap import generate
-from spiketype.simulator.eap.__main__ import command_line
-from spiketype.simulator.neuron import membrane
-from synthetic_source import synthetic_source
-made = lambda models: {m.name: synthetic_source(20 + len(m.name), name=m.name) for m in models}
-membrane.attempt = lambda models, workers: membrane.Attempt(made(models), {})
-generate.versions = dict  # the git commit may change while the tests run
-command_line()
-"""
 
 
-def made_up(models, workers=None):
-    return membrane.Attempt({m.name: synthetic_source(20 + len(m.name), name=m.name) for m in models}, {})
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("sources")
+
+
+@pytest.fixture
+def made_up(sources):
+    return lambda models, workers=None: attempted(sources, models)
 
 
 @pytest.fixture(autouse=True)
-def _made_up_currents(request, monkeypatch):
+def _made_up_currents(request, monkeypatch, made_up):
     if "slow" not in request.keywords:
         monkeypatch.setattr(membrane, "attempt", made_up)
-        monkeypatch.setattr(generate, "versions", dict)  # the git commit may change while the tests run
-
-
-def folder_of(path: Path, names: list[str]) -> Path:
-    """A folder of cell models for --cell-models: links to those of the MEArec package."""
-    path.mkdir()
-    for model in cells.catalogue():
-        if model.name in names:
-            (path / model.name).symlink_to(model.path)
-    return path
+        monkeypatch.setattr(template, "versions", dict)  # the git commit may change while the tests run
 
 
 @pytest.fixture(scope="session")
@@ -77,43 +63,6 @@ def small(models):
         return EapConfig(**(settings | {"cell_models": (str(models),)} | other))
 
     return make
-
-
-def start(out: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-W", "error", "-c", PROGRAM, "--out", str(out), *arguments]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE)])}
-    return subprocess.Popen(
-        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    )
-
-
-def blocks_done(out: Path) -> int:
-    return int(store.done(out).sum()) if out.exists() else 0
-
-
-def wait_for(condition, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
-
-
-def alive(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def files(path: Path) -> set[Path]:
-    return {p.relative_to(path) for p in path.rglob("*") if p.is_file()}
-
-
-def assert_same_bytes(one: Path, other: Path) -> None:
-    assert files(one) == files(other)
-    different = [name for name in files(one) if not filecmp.cmp(one / name, other / name, shallow=False)]
-    assert not different
 
 
 def read(path: Path, names=(*PLACED, *FEATURES), cell: int | None = None) -> dict[str, np.ndarray]:
@@ -148,25 +97,40 @@ def test_workers_and_interruptions_change_no_byte(tmp_path, models):
     with pytest.raises(UserError, match="unfinished"):
         store.validate(broken, "eap", ())
 
+    for partial in broken.rglob("*.partial"):  # of the one that was killed, long ago
+        os.utime(partial, (0, 0))
     process = start(broken, *common, "--workers", "2")
     _, err = process.communicate()
     assert process.returncode == 0, err
     assert_same_bytes(whole, broken)
 
 
-def test_a_sample_depends_on_neither_the_other_cells_nor_the_number_of_samples(tmp_path, small, monkeypatch):
-    alone = folder_of(tmp_path / "alone", NAMES[2:3])
+def test_a_sample_depends_on_neither_the_other_cells_nor_the_number_of_samples(tmp_path, small):
+    alone = (str(folder_of(tmp_path / "alone", NAMES[2:3])),)
     few = generate.generate(small(), tmp_path / "few", 0)
-    one = generate.generate(small(per_cell=48, cell_models=(str(alone),)), tmp_path / "one", 0)
-    monkeypatch.setattr(store, "BLOCK_BYTES", 60_000)
-    blocks_of_few = generate.generate(small(per_cell=48, cell_models=(str(alone),)), tmp_path / "blocks", 0)
-    assert len(store.done(blocks_of_few)) > 2 * len(store.done(one))
+    whole = generate.generate(small(per_cell=100, cell_models=alone), tmp_path / "whole", 0)
+    many = generate.generate(small(per_cell=300, cell_models=alone), tmp_path / "many", 0)
+    assert [len(store.done(path)) for path in (few, whole, many)] == [6, 1, 3]
     names = [n for n in (*PLACED, *FEATURES, "eap_uV") if n != "cell"]
-    third, whole, pieces = read(few, names, 2), read(one, names), read(blocks_of_few, names)
+    of_few, of_whole, of_many = read(few, names, 2), read(whole, names), read(many, names)
     for name in names:
-        np.testing.assert_array_equal(whole[name][:24], third[name], name)
-        np.testing.assert_array_equal(whole[name], pieces[name], name)
-    assert (np.diff(whole["candidate"]) > 0).all()
+        np.testing.assert_array_equal(of_whole[name][:24], of_few[name], name)
+        np.testing.assert_array_equal(of_many[name][:100], of_whole[name], name)
+    for block in of_many["candidate"].reshape(3, 100):  # each has a stream of its own
+        assert (np.diff(block) > 0).all()
+        assert block[0] < 32
+    assert len(np.unique(of_many["position_um"], axis=0)) == 300
+
+
+def test_a_sample_is_that_of_its_seed_cell_block_and_candidate(tmp_path, small):
+    path = generate.generate(small(per_cell=200, seed=7), tmp_path / "s", 0)
+    data = read(path)
+    for sample in (0, 99, 100, 1199):
+        model = cells.catalogue()[data["cell"][sample]]
+        of = 7, model.name, model.m_type, model.excitatory, int(data["candidate"][sample])
+        placed = placement.draw(*of, 1, "3drot", n_spikes=3, block=sample % 200 // 100)
+        for name, expected in placed._asdict().items():
+            np.testing.assert_array_equal(np.asarray(expected)[0], data[name][sample], name)
 
 
 def test_accepted_samples_reach_the_threshold(tmp_path, small):
@@ -239,9 +203,19 @@ def test_probes_without_a_grid_have_features_and_waveforms(tmp_path, small, prob
 def test_a_finished_store_is_left_alone(tmp_path, small, monkeypatch):
     path = generate.generate(small(), tmp_path / "s", 0)
     monkeypatch.setattr(membrane, "attempt", None)  # not even the currents are wanted
-    before = {p: (path / p).stat().st_mtime_ns for p in files(path)}
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    folder = tmp_path.stat().st_mtime_ns  # nothing beside it either, such as a lock: the disk may be read-only
     assert generate.generate(small(), path, 0) == path
-    assert before == {p: (path / p).stat().st_mtime_ns for p in files(path)}
+    assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    assert folder == tmp_path.stat().st_mtime_ns
+
+
+def test_a_store_of_the_old_schema_is_refused_with_a_sentence(tmp_path, small):
+    path = generate.generate(small(), tmp_path / "s", 0)
+    zarr.open_group(path, mode="r+").attrs["schema_version"] = 1
+    for use in (lambda: generate.generate(small(), path, 0), lambda: eap.load(path), lambda: waveforms.load(path)):
+        with pytest.raises(UserError, match=f"{path} has schema version 1, not 2: make it again"):
+            use()
 
 
 def test_other_settings_are_refused(tmp_path, small):
@@ -253,8 +227,8 @@ def test_other_settings_are_refused(tmp_path, small):
 
 def test_other_currents_are_refused(tmp_path, small, monkeypatch):
     path = interrupted(tmp_path / "s", small(), monkeypatch, KeyboardInterrupt())
-    other = {name: synthetic_source(30, name=name, provenance={"amplitude_nA": 1}) for name in NAMES}
-    monkeypatch.setattr(membrane, "attempt", lambda models, workers: membrane.Attempt(other, {}))
+    other = {"provenance": {"amplitude_nA": 1}}
+    monkeypatch.setattr(membrane, "attempt", lambda models, workers: attempted(tmp_path, models, **other))
     with pytest.raises(UserError, match=f"other currents of {NAMES[0]}"):
         generate.generate(small(), path, 0)
 
@@ -309,8 +283,13 @@ def test_a_full_disk_is_one_line(tmp_path, models, monkeypatch, capsys):
 
 def test_nothing_reaches_the_threshold(tmp_path, small, monkeypatch):
     monkeypatch.setattr(blocks, "GIVE_UP", 64)
-    with pytest.raises(UserError, match=r"none of 64 placements reaches 1e\+06 uV at a contact of mea4x4: lower"):
+    with pytest.raises(UserError, match=r"0 of 64 placements reach --threshold-uv 1e\+06 at .*: lower") as caught:
         generate.generate(small(threshold_uV=1e6), tmp_path / "s", 0)
+    largest_uV = float(re.search(r"has ([\d.]+) uV", str(caught.value))[1])
+    config = small(threshold_uV=0.99 * largest_uV)
+    monkeypatch.setattr(blocks, "GIVE_UP", 1_000)  # one of the first 64 has it, but a block needs 24
+    with pytest.raises(UserError, match=r": [1-9]\d? of \d+ placements reach"):
+        generate.generate(config, tmp_path / "s2", 0)
 
 
 @pytest.mark.parametrize(
@@ -368,7 +347,7 @@ def test_what_cannot_be_simulated_is_left_out_listed_and_recorded(tmp_path, smal
 
     def some_fail(models, workers):
         failures = {m.name: membrane.Failure(f"{m.m_type} is mute", "more words") for m in models[1:3]}
-        return membrane.Attempt({n: s for n, s in made_up(models).sources.items() if n not in failures}, failures)
+        return attempted(tmp_path, models, failures)
 
     monkeypatch.setattr(membrane, "attempt", some_fail)
     path = generate.generate(small(), tmp_path / "s", 0)
@@ -389,7 +368,7 @@ def test_an_unfinished_store_goes_on_with_the_models_it_was_begun_with(tmp_path,
     def first_fails(models, workers):
         asked.append([m.name for m in models])
         failures = {m.name: membrane.Failure("mute", "") for m in models if m.name == NAMES[0]}
-        return membrane.Attempt({n: s for n, s in made_up(models).sources.items() if n not in failures}, failures)
+        return attempted(tmp_path, models, failures)
 
     monkeypatch.setattr(membrane, "attempt", first_fails)
     path = interrupted(tmp_path / "s", small(), monkeypatch, KeyboardInterrupt())
@@ -397,14 +376,14 @@ def test_an_unfinished_store_goes_on_with_the_models_it_was_begun_with(tmp_path,
     assert asked == [NAMES, NAMES[1:]]  # what failed is not tried again
     path = interrupted(tmp_path / "other", small(), monkeypatch, KeyboardInterrupt())
     all_fail = {name: membrane.Failure("mute", "") for name in NAMES[1:]}
-    monkeypatch.setattr(membrane, "attempt", lambda models, workers: membrane.Attempt({}, all_fail))
+    monkeypatch.setattr(membrane, "attempt", lambda models, workers: attempted(tmp_path, models, all_fail))
     with pytest.raises(UserError, match=f"other currents of {NAMES[1]}"):
         generate.generate(small(), path, 0)
 
 
 def test_nothing_left_is_refused(tmp_path, small, monkeypatch):
     failures = {name: membrane.Failure("mute", f"{name}: 0.2 nA, 0 spikes") for name in NAMES}
-    monkeypatch.setattr(membrane, "attempt", lambda models, workers: membrane.Attempt({}, failures))
+    monkeypatch.setattr(membrane, "attempt", lambda models, workers: attempted(tmp_path, models, failures))
     with pytest.raises(UserError, match=rf"(?s)no cell model could be simulated:.*{NAMES[5]}: 0\.2 nA, 0 spikes"):
         generate.generate(small(), tmp_path / "s", 0)
     assert not (tmp_path / "s").exists()
@@ -483,7 +462,7 @@ def test_a_store_from_before_these_options_counts_as_having_their_defaults(tmp_p
         generate.generate(small(variants=1), path, 0)
 
 
-def test_workers_reach_the_currents(tmp_path, small, monkeypatch):
+def test_workers_reach_the_currents(tmp_path, small, monkeypatch, made_up):
     seen = []
     monkeypatch.setattr(membrane, "attempt", lambda models, workers: seen.append(workers) or made_up(models))
     monkeypatch.setattr(generate, "_fill", lambda *_: None)

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,6 +13,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from filelock import FileLock
+from synthetic_source import synthetic_source
 
 from spiketype.edge import UserError
 from spiketype.simulator.neuron import child, mechanisms, membrane
@@ -200,10 +203,62 @@ def test_on_ctrl_c_the_children_are_ended(copy: CellModel, monkeypatch: pytest.M
     monkeypatch.setattr(
         membrane, "subprocess", SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL, PIPE=subprocess.PIPE)
     )
-    monkeypatch.setattr(membrane, "time", SimpleNamespace(sleep=interrupt))
+    monkeypatch.setattr(membrane, "time", SimpleNamespace(sleep=interrupt, monotonic=time.monotonic))
     with pytest.raises(KeyboardInterrupt):
         simulate([copy], workers=1)
     assert [process.returncode for process in started] == [-9]
+
+
+def instead(monkeypatch: pytest.MonkeyPatch, program: str) -> list[str]:
+    """Start this program instead of NEURON's, and return the names of the models for which it is started."""
+    names: list[str] = []
+
+    def start(command: list[str], **options: object) -> subprocess.Popen[bytes]:
+        names.append(json.loads(command[-1])["name"])
+        return subprocess.Popen([sys.executable, "-c", program], **options)  # type: ignore[call-overload, no-any-return]
+
+    fake = SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL, PIPE=subprocess.PIPE)
+    monkeypatch.setattr(membrane, "subprocess", fake)
+    return names
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_model_whose_process_was_killed_is_not_one_that_fails(
+    copy: CellModel, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    unblocked = f"signal.pthread_sigmask(signal.SIG_UNBLOCK, [{int(number)}])"
+    instead(monkeypatch, f"import os, signal; {unblocked}; os.kill(os.getpid(), {int(number)})")
+    with pytest.raises(UserError, match=rf"process of {copy.name} was killed by {number.name} \(out of memory\?\)"):
+        attempt([copy])
+    assert not [*cache_path(copy, Protocol()).parent.glob("*.failed.json")]
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_what_another_program_simulates_is_waited_for(
+    copy: CellModel, monkeypatch: pytest.MonkeyPatch, finished: bool
+) -> None:
+    """Other models come first; if the other program ends without a result, the model is simulated here."""
+    monkeypatch.setattr(membrane, "LOOK_EVERY_S", 0.05)
+    started = instead(monkeypatch, "raise SystemExit('no NEURON')")
+    path = cache_path(copy, Protocol())
+    path.parent.mkdir(parents=True)
+    theirs = FileLock(path.with_suffix(".lock"), thread_local=False)
+    theirs.acquire()
+
+    def end() -> None:
+        while len(started) < 1:
+            time.sleep(0.01)
+        if finished:
+            synthetic_source(name=copy.name).save(path)
+        theirs.release()
+
+    other = threading.Thread(target=end)
+    other.start()
+    sources, failures = attempt([copy, default(SMALL[0])], workers=1)
+    other.join()
+    assert started == [SMALL[0], *([] if finished else [copy.name])]
+    assert [*sources] == ([copy.name] if finished else [])
+    assert failures[SMALL[0]].reason == "no NEURON"
 
 
 # The death of the parent ---------------------------------------------------------------------------

@@ -113,8 +113,10 @@ def test_a_candidate_is_the_same_in_every_batch(rotation):
 
 def test_seed_and_cell_change_everything():
     base = placements("3drot", 50)
-    for other in ({"seed": 2}, {"cell_name": "other"}):
+    for other in ({"seed": 2}, {"cell_name": "other"}, {"block": 0}, {"block": 1}):
         assert not np.isin(placements("3drot", 50, **other).position_um, base.position_um).any()
+    blocks = [placements("3drot", 50, block=block).position_um for block in range(3)]
+    assert len(np.unique(blocks)) == 3 * 50 * 3
 
 
 def test_rotation_sets_share_positions():

@@ -13,7 +13,7 @@ import optax
 from spiketype.datasets import batches, eap, splits, store
 from spiketype.datasets.eap import EapTable, Inputs
 from spiketype.datasets.splits import Split
-from spiketype.edge import Json, PyTree, cached_store
+from spiketype.edge import Json, PyTree
 from spiketype.models.augment import quarter_turns
 from spiketype.models.cnn import CNN
 from spiketype.models.losses import cross_entropy, squared_error
@@ -43,7 +43,7 @@ def find_store(config: EapTaskConfig) -> Path:
     # Imported here: training on a store that exists needs neither NEURON nor cell models.
     from spiketype.simulator.eap.generate import generate
 
-    return generate(wanted, cached_store("eap", f"{config.rotation}-{config.per_cell}", wanted))
+    return generate(wanted, store.cached("eap", f"{config.rotation}-{config.per_cell}", wanted))
 
 
 def make_problem(

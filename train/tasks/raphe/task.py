@@ -7,9 +7,8 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from spiketype.datasets import splits
+from spiketype.datasets import splits, store
 from spiketype.datasets.raphe import RapheTable, batches, read
-from spiketype.edge import cached_store
 from spiketype.train.task import Experiment, Member, Phase, Task, member_keys
 from spiketype.train.tasks.raphe.config import PAPER, PAPER_SYNTHETIC, RapheTaskConfig
 from spiketype.train.tasks.raphe.judge import judge
@@ -35,7 +34,7 @@ def find_store(config: RapheTaskConfig) -> Path:
         confound=config.confound,
         contrast=config.contrast,
     )
-    path = cached_store("raphe", f"seed{config.store_seed}", wanted)
+    path = store.cached("raphe", f"seed{config.store_seed}", wanted)
     return path if path.exists() else generate(wanted, path)
 
 

@@ -1,0 +1,143 @@
+"""What runs the tasks of a store: this process, processes of one thread each, or the workers of a Dask cluster.
+
+Each engine takes tasks and yields them as they are finished, in any order.
+"""
+
+import os
+import random
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+
+from spiketype.edge import UserError, keeping_signals
+from spiketype.simulator.eap.blocks import BlockTask, write_block
+
+# One thread in each worker: the bits of a sum depend on how it is divided among threads.
+ONE_THREAD = {
+    "JAX_PLATFORMS": "cpu",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+
+
+def here(tasks: Iterable[BlockTask]) -> Iterator[BlockTask]:
+    """Run tasks in this process, on JAX's default device."""
+    for task in tasks:
+        write_block(task)
+        yield task
+
+
+def processes(tasks: Iterable[BlockTask], workers: int) -> Iterator[BlockTask]:
+    """Run tasks in `workers` processes of one thread each.
+
+    Raises:
+        UserError: one of them died.
+    """
+    queue = _Queue(tasks)
+    with _pool(workers) as submit:
+        running: dict[Future[None], BlockTask] = {}
+        for task in queue.first(workers):
+            running[submit(task)] = task
+        while running:
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                task = running.pop(future)
+                future.result()
+                # For the worker that has just become free: it knows the cell.
+                if (following := queue.after(task)) is not None:
+                    running[submit(following)] = following
+                yield task
+
+
+def cluster(tasks: Sequence[BlockTask], scheduler: str) -> Iterator[BlockTask]:
+    """Run tasks on the workers of a Dask cluster, given the address of its scheduler or the file that it wrote.
+
+    Raises:
+        UserError: Dask is not installed; or as `cluster.run`.
+    """
+    try:
+        from spiketype.simulator.eap import cluster as dask
+    except ImportError as error:
+        raise UserError(f"--scheduler needs Dask ({error}): pip install 'spiketype[cluster]'") from error
+    yield from dask.run(write_block, tasks, scheduler, ONE_THREAD)
+
+
+class _Queue:
+    """Tasks by cell: a worker stays with its cell, whose factors take a while, as long as there are blocks of it.
+
+    Cells are begun in the order of the tasks. The blocks of a cell begin at one by chance: two programs that write the
+    same store then help each other, because what is done is skipped, instead of writing the same blocks together.
+    """
+
+    def __init__(self, tasks: Iterable[BlockTask]) -> None:
+        self._of_cell: dict[int, list[BlockTask]] = {}
+        for task in tasks:
+            self._of_cell.setdefault(task.cell, []).append(task)
+        for cell, found in self._of_cell.items():
+            begin = random.randrange(len(found))
+            self._of_cell[cell] = found[begin:] + found[:begin]
+        self._begun: set[int] = set()
+
+    def first(self, workers: int) -> Iterator[BlockTask]:
+        """Yield a task for each worker, as far as there are any."""
+        for _ in range(workers):
+            if (task := self._other()) is not None:
+                yield task
+
+    def after(self, task: BlockTask) -> BlockTask | None:
+        """Return a task for the worker that has finished this one."""
+        left = self._of_cell[task.cell]
+        return left.pop(0) if left else self._other()
+
+    def _other(self) -> BlockTask | None:
+        """Return a task of a cell that nobody is at, else of the one with most to do."""
+        left = [cell for cell, found in self._of_cell.items() if found]
+        if not left:
+            return None
+        fresh = [cell for cell in left if cell not in self._begun]
+        cell = fresh[0] if fresh else max(left, key=lambda c: len(self._of_cell[c]))
+        self._begun.add(cell)
+        return self._of_cell[cell].pop(0)
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[Callable[[BlockTask], Future[None]]]:
+    """Yield what runs tasks in processes of one thread each."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)  # the children start with these; this process has read its own already
+    context = get_context("spawn")
+    theirs, ours = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, context, _end_when_closed, (theirs,))
+
+    def submit(task: BlockTask) -> Future[None]:
+        with keeping_signals():  # processes are started here
+            return pool.submit(write_block, task)
+
+    try:
+        yield submit
+        pool.shutdown()
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a worker process died (out of memory?): what is finished is kept; use fewer --workers"
+        ) from error
+    finally:
+        ours.close()
+        pool.shutdown(cancel_futures=True)
+        theirs.close()
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _end_when_closed(connection: Connection) -> None:
+    """End this worker when the other end is closed: on Ctrl-C, or on a death that would leave it writing alone."""
+
+    def watch() -> None:
+        connection.poll(None)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,98 @@
+"""Which blocks of a store are missing, and which of them one of several jobs is to write.
+
+The blocks are divided by cells, and by the time they take, so that a job needs few cells and all end together. A share
+depends on the store's template alone, so jobs that know nothing of each other agree.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from spiketype.datasets import store
+from spiketype.edge import UserError
+from spiketype.simulator.eap.blocks import BlockTask
+from spiketype.simulator.eap.config import EapConfig
+from spiketype.simulator.eap.probes import Probe
+from spiketype.simulator.neuron.cells import CellModel
+from spiketype.simulator.neuron.membrane import Cached
+
+
+class Share(NamedTuple):
+    """The i-th of n shares of a store, i from 1 to n."""
+
+    number: int = 1
+    of: int = 1
+
+
+WHOLE = Share()
+
+
+def parse(text: str) -> Share:
+    """Read ``i/n``.
+
+    Raises:
+        UserError: it is something else, or i is not from 1 to n.
+    """
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise UserError(
+            f"--block-range is {text}: give i/n for the i-th of n shares, i from 1 to n, such as 1/8 or 8/8"
+        )
+    return Share(int(found[1]), int(found[2]))
+
+
+def blocks(path: Path, share: Share = WHOLE) -> Int[np.ndarray, " block"]:
+    """Return the numbers of the blocks of a share, ascending.
+
+    A block takes about as long as its cell has segments.
+    """
+    segments = store.read(path, "segments").astype(np.int64)
+    weight = np.repeat(segments, _per_cell(path))
+    middle = 2 * np.cumsum(weight) - weight  # twice that of each block, in whole numbers: every machine finds the same
+    found: np.ndarray = np.flatnonzero(middle * share.of // (2 * weight.sum()) == share.number - 1)
+    return found
+
+
+def missing(path: Path, share: Share = WHOLE) -> Int[np.ndarray, " block"]:
+    """Return the numbers of the blocks of a share that are not done, ascending."""
+    of_share = blocks(path, share)
+    found: np.ndarray = of_share[~store.done(path)[of_share]]
+    return found
+
+
+def cells_of(path: Path, wanted: Int[np.ndarray, " block"]) -> list[int]:
+    """Return the positions of the cells that the wanted blocks are of, ascending."""
+    return sorted(set((wanted // _per_cell(path)).tolist()))
+
+
+def tasks(
+    path: Path,
+    config: EapConfig,
+    layout: Probe,
+    models: Sequence[CellModel],
+    sources: Cached,
+    wanted: Int[np.ndarray, " block"],
+) -> list[BlockTask]:
+    """Return what writes each of the wanted blocks of a store of these models.
+
+    The cells with most segments take longest: they go first, so that no core is left alone with one at the end.
+    """
+    per_cell, segments = _per_cell(path), store.read(path, "segments").astype(np.int64)
+    most = int(segments.max())
+    made = []
+    for index in wanted[np.argsort(-segments[wanted // per_cell], kind="stable")].tolist():
+        cell, number = divmod(index, per_cell)
+        source, samples = sources.path(models[cell].name), config.per_cell // per_cell
+        made.append(
+            BlockTask(path.absolute(), config, layout, models[cell], cell, source, most, index, number, samples)
+        )
+    return made
+
+
+def _per_cell(path: Path) -> int:
+    """Return the number of blocks of a cell."""
+    return store.OnDisk(path, "done").shape[0] // store.OnDisk(path, "segments").shape[0]

@@ -1,0 +1,124 @@
+"""The template of an EAP store: made once, by whoever comes first, and checked by everyone who continues it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from spiketype.datasets import store
+from spiketype.edge import UserError, versions
+from spiketype.reading import shortened
+from spiketype.simulator.eap import recording
+from spiketype.simulator.eap.blocks import variables
+from spiketype.simulator.eap.config import EapConfig
+from spiketype.simulator.eap.probes import Probe
+from spiketype.simulator.neuron.cells import CellModel
+from spiketype.simulator.neuron.membrane import Failure
+from spiketype.simulator.neuron.source import Source
+
+
+def create(
+    out: Path,
+    config: EapConfig,
+    models: Sequence[CellModel],
+    sources: Mapping[str, Source],
+    failures: Mapping[str, Failure],
+    layout: Probe,
+) -> None:
+    """Write the template of the store of `models`, in their order.
+
+    Raises:
+        AlreadyThere: something is at `out`; another process may have been first.
+    """
+    facts = [_facts(sources[model.name]) for model in models]
+    one = sources[models[0].name]  # all are cut alike
+    matrix = recording.matrices(config, one.current_nA.shape[2], one.dt_ms).resampling
+    kept = 0 if matrix is None or not config.waveform_kHz else matrix.shape[1]
+    time_ms = np.arange(kept, dtype=np.float32) / np.float32(config.waveform_kHz or 1)
+    sizes = {
+        "sample": config.per_cell * len(models),
+        "channel": len(layout.contact_um),
+        "cell_model": len(models),
+    }
+    sizes |= {"axis": 3, "world": 3, "local": 3, "time": len(time_ms)}
+    about, by_cell = store.Coordinate, ("cell_model",)
+    segments = np.array([segments for segments, _ in facts], np.int32)
+    coordinates = {
+        "cell_name": about(by_cell, np.array([m.name for m in models]), "1", "cell model"),
+        "m_type": about(by_cell, np.array([m.m_type for m in models]), "1", "morphological type"),
+        "e_type": about(by_cell, np.array([m.e_type for m in models]), "1", "electrical type"),
+        "layer": about(by_cell, np.array([m.layer for m in models]), "1", "cortical layer"),
+        "excitatory": about(by_cell, np.array([m.excitatory for m in models]), "1", "excitatory, else inhibitory"),
+        "axon": about(by_cell, np.array([m.axon for m in models]), "1", "a stub, or the full one of the morphology"),
+        "variant": about(by_cell, np.array([m.variant for m in models], np.int32), "1", "number; 0 is as published"),
+        "model_name": about(by_cell, np.array([m.model_name for m in models]), "1", "published model of a variant"),
+        "segments": about(by_cell, segments, "1", "number of segments of the cell model"),
+        "contact_um": about(("channel", "axis"), layout.contact_um, "um", "contact position"),
+    }
+    if len(time_ms):
+        coordinates["time_ms"] = about(("time",), time_ms, "ms", "time from the start of the cut")
+    attributes = {
+        "config": _as_json(config),
+        "seed": config.seed,
+        "sources": json.dumps({m.name: made for m, (_, made) in zip(models, facts, strict=True)}, sort_keys=True),
+        "left_out": json.dumps({name: failure.reason for name, failure in failures.items()}, sort_keys=True),
+        "created_with": json.dumps(versions(), sort_keys=True),
+        "probe_grid": list(layout.grid) if layout.grid else [],
+    }
+    block = store.choose_block(config.per_cell)
+    store.create(out, "eap", sizes, block, variables(config, len(time_ms)), coordinates, attributes)
+
+
+def _facts(source: Source) -> tuple[int, object]:
+    return source.current_nA.shape[1], source.provenance
+
+
+def check_settings(out: Path, config: EapConfig, layout: Probe) -> None:
+    """Refuse to continue a store of another configuration.
+
+    Raises:
+        UserError: says what differs, or that `out` is no EAP store of this schema.
+    """
+    # An older store, which does not know of an option, is as the option's default has it.
+    defaults, ours = json.loads(_as_json(EapConfig())), json.loads(_as_json(config))
+    theirs = defaults | store.config(store.attributes(out, "eap"))
+    differing = [f"{name} is {theirs[name]} there, {ours[name]} here" for name in ours if theirs[name] != ours[name]]
+    if not differing and not np.array_equal(store.read(out, "contact_um"), layout.contact_um):
+        differing = [f"probe {config.probe} has other contacts there"]
+    if differing:
+        raise UserError(f"{out} was made with other settings ({'; '.join(differing)}): choose another --out")
+
+
+def models_of(out: Path, models: Sequence[CellModel]) -> list[CellModel]:
+    """Return the models that an unfinished store was begun with, in its order.
+
+    Raises:
+        UserError: it was begun with others.
+    """
+    by_name = {model.name: model for model in models}
+    names = [str(name) for name in store.read(out, "cell_name")]
+    if absent := [name for name in names if name not in by_name]:
+        raise UserError(f"{out} was begun with {shortened(absent)}, which are not there now: delete it and start again")
+    return [by_name[name] for name in names]
+
+
+def check_sources(
+    out: Path, names: Sequence[str], sources: Mapping[str, Source], failures: Mapping[str, Failure]
+) -> None:
+    """Refuse to continue a store with other currents of the named models than it was begun with.
+
+    Raises:
+        UserError: names the models that differ, or have none now.
+    """
+    recorded = json.loads(store.attributes(out, "eap")["sources"])
+    failed = [name for name in names if name in failures]
+    changed = [n for n in names if n in sources and recorded[n] != json.loads(json.dumps(sources[n].provenance))]
+    if failed or changed:
+        other = shortened([*failed, *changed])
+        raise UserError(f"{out} was begun with other currents of {other}: delete it and start again")
+
+
+def _as_json(config: EapConfig) -> str:
+    return json.dumps(asdict(config), sort_keys=True)
