@@ -5,6 +5,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,10 +33,16 @@ def config(tmp_path_factory) -> EapConfig:
     return EapConfig(cell_models=(str(models),), per_cell=40, probe="mea4x4", threshold_uV=5.0, error_uV=0.01)
 
 
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory) -> Path:
+    """Where currents are: their factors are kept by file."""
+    return tmp_path_factory.mktemp("sources")
+
+
 @pytest.fixture(autouse=True)
-def _small_blocks(tmp_path, monkeypatch):
+def _small_blocks(sources, monkeypatch):
     """In this process; others write blocks of the usual size."""
-    monkeypatch.setattr(membrane, "attempt", lambda models, workers: attempted(tmp_path, models))
+    monkeypatch.setattr(membrane, "attempt", lambda models, workers: attempted(sources, models))
     monkeypatch.setattr(template, "versions", dict)
     choose = store.choose_block
     monkeypatch.setattr(store, "choose_block", lambda per_cell: choose(per_cell, 20))
@@ -79,11 +86,11 @@ def test_shares_in_any_order_and_twice_make_the_bytes_of_the_whole(tmp_path, con
     assert_same_bytes(whole, path)
 
 
-def test_a_share_needs_the_currents_of_its_cells_alone(tmp_path, config, monkeypatch):
+def test_a_share_needs_the_currents_of_its_cells_alone(tmp_path, config, monkeypatch, sources):
     path = generate.generate(config, tmp_path / "s", 0, Share(1, 2))
     asked = []
     monkeypatch.setattr(
-        membrane, "attempt", lambda models, workers: asked.append(len(models)) or attempted(tmp_path, models)
+        membrane, "attempt", lambda models, workers: asked.append(len(models)) or attempted(sources, models)
     )
     generate.generate(config, path, 0, Share(2, 2))
     assert asked == [1]
