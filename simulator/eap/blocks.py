@@ -44,6 +44,18 @@ class BlockTask:
     samples: int  # in the block
 
 
+@dataclass(frozen=True)
+class Cell:
+    """What the blocks of a cell have in common."""
+
+    factors: forward.Factors
+    error_uV: float
+    rank: int
+    spikes: int
+    times: int
+    dt_ms: float
+
+
 class Recording(NamedTuple):
     """The part of a configuration that a compiled program depends on."""
 
@@ -118,7 +130,7 @@ def write_block(task: BlockTask) -> None:
 
 
 def _candidates(
-    task: BlockTask, cell: "Cell", contacts: np.ndarray, first: int, batch: int
+    task: BlockTask, cell: Cell, contacts: np.ndarray, first: int, batch: int
 ) -> tuple[dict[str, jax.Array], np.ndarray]:
     """Return the arrays of a batch of candidates, and the peak-to-peak amplitude of each at its largest contact."""
     config, model = task.config, task.model
@@ -179,18 +191,6 @@ def _simulate(
         waveform = eap if same else jnp.dot(eap, resampling, precision=forward.EXACT)
         arrays["eap_uV"] = waveform.astype(how.dtype)
     return arrays, reached_uV
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What the blocks of a cell have in common."""
-
-    factors: forward.Factors
-    error_uV: float
-    rank: int
-    spikes: int
-    times: int
-    dt_ms: float
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -50,7 +50,7 @@ def blocks_done(out: Path) -> int:
     return int(store.done(out).sum()) if out.exists() else 0
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 600) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"

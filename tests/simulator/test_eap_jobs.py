@@ -5,6 +5,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,10 +33,16 @@ def config(tmp_path_factory) -> EapConfig:
     return EapConfig(cell_models=(str(models),), per_cell=40, probe="mea4x4", threshold_uV=5.0, error_uV=0.01)
 
 
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory) -> Path:
+    """Where currents are: their factors are kept by file."""
+    return tmp_path_factory.mktemp("sources")
+
+
 @pytest.fixture(autouse=True)
-def _small_blocks(tmp_path, monkeypatch):
+def _small_blocks(sources, monkeypatch):
     """In this process; others write blocks of the usual size."""
-    monkeypatch.setattr(membrane, "attempt", lambda models, workers: attempted(tmp_path, models))
+    monkeypatch.setattr(membrane, "attempt", lambda models, workers: attempted(sources, models))
     monkeypatch.setattr(template, "versions", dict)
     choose = store.choose_block
     monkeypatch.setattr(store, "choose_block", lambda per_cell: choose(per_cell, 20))
@@ -79,11 +86,11 @@ def test_shares_in_any_order_and_twice_make_the_bytes_of_the_whole(tmp_path, con
     assert_same_bytes(whole, path)
 
 
-def test_a_share_needs_the_currents_of_its_cells_alone(tmp_path, config, monkeypatch):
+def test_a_share_needs_the_currents_of_its_cells_alone(tmp_path, config, monkeypatch, sources):
     path = generate.generate(config, tmp_path / "s", 0, Share(1, 2))
     asked = []
     monkeypatch.setattr(
-        membrane, "attempt", lambda models, workers: asked.append(len(models)) or attempted(tmp_path, models)
+        membrane, "attempt", lambda models, workers: asked.append(len(models)) or attempted(sources, models)
     )
     generate.generate(config, path, 0, Share(2, 2))
     assert asked == [1]
@@ -135,7 +142,7 @@ def test_jobs_that_start_together_make_one_store(tmp_path, config):
     whole = start(tmp_path / "whole", *common, "--workers", "1")
     jobs = [start(tmp_path / "s", *common, "--workers", "1", "--block-range", f"{i}/2") for i in (1, 2, 2)]
     for process in (whole, *jobs):
-        _, err = process.communicate(timeout=300)
+        _, err = process.communicate(timeout=900)
         assert process.returncode == 0, err
     assert len(store.done(tmp_path / "s")) == 4
     assert_same_bytes(tmp_path / "whole", tmp_path / "s")
@@ -172,21 +179,21 @@ def test_while_modules_are_imported_it_stops_at_once(program, number, said):
     ) as running:
         assert running.stdout.readline() == "importing\n"
         running.send_signal(number)
-        _, err = running.communicate(timeout=20)
+        _, err = running.communicate(timeout=120)
     assert (running.returncode, err) == (128 + number, f"{said}: nothing was begun\n")
 
 
 def test_sigterm_to_all_processes_is_one_line(tmp_path, config):
     """As a scheduler sends it when the time is up."""
     process = start(tmp_path / "s", *options(config, 20_000), "--workers", "1")
-    wait_for(lambda: blocks_done(tmp_path / "s") >= 1, 120)
+    wait_for(lambda: blocks_done(tmp_path / "s") >= 1)
     os.killpg(process.pid, signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 143
     assert err.splitlines()[-1] == "stopped by SIGTERM: what is finished is kept; the same command continues from there"
     assert "Traceback" not in err
     assert "died" not in err
-    wait_for(lambda: not alive(process.pid), 20)
+    wait_for(lambda: not alive(process.pid))
 
 
 # A Dask cluster --------------------------------------------------------------------------------------
@@ -232,10 +239,10 @@ def test_a_cluster_writes_the_same_bytes_though_a_worker_is_killed(tmp_path, con
     ) as cluster:  # fmt: skip
         address, *_ = cluster.stdout.readline().split()
         process = start(tmp_path / "s", *common, "--scheduler", address)
-        wait_for(lambda: blocks_done(tmp_path / "s") >= 2, 120)
+        wait_for(lambda: blocks_done(tmp_path / "s") >= 2)
         kill_a_worker(cluster.pid)
         done = blocks_done(tmp_path / "s")
-        _, err = process.communicate(timeout=300)
+        _, err = process.communicate(timeout=900)
         cluster.stdin.close()
     assert process.returncode == 0, err
     assert done < 40
