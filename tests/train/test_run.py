@@ -23,7 +23,7 @@ import xarray as xr
 import zarr
 from optimizers import adam
 
-from spiketype.datasets import batches, manifest
+from spiketype.datasets import batches, eap, manifest
 from spiketype.edge import guard
 from spiketype.simulator.eap import generate as generator
 from spiketype.simulator.eap.config import EapConfig
@@ -104,14 +104,35 @@ def test_a_run_learns(trained: Path) -> None:
     assert last < first
 
 
-def test_inputs_that_do_not_fit_in_memory_are_read_from_disk(
-    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("balanced", ["--balanced", "--no-balanced"])
+def test_a_run_does_not_depend_on_what_fits_in_memory(
+    balanced: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "fits", lambda n_bytes: False)
-    summary = train("mtype", store, tmp_path / "run", "--seeds", "2")
-    assert summary["over_cells_percent"]["mean"]["value"] > 3 * 100 / 13  # far above chance
-    again = train("mtype", store, tmp_path / "again", "--seeds", "2")
-    assert {**again, "seconds": 0} == {**summary, "seconds": 0}
+    """Of a store in which one cell in four is excitatory: the shares of a batch are those of the classes, or equal."""
+    cells = [(f"{name}_{n}", name, name == "STPC") for n in (1, 2) for name in ("BP", "LBC", "NGC", "STPC")]
+    path = eap_store.write(tmp_path / "s.zarr", cells, per_cell=12)
+    options = ("--seeds", "2", "--split", "group", "--folds", "2", balanced)
+    memory = train("binary", path, tmp_path / "memory", *options)
+    seen: list[float] = []
+    stream = eap.Inputs.stream
+
+    def watched(self: eap.Inputs, drawn: Any) -> Any:
+        excitatory = eap.load(path).excitatory
+        for sample, x in stream(self, drawn):
+            assert sample.shape == (4, 32)  # of two seeds and two folds
+            seen.extend(excitatory[sample].mean(axis=1).tolist())
+            yield sample, x
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batches, "fits", lambda n_bytes: False)
+        patch.setattr(batches, "rows_ahead", lambda row_bytes: 500)
+        patch.setattr(eap.Inputs, "stream", watched)
+        disk = train("binary", path, tmp_path / "disk", *options)
+    assert {**disk, "seconds": 0} == {**memory, "seconds": 0}
+    assert run_folder.metrics(tmp_path / "disk") == run_folder.metrics(tmp_path / "memory")
+    assert len(seen) == 60 * 4
+    assert np.mean(seen) == pytest.approx(0.5 if balanced == "--balanced" else 0.25, abs=0.02)
+    assert np.ptp(seen) == 0 if balanced == "--balanced" else np.ptp(seen) > 0.2
 
 
 def test_resuming_a_finished_run_judges_it_again(trained: Path, tmp_path: Path) -> None:
