@@ -18,7 +18,7 @@ import pytest
 import zarr
 from synthetic_source import synthetic_source
 
-from spiketype.datasets import eap, splits, store
+from spiketype.datasets import eap, manifest, splits, store
 from spiketype.edge import UserError
 from spiketype.simulator.eap import blocks, features, generate, recording
 from spiketype.simulator.eap.__main__ import command_line
@@ -477,6 +477,7 @@ def test_a_store_from_before_these_options_counts_as_having_their_defaults(tmp_p
     group.attrs.update({"config": json.dumps(kept), "coordinates": " ".join(known)})
     for name in ("axon", "variant", "model_name"):
         shutil.rmtree(path / name)
+    manifest.remove(path)
     assert generate.generate(small(), path, 0) == path
     assert eap.load(path).cell_names == tuple(NAMES)
     with pytest.raises(UserError, match="variants is 0 there, 1 here"):
