@@ -1,16 +1,16 @@
 """Which samples form training step s: a pure function of (seed, s), so that the step is all there is to save.
 
-Two ways to feed. Arrays that fit (:func:`fits`) live on the device: :func:`plan` describes a training part,
-:func:`draw` draws a batch of indices inside jit, with replacement. Larger ones stay in their Zarr store:
-:func:`stream` reads blocks ahead in random order and shuffles them in a buffer, each sample once in an epoch.
+:func:`plan` describes a training part, :func:`draw` draws a batch of indices, with replacement. Arrays that fit
+(:func:`fits`) live on the device and are indexed inside jit. Larger ones stay in their Zarr store: the same indices are
+drawn ahead of the steps, and :func:`stream` reads those samples. What a step sees is the same either way.
 :func:`iterate` goes through a part once, in order, for evaluation.
 """
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from itertools import count, groupby
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -21,7 +21,6 @@ import zarr
 from jaxtyping import Array, Int, Int32, PRNGKeyArray, Shaped
 
 from spiketype.datasets.store import OnDisk
-from spiketype.edge import UserError
 
 
 @runtime_checkable
@@ -39,6 +38,7 @@ class Rows(Protocol):
     def __getitem__(self, rows: slice, /) -> object: ...
 
 
+FIRST_STEPS = 10  # that are read together
 Arrays = Mapping[str, Rows]
 Either = Array | np.ndarray  # a plan is made with NumPy and used on the device
 
@@ -150,53 +150,44 @@ def _any_of(key: PRNGKeyArray, offset: Either, size: Either, of: jax.Array) -> j
 
 
 class Batch(NamedTuple):
-    """Samples read from a store: ``sample`` (n,) their indices there, ``arrays`` their values, (n, ...)."""
+    """Samples read from a store: ``sample`` their indices there, ``arrays`` their values, (indices, ...)."""
 
     sample: np.ndarray
     arrays: dict[str, np.ndarray]
 
 
-def stream(
-    arrays: Arrays, train: Int[np.ndarray, " train"], batch: int, seed: int, start: int = 0, n_block: int = 20
-) -> Iterator[Batch]:
-    """Yield the batches of training steps ``start``, ``start + 1``, ... without end, read from disk.
+def rows_ahead(row_bytes: int, fraction: float = 0.1) -> int:
+    """Return how many samples :func:`stream` may hold of a stretch of steps: they fill ``fraction`` of the memory."""
+    return max(1, int(fraction * _host_memory_bytes()) // row_bytes)
 
-    In an epoch of ``len(train) // batch`` steps each sample occurs once, except for the ``len(train) % batch``
-    that fill no batch: they are others in every epoch. A batch depends on (seed, step), on the other arguments
-    and on the chunks, not on ``start``; starting reads the one buffer that step is in.
 
-    A block is as many samples as the largest chunk among ``arrays`` has; blocks without training samples
-    are not read. A buffer holds up to ``n_block`` blocks, one from each of as many equal stretches of the
-    store, so that a store written cell by cell is mixed too. A thread fills the next buffer while one is
-    used: memory is that of two buffers. The arrays of a batch are views of one: copy what you keep. Small
-    arrays, such as labels, are better held in memory and looked up with ``Batch.sample``.
+def stream(arrays: Arrays, drawn: Iterable[Int[np.ndarray, "..."]], rows: int) -> Iterator[Batch]:
+    """Yield the samples that are drawn for each of some steps, read from disk before they are wanted.
 
-    Wrap it in ``contextlib.closing``: closing stops the thread. Several processes: each its own ``train``.
+    A chunk has many samples, of which a batch wants few. So as many steps as draw ``rows`` samples are read together:
+    every block of the store is then read at most once for all of them, in order. With ``rows`` a tenth of the samples
+    of the store, that is ten samples read for one that is used. The first stretches are shorter, lest training waits.
+    A thread reads the next stretch while one is used: memory is that of two.
+
+    A block is as many samples as the largest chunk among ``arrays`` has. Small arrays, such as labels, are better held
+    in memory and looked up with ``Batch.sample``. Wrap it in ``contextlib.closing``: closing stops the thread.
 
     Args:
         arrays: by name; those on disk are read in whole blocks.
-        train: ascending sample indices.
-        batch: samples in a batch.
-        seed: of the order; not negative.
-        start: first step.
-        n_block: blocks in a buffer; more mix better.
-
-    Raises:
-        UserError: fewer training samples than a batch has.
+        drawn: sample indices of each step, in any order and of any one shape, which those of its arrays begin with.
+        rows: samples that may be held of a stretch: no step gets others if it is changed.
     """
-    n_step = len(train) // batch
-    if not n_step:
-        raise UserError(f"a batch of {batch} is more than the {len(train)} training samples: choose less")
-    epoch, step = divmod(start, n_step)
-    buffers = _buffers(_members(arrays, train), n_block, seed, epoch, step * batch)
     stop = threading.Event()
     pool = ThreadPoolExecutor(1, thread_name_prefix="stream")
     try:
-        filled = _ahead(pool, lambda buffer: _fill(arrays, buffer, stop), buffers)
-        for _, of_epoch in groupby(filled, key=lambda piece: piece[0]):
-            for ready in _cut((piece for _, piece in of_epoch), batch):
-                if len(ready.sample) == batch:
-                    yield ready
+        reading: Future[Iterator[Batch]] | None = None
+        for steps in _stretches(drawn, rows):
+            ahead = pool.submit(_together, arrays, steps, stop)
+            if reading is not None:
+                yield from reading.result()
+            reading = ahead
+        if reading is not None:
+            yield from reading.result()
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
@@ -218,15 +209,6 @@ def iterate(arrays: Arrays, index: Int[np.ndarray, " index"], batch: int) -> Ite
         yield ready
 
 
-class _Buffer(NamedTuple):
-    """What to read into one buffer: its blocks' members, the row each of them goes to, rows to skip."""
-
-    epoch: int
-    members: list[np.ndarray]
-    row: np.ndarray
-    skip: int
-
-
 def _block_length(arrays: Arrays) -> int:
     """Return the samples in the largest chunk; arrays in memory have none, and any length does."""
     return max((array.chunks[0] for array in arrays.values() if isinstance(array, OnDisk | zarr.Array)), default=1024)
@@ -243,68 +225,41 @@ def _members(arrays: Arrays, index: np.ndarray) -> list[np.ndarray]:
     return np.split(index, first[1:])
 
 
-def _buffers(members: list[np.ndarray], n_block: int, seed: int, epoch: int, skip: int) -> Iterator[_Buffer]:
-    """Yield the buffers of ``epoch`` and all epochs after it, without the first ``skip`` samples."""
-    size = np.array([len(block) for block in members])
-    n_buffer = -(-len(members) // n_block)
-    n_stretch = -(-len(members) // n_buffer)
-    for now in count(epoch):
-        rng = np.random.default_rng([seed, now, 0])
-        # Each stretch of n_buffer blocks along the store gives one block to each buffer.
-        buffer_of = rng.permuted(np.tile(np.arange(n_buffer), (n_stretch, 1)), axis=1).ravel()[: len(members)]
-        for buffer in range(n_buffer):
-            chosen = np.flatnonzero(buffer_of == buffer)
-            n_sample = int(size[chosen].sum())
-            if skip >= n_sample:
-                skip -= n_sample
-                continue
-            row = np.random.default_rng([seed, now, 1 + buffer]).permutation(n_sample)
-            yield _Buffer(now, [members[block] for block in chosen], row, skip)
-            skip = 0
+def _stretches(drawn: Iterable[np.ndarray], rows: int) -> Iterator[list[np.ndarray]]:
+    """Yield the indices of some steps at a time: of `FIRST_STEPS`, then of twice as many, up to `rows` samples."""
+    steps, most = iter(drawn), FIRST_STEPS
+    while stretch := list(islice(steps, most)):
+        yield stretch
+        most = max(1, min(2 * most, rows // max(1, stretch[0].size)))
 
 
-def _fill(arrays: Arrays, buffer: _Buffer, stop: threading.Event) -> tuple[int, Batch]:
-    filled = _read(arrays, buffer.members, buffer.row, stop)
-    return buffer.epoch, _rows(filled, slice(buffer.skip, None))
-
-
-def _read(
-    arrays: Arrays,
-    members: list[np.ndarray],
-    row: np.ndarray | None = None,
-    stop: threading.Event | None = None,
-) -> Batch:
-    """Read the members of some blocks, each to its ``row``; give up when ``stop`` is set: nobody will look."""
-    index = np.concatenate(members)
-    row = np.arange(len(index)) if row is None else row
-    length = _block_length(arrays)
-    result = Batch(
-        np.empty_like(index),
-        {name: np.empty((len(index), *array.shape[1:]), array.dtype) for name, array in arrays.items()},
+def _together(arrays: Arrays, steps: list[np.ndarray], stop: threading.Event) -> Iterator[Batch]:
+    """Read the samples of some steps, each once, and return the batches that they form."""
+    sample, row = np.unique(np.stack(steps), return_inverse=True)
+    read = _read(arrays, _members(arrays, sample), stop)
+    rows = row.reshape(len(steps), *steps[0].shape)
+    return (
+        Batch(step, {name: values[here] for name, values in read.arrays.items()})
+        for step, here in zip(steps, rows, strict=True)
     )
-    result.sample[row] = index
+
+
+def _read(arrays: Arrays, members: list[np.ndarray], stop: threading.Event | None = None) -> Batch:
+    """Read the members of some blocks, in order; give up when ``stop`` is set: nobody will look."""
+    index = np.concatenate(members)
+    length = _block_length(arrays)
+    result = {name: np.empty((len(index), *array.shape[1:]), array.dtype) for name, array in arrays.items()}
     done = 0
     for block in members:
         if stop is not None and stop.is_set():
             break
         start = int(block[0]) // length * length
-        to = row[done : done + len(block)]
+        to = slice(done, done + len(block))
         done += len(block)
         for name, array in arrays.items():
             values = np.asarray(array[start : start + length])
-            result.arrays[name][to] = values if len(values) == len(block) else values[block - start]
-    return result
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, fill: Callable[[_Buffer], tuple[int, Batch]], buffers: Iterator[_Buffer]
-) -> Iterator[tuple[int, Batch]]:
-    """Yield the filled buffers, with the next one already being filled."""
-    pending = pool.submit(fill, next(buffers))
-    for buffer in buffers:
-        filled = pending.result()
-        pending = pool.submit(fill, buffer)
-        yield filled
+            result[name][to] = values if len(values) == len(block) else values[block - start]
+    return Batch(index, result)
 
 
 def _cut(pieces: Iterable[Batch], batch: int) -> Iterator[Batch]:

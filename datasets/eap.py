@@ -1,7 +1,7 @@
 """EAP stores as tables: feature images or waveforms as inputs, cell types as labels, cell models as groups."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -157,11 +157,13 @@ class Inputs:
         return np.concatenate([*self.pieces(index, 1000), np.empty((0, *self.shape[1:]), np.float32)])[: len(index)]
 
     def stream(
-        self, train: Int[np.ndarray, " train"], batch: int, seed: int, start: int
-    ) -> Iterator[tuple[Int[np.ndarray, " batch"], Float32[np.ndarray, "batch row column image"]]]:
-        """Yield samples and inputs of the batches of steps `start`, `start` + 1, ... without end: `batches.stream`."""
-        for read in batches.stream(self._arrays, train, batch, seed, start):
-            yield read.sample, self._images(read.arrays)
+        self, drawn: Iterable[Int[np.ndarray, "member batch"]]
+    ) -> Iterator[tuple[Int[np.ndarray, "member batch"], Float32[np.ndarray, "member batch row column image"]]]:
+        """Yield the samples drawn for each of some steps, and their inputs, read from disk: `batches.stream`."""
+        row_bytes = sum(array.dtype.itemsize * math.prod(array.shape[1:]) for array in self._arrays.values())
+        for read in batches.stream(self._arrays, drawn, batches.rows_ahead(row_bytes)):
+            flat = {name: values.reshape(-1, *values.shape[2:]) for name, values in read.arrays.items()}
+            yield read.sample, self._images(flat).reshape(*read.sample.shape, *self.shape[1:])
 
     def _images(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
         values = [arrays[name].astype(np.float32, copy=False) for name in self.images]

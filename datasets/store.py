@@ -3,7 +3,8 @@
 A store is a folder. Its template (every array, empty) is written first; a *block* is a run of whole chunks along
 ``sample`` that one writer fills; its element of ``done`` is written last, so resuming is reading ``done``. No chunk is
 of two blocks, so any number of processes, on any number of machines, may fill a store. Attributes hold ``kind``,
-``schema_version``, ``created_with`` and the complete generating ``config`` as JSON.
+``schema_version``, ``created_with`` and the complete generating ``config`` as JSON. `finish` writes a `manifest` with
+the SHA-256 of every file, and every file that is read later is held against it.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ from jaxtyping import Bool, Shaped
 from numpy.typing import ArrayLike
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from spiketype import reading
+from spiketype.datasets import manifest
 from spiketype.edge import Dataclass, Json, UserError, cache_dir
 
 if TYPE_CHECKING:
@@ -38,6 +41,11 @@ CHUNK_BYTES = 4_000_000  # chunks of 1-10 MB read and write fastest (measured: s
 FILL = {"f": np.nan, "i": -1}  # by kind of dtype: a chunk that was never written must not look like data
 # Blosc alone reads some truncated chunks without a word: the checksum makes every damage an error.
 COMPRESSORS = (BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"), Crc32cCodec())
+# What Zarr raises for metadata and chunks that are damaged in a store without a manifest.
+UNREADABLE = (
+    *(ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, MemoryError),
+    *(OSError, RuntimeError, BufferError, AssertionError),
+)
 
 
 class AlreadyThere(UserError):
@@ -160,27 +168,34 @@ def choose_block(per_group: int, most: int = BLOCK) -> int:
 
 def write_block(path: Path, block: int, index: int, arrays: Mapping[str, Shaped[np.ndarray, "sample ..."]]) -> None:
     """Fill block number `index` of `block` samples; different blocks may be written by different processes."""
+    manifest.remove(path)
     group = zarr.open_group(path, mode="r+")
     for name, values in arrays.items():
-        _array(group, name)[index * block : (index + 1) * block] = values
+        _array(path, group, name)[index * block : (index + 1) * block] = values
 
 
 def mark_done(path: Path, index: int, small: Mapping[str, tuple[int, ArrayLike]] | None = None) -> None:
     """Write `small` (array name: position, value), and then say that a block is complete."""
     group = zarr.open_group(path, mode="r+")
     for name, (position, value) in (small or {}).items():
-        _array(group, name)[position] = value
-    _array(group, "done")[index] = True
+        _array(path, group, name)[position] = value
+    _array(path, group, "done")[index] = True
+
+
+def finish(path: Path) -> None:
+    """Write the manifest of a store whose blocks are all complete, if it has none: by every writer, at its end."""
+    if manifest.read(path) is None and done(path).all():
+        manifest.write(path)
 
 
 def done(path: Path) -> Bool[np.ndarray, " block"]:
     """Say which blocks are complete."""
-    return np.asarray(_array(_group(path), "done")[:])
+    return read(path, "done")
 
 
 def is_done(path: Path, index: int) -> bool:
     """Say whether one block is complete."""
-    return bool(_array(_group(path), "done")[index])
+    return bool(_array(path, _group(path), "done")[index])
 
 
 def clean(path: Path) -> None:
@@ -208,13 +223,24 @@ def kind_of(path: Path) -> str:
         return ""
 
 
+class _Attributes(Json):
+    """The attributes of a store; one that is asked for and not there is the user's to know."""
+
+    def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self.path = path
+
+    def __missing__(self, name: str) -> Any:
+        raise UserError(f"{self.path / 'zarr.json'} lacks the attribute {name}: delete {self.path} and make it again")
+
+
 def attributes(path: Path, kind: str) -> Json:
     """Return the attributes of a store of the given kind.
 
     Raises:
         UserError: not a store, another kind, another schema version.
     """
-    attrs: Json = dict(_group(path).attrs)
+    attrs = _Attributes(path, _group(path).attrs)
     if attrs.get("kind") != kind:
         raise UserError(f"{path} holds {attrs.get('kind', 'something unknown')!r}, not an {kind!r} store")
     if attrs.get("schema_version") != SCHEMA_VERSION:
@@ -223,16 +249,18 @@ def attributes(path: Path, kind: str) -> Json:
 
 
 def validate(path: Path, kind: str, names: Sequence[str]) -> None:
-    """Check that a store is of this kind, complete, and has the named arrays.
+    """Check that a store is of this kind, complete, and has the named arrays; note it if it has no manifest.
 
     Raises:
         UserError: says which blocks are unfinished or which arrays are missing, and what to do.
     """
     attributes(path, kind)
     group = _group(path)
-    missing = [name for name in names if name not in group]
+    with _damage(f"{path} cannot be read", path):
+        missing = [name for name in names if name not in group]
     if missing:
-        raise UserError(f"{path} has no {', '.join(missing)}; it has {', '.join(sorted(group.array_keys()))}")
+        there = sorted(array.name for array in path.iterdir() if array.is_dir())
+        raise UserError(f"{path} has no {', '.join(missing)}; it has {', '.join(there)}")
     finished = done(path)
     if not finished.all():
         open_blocks = np.flatnonzero(~finished)
@@ -240,6 +268,12 @@ def validate(path: Path, kind: str, names: Sequence[str]) -> None:
         raise UserError(
             f"{path} is unfinished: {len(open_blocks)} of {len(finished)} blocks are missing ({shown}); "
             "repeat the command that made it to continue"
+        )
+    if manifest.read(path) is None:
+        reading.note(
+            path,
+            "has no checksums of its files, because whoever wrote it was stopped at its very end, so not every damage "
+            "would be noticed: repeat the command that made it to have them",
         )
 
 
@@ -251,9 +285,10 @@ def read(
     Raises:
         UserError: a chunk cannot be read, or a value is missing, NaN or infinite (the sample's index is named).
     """
-    array = _array(_group(path), name)
+    array = _array(path, _group(path), name)
     if array.ndim == 0 or not array.shape[0]:
-        return np.asarray(array[...])
+        with _damage(f"{path}/{name} is damaged", path):
+            return np.asarray(array[...])
     stop = array.shape[0] if stop is None else stop
     if start >= stop:
         return np.empty((0, *array.shape[1:]), array.dtype)
@@ -261,13 +296,8 @@ def read(
     parts = []
     for first in range(start - start % rows, stop, rows):  # one chunk a call: a damaged one is named
         lo, hi = max(first, start), min(first + rows, stop)
-        try:
+        with _damage(f"{path}/{name}: the chunk of samples {lo} to {hi - 1} is damaged", path):
             parts.append(np.asarray(array[lo:hi]))
-        except (ValueError, RuntimeError, OSError, BufferError) as error:
-            raise UserError(
-                f"{path}/{name}: the chunk of samples {lo} to {hi - 1} is damaged ({error}); "
-                f"delete {path} and make the store again"
-            ) from error
         check_values(parts[-1], f"{path}/{name}", lo, unknown)
     return np.concatenate(parts) if len(parts) != 1 else parts[0]
 
@@ -308,7 +338,7 @@ class OnDisk:
     """One array of a store that stays on disk; slices along ``sample`` are read and checked by `read`."""
 
     def __init__(self, path: Path, name: str) -> None:
-        found = _array(_group(path), name)
+        found = _array(path, _group(path), name)
         self.path, self.name = path, name
         self.shape: tuple[int, ...] = found.shape
         self.dtype: np.dtype[Any] = found.dtype
@@ -332,25 +362,49 @@ def open_dataset(path: Path) -> "xr.Dataset":
     import xarray as xr  # takes a second, which writers need not spend
 
     _group(path)
-    found: xr.Dataset = xr.open_zarr(path, consolidated=False, chunks=None)
+    found: xr.Dataset = xr.open_zarr(manifest.checked(path), consolidated=False, chunks=None)
     return found
 
 
 def config(attrs: Json) -> Json:
-    """Return the generating configuration in a store's attributes."""
-    found: Json = json.loads(attrs["config"])
+    """Return the generating configuration in a store's attributes.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        found: Json = json.loads(attrs["config"])
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(
+            f"{getattr(attrs, 'path', 'a store')}: its configuration is damaged ({error}): make it again"
+        ) from error
     return found
 
 
 def _group(path: Path) -> zarr.Group:
     try:
-        return zarr.open_group(path, mode="r", zarr_format=3)
-    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError) as error:
+        return zarr.open_group(manifest.checked(path), mode="r", zarr_format=3)
+    except UserError:  # it is one, and damaged
+        raise
+    except UNREADABLE as error:
         raise UserError(f"{path} is not a Zarr 3 store: {error}") from error
 
 
-def _array(group: zarr.Group, name: str) -> "zarr.Array[Any]":
-    found = group[name]
+def _array(path: Path, group: zarr.Group, name: str) -> "zarr.Array[Any]":
+    with _damage(f"{path}/{name} cannot be read", path):
+        found = group[name]
     if not isinstance(found, zarr.Array):
-        raise UserError(f"{group.store_path}/{name} is not an array")
+        raise UserError(f"{path}/{name} is not an array")
     return found
+
+
+@contextlib.contextmanager
+def _damage(what: str, path: Path) -> Iterator[None]:
+    """Turn whatever Zarr raises for a damaged file into `what`, the reason and the remedy."""
+    try:
+        yield
+    except UNREADABLE as error:
+        reason = str(error).removesuffix(f": {manifest.remedy(path)}").replace(f"{path}/", "")
+        raise UserError(f"{what} ({reason}); {manifest.remedy(path)}") from error

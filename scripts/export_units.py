@@ -174,12 +174,9 @@ def histograms(analyzer: "si.SortingAnalyzer") -> tuple[np.ndarray, np.ndarray]:
         for segment in range(sorting.get_num_segments()):
             sample = np.sort(sorting.get_unit_spike_train(unit, segment_index=segment)).astype(np.int64)
             isi[row] += np.histogram(np.diff(sample), isi_edges)[0]
-            for apart in range(1, len(sample)):  # the k-th next spike of each, until all are too far away
-                lag = sample[apart:] - sample[:-apart]
-                lag = lag[lag < acg_edges[-1]]
-                if not len(lag):
-                    break
-                acg[row] += np.histogram(lag, acg_edges)[0]
+            earlier = np.arange(1, len(sample) + 1)  # and itself: pairs below an edge are counted without forming them
+            below = [np.sum(np.searchsorted(sample, sample + edge) - earlier) for edge in acg_edges[1:]]
+            acg[row] += np.diff(np.array(below, np.int64), prepend=0)
     return isi, acg
 
 

@@ -64,6 +64,7 @@ def write(
         block = _block(rng, contact_um, per_cell, m_types.index(m_type), excitatory, index)
         store.write_block(path, per_cell, index, block)
         store.mark_done(path, index, {"rank": (index, 1), "rank_error_uV": (index, 1e-4)})
+    store.finish(path)
     return path
 
 

@@ -95,6 +95,12 @@ def start(problem: Problem, keys: jax.Array, mesh: Mesh) -> TrainState:
     return state
 
 
+def step_keys(key: jax.Array, number: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return the keys of a member's step that its batch is drawn with, and that its loss has."""
+    draw_key, loss_key = jax.random.split(jax.random.fold_in(key, number))
+    return draw_key, loss_key
+
+
 def make_step(problem: Problem, mesh: Mesh) -> Callable[[TrainState, PyTree, PyTree, jax.Array, np.uint32], Stepped]:
     """Return the jitted step (state, common, member, keys, number) -> (state, metrics); it reuses its state's memory.
 
@@ -105,7 +111,7 @@ def make_step(problem: Problem, mesh: Mesh) -> Callable[[TrainState, PyTree, PyT
     split_batch = NamedSharding(mesh, PartitionSpec("data"))
 
     def one(state: TrainState, member: PyTree, key: jax.Array, common: PyTree, number: jax.Array) -> Stepped:
-        draw_key, loss_key = jax.random.split(jax.random.fold_in(key, number))
+        draw_key, loss_key = step_keys(key, number)
         batch = problem.draw(common, member, draw_key)
         batch = jax.lax.with_sharding_constraint(batch, split_batch)
         (loss, (new, metrics)), gradient = _gradient(problem, state, batch, loss_key, split_batch)

@@ -9,6 +9,7 @@ import numpy as np
 import tyro
 from tyro.conf import Positional, arg
 
+from spiketype import reading
 from spiketype.edge import UserError, check_platform, guard, whole_file
 from spiketype.train import runs
 
@@ -36,7 +37,8 @@ def main(
     task, config, model = runs.load_model(run)
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
         raise UserError(f"--out {out}: give the name of a file in a folder that exists")
-    columns = task.predict(runs.for_data(config, flip, rate_kHz=rate_kHz), model, data)
+    with reading.recorded():
+        columns = task.predict(runs.for_data(config, flip, rate_kHz=rate_kHz), model, data)
     out = out or run / f"predictions-{data.stem}.csv"
     rows = [[_text(value) for value in row] for row in zip(*columns.values(), strict=True)]
     with whole_file(out) as partial, open(partial, "w", newline="") as file:

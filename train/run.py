@@ -1,6 +1,7 @@
 """Train and judge: ``python -m train.run --task mtype --rotation 3drot``. See --help of each task for its options."""
 
 import contextlib
+import math
 import signal
 import sys
 import time
@@ -16,13 +17,14 @@ from jax.sharding import Mesh
 from rich.progress import Progress
 
 from spiketype import reading
-from spiketype.edge import Json, UserError, check_platform, guard, progress, read_json
+from spiketype.edge import Json, UserError, check_platform, guard, progress
 from spiketype.train import config as options
 from spiketype.train import loop, runs
-from spiketype.train.task import Experiment, Phase, Task, TaskConfig, Variables
+from spiketype.train.task import Experiment, History, Phase, Task, TaskConfig, Variables
 from spiketype.train.tasks import MODULES, get
 
 PROG = "python -m train.run"
+SAVE_EVERY_S = 60.0
 HELP = """usage: {prog} --task TASK [--preset PRESET] [--out RUN] [options of the task]
        {prog} --resume RUN
 
@@ -32,6 +34,7 @@ Train a network, judge it, and leave a run folder with numbers and pictures. Dat
   --preset PRESET  a named set of options, for example paper: the published protocol to the letter
   --out RUN        run folder; by default runs/TASK-DATE-TIME
   --resume RUN     continue a run that was stopped, to the numbers it would have had
+  --save-every S   seconds between two checkpoints, by default {seconds:g}; also with --resume
 """
 
 
@@ -42,15 +45,18 @@ def main(arguments: Sequence[str], prog: str = PROG) -> None:
         arguments: of the command line.
         prog: how the user calls it, for help and messages.
     """
-    arguments, given = _take(arguments, "task", "preset", "out", "resume")
+    arguments, given = _take(arguments, "task", "preset", "out", "resume", "save-every")
+    save_every_s = _seconds(given["save-every"])
     if given["resume"]:
         if arguments or given["task"] or given["preset"] or given["out"]:
-            raise UserError("--resume RUN takes no other options: the run's own are in its config.json")
+            raise UserError(
+                "--resume RUN takes no other options but --save-every: the run's own are in its config.json"
+            )
         folder = Path(given["resume"])
         task, config = runs.open_config(folder)
     else:
         if not given["task"]:
-            print(HELP.format(prog=prog, tasks=", ".join(MODULES)))
+            print(HELP.format(prog=prog, tasks=", ".join(MODULES), seconds=SAVE_EVERY_S))
             if {"-h", "--help"} & set(arguments):
                 return
             raise UserError(f"--task is missing: choose one of {', '.join(MODULES)}")
@@ -60,7 +66,7 @@ def main(arguments: Sequence[str], prog: str = PROG) -> None:
         runs.check_new(folder)
     check_platform()
     try:
-        summary = execute(task, config, folder)
+        summary = execute(task, config, folder, save_every_s)
     except KeyboardInterrupt:
         if not runs.exists(folder):  # still preparing the data: guard says what to do
             raise
@@ -86,21 +92,38 @@ def _take(arguments: Sequence[str], *names: str) -> tuple[list[str], dict[str, s
     return rest, given
 
 
+def _seconds(given: str | None) -> float:
+    """Return the value of ``--save-every``."""
+    try:
+        seconds = SAVE_EVERY_S if given is None else float(given)
+    except ValueError:
+        seconds = math.nan
+    if not seconds >= 0:
+        raise UserError(f"--save-every is {given}: give seconds, at least 0 (0: every time the metrics are written)")
+    return seconds
+
+
 def _configure(task: Task[Any, Any], arguments: Sequence[str], given: dict[str, str | None], prog: str) -> TaskConfig:
     presets: dict[str, Mapping[str, Any]] = {"default": {}, **task.presets}
     chosen = given["preset"] or "default"
     if chosen not in presets:
         raise UserError(f"unknown preset {chosen!r}: choose one of {', '.join(presets)}")
     preset = {**presets[chosen], "task": given["task"]}
-    also = f"Also --preset ({', '.join(presets)}) and --out RUN: see {prog} --help."
+    also = f"Also --preset ({', '.join(presets)}), --out RUN and --save-every S: see {prog} --help."
     config: TaskConfig = options.parse(task.config, arguments, preset, f"{prog} --task {given['task']}", also)
     return config
 
 
-def execute(task: Task[Any, Any], config: TaskConfig, folder: Path) -> Json:
+def execute(task: Task[Any, Any], config: TaskConfig, folder: Path, save_every_s: float = SAVE_EVERY_S) -> Json:
     """Prepare, train from the last checkpoint on, judge; return the summary that is in ``summary.json``.
 
     The run folder is made when the data are there, so that a mistake in the options leaves none.
+
+    Args:
+        task: of the configuration.
+        config: what is asked for.
+        folder: of the run; one that is there is continued.
+        save_every_s: seconds between two checkpoints.
 
     Raises:
         UserError: the data cannot be had; the folder has a run with other options; the loss is not finite.
@@ -111,12 +134,13 @@ def execute(task: Task[Any, Any], config: TaskConfig, folder: Path) -> Json:
         experiment = task.prepare(config)
     if runs.exists(folder):
         runs.check_same(folder, config)
+        runs.clean(folder)
     else:
         runs.create(folder, config)
     with progress() as bar, _stopping() as stop:
-        variables = _train(experiment, folder, bar, stop)
+        variables, history = _train(experiment, folder, bar, stop, save_every_s)
         bar.add_task("judging", total=None)
-        judgement = experiment.judge(variables, runs.read_metrics(folder))
+        judgement = experiment.judge(variables, history)
         seconds = round(time.monotonic() - began, 1)
         summary = judgement.summary | {"data": read.to_json(), "seconds": seconds}
         runs.write_judgement(folder, judgement, summary)
@@ -131,28 +155,32 @@ def once(config: TaskConfig, folder: Path) -> Json:
     """
     if (folder / runs.SUMMARY).exists():
         runs.check_same(folder, config)
-        return read_json(folder / runs.SUMMARY, f"{folder} is damaged")
+        return runs.read_summary(folder)
     print(folder)
     return execute(get(config.task), config, folder)
 
 
-def _train(experiment: Experiment, folder: Path, bar: Progress, stop: Callable[[], bool]) -> Variables:
-    """Train all phases, from the last checkpoint on; return the variables that the last one leaves."""
+def _train(
+    experiment: Experiment, folder: Path, bar: Progress, stop: Callable[[], bool], save_every_s: float
+) -> tuple[Variables, History]:
+    """Train all phases, from the last checkpoint on; return the variables that the last one leaves, and the metrics."""
     mesh = loop.member_mesh(len(experiment.names), experiment.batch)
+    found = runs.checkpoint(folder)
+    log = runs.MetricsLog(folder, found.history if found else [])
     fit = partial(loop.fit, keys=experiment.keys, mesh=mesh, names=experiment.names, stop=stop)
-    fit = partial(fit, save=lambda step, state: runs.save_state(folder, step, state))
-    reached, before, state = runs.reached(folder), 0, None
-    log = runs.MetricsLog(folder, after=reached)
+    save = partial(runs.save_state, folder, history=log.history)
+    fit = partial(fit, save=save, save_every_s=save_every_s)
+    reached, before, state = found.step if found else 0, 0, None
     for phase in experiment.phases:
         end = before + phase.steps
         if reached <= end:  # else the checkpoint is of a later phase
-            inside = folder if reached > before else None
+            inside = found if reached > before else None
             begin = max(reached, before), _begin(phase, experiment.keys, mesh, inside, state)
             report = _report(phase, begin[0], end, log, bar)
             state = fit(phase.problem, data=phase.data, steps=end, begin=begin, report=report)
         before = end
     assert state is not None
-    return state.variables
+    return state.variables, log.history
 
 
 def _report(
@@ -171,12 +199,12 @@ def _report(
 
 
 def _begin(
-    phase: Phase, keys: jax.Array, mesh: Mesh, checkpoint: Path | None, left: loop.TrainState | None
+    phase: Phase, keys: jax.Array, mesh: Mesh, checkpoint: runs.Checkpoint | None, left: loop.TrainState | None
 ) -> loop.TrainState:
     """Return the state that a phase begins with: a checkpoint of it, what the phase before has left, or a fresh one."""
     fresh = loop.start(phase.problem, keys, mesh)
-    if checkpoint is not None and (found := runs.load_state(checkpoint, fresh)) is not None:
-        return found[1]
+    if checkpoint is not None:
+        return checkpoint.state(fresh)
     if left is None:
         return fresh
     params, state = phase.begin(*jax.device_get((left.params, left.state)))

@@ -2,16 +2,20 @@
 
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.serialization
 import jax
 import numpy as np
 
-from spiketype.edge import Json, PyTree, UserError, read_json, versions, whole_file, write_json
+from spiketype import reading
+from spiketype.datasets import store
+from spiketype.edge import Json, PyTree, UserError, versions, whole_file
+from spiketype.train import checked
 from spiketype.train.config import flag, from_json, to_json
 from spiketype.train.judging.figures import save
 from spiketype.train.loop import TrainState
@@ -19,7 +23,8 @@ from spiketype.train.task import FinalModel, History, Judgement, Task, TaskConfi
 from spiketype.train.tasks import get
 
 CONFIG, METRICS, SUMMARY = "config.json", "metrics.jsonl", "summary.json"
-LAST, MODEL, MANIFEST = "checkpoints/last.msgpack", "checkpoints/model.msgpack", "checkpoints/model.json"
+LAST, PREVIOUS = "checkpoints/last.msgpack", "checkpoints/previous.msgpack"
+MODEL, MANIFEST = "checkpoints/model.msgpack", "checkpoints/model.json"
 PREDICTIONS, FIGURES = "predictions.zarr", "figures"
 
 
@@ -49,16 +54,26 @@ def create(folder: Path, config: TaskConfig) -> None:
     check_new(folder)
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     (folder / FIGURES).mkdir(exist_ok=True)
-    write_json(folder / CONFIG, {"config": to_json(config), "versions": versions(), "command": sys.orig_argv})
+    checked.write_json(folder / CONFIG, {"config": to_json(config), "versions": versions(), "command": sys.orig_argv})
+
+
+def clean(folder: Path) -> None:
+    """Remove what a killed process left half-written in a run folder."""
+    for place in (folder, folder / "checkpoints", folder / FIGURES):
+        for leftover in place.glob(".*.partial"):
+            if leftover.is_file():
+                leftover.unlink(missing_ok=True)
+    store.clean(folder / PREDICTIONS)
 
 
 def open_config(folder: Path) -> tuple[Task[Any, Any], TaskConfig]:
     """Return the task and the configuration of a run.
 
     Raises:
-        UserError: no run folder, or of another version of this program.
+        UserError: no run folder, changed since, or of another version of this program.
     """
-    values = read_json(folder / CONFIG, f"{folder} is no run folder").get("config")
+    remedy = "restore it from a copy, or repeat the run in another folder, with the options you want"
+    values = checked.read_json(folder / CONFIG, f"{folder} is no run folder", remedy).get("config")
     if not isinstance(values, dict) or "task" not in values:
         raise UserError(f"{folder / CONFIG} holds no configuration: repeat the run in another folder")
     task = get(values["task"])
@@ -97,45 +112,74 @@ def check_same(folder: Path, config: TaskConfig) -> None:
         raise UserError(f"{folder} holds a run with other options ({', '.join(differing)}): choose another folder")
 
 
-def save_state(folder: Path, step: int, state: TrainState) -> None:
-    """Write the checkpoint to continue from: arrays on the host in msgpack, so that any kind of device opens it."""
-    _write_msgpack(folder / LAST, {"step": step, "state": flax.serialization.to_state_dict(jax.device_get(state))})
+class Checkpoint(NamedTuple):
+    """What a run continues from.
+
+    Attributes:
+        path: where it is.
+        step: the last that was made.
+        tree: the state after it, as nested dicts of arrays.
+        history: the lines of metrics.jsonl up to it.
+    """
+
+    path: Path
+    step: int
+    tree: PyTree
+    history: History
+
+    def state(self, like: TrainState) -> TrainState:
+        """Return the state in the structure of `like`.
+
+        Raises:
+            UserError: it is of another network.
+        """
+        try:
+            state = flax.serialization.from_state_dict(like, self.tree)
+            shapes = [jax.tree.map(lambda a: (a.shape, a.dtype), one) for one in (like, state)]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{self.path} is damaged ({error}): {_remedy(self.path)}") from error
+        if shapes[0] != shapes[1]:
+            raise UserError(f"{self.path} is damaged (arrays of other shapes than here): {_remedy(self.path)}")
+        found: TrainState = state
+        return found
 
 
-def load_state(folder: Path, like: TrainState) -> tuple[int, TrainState] | None:
-    """Return the checkpoint of a run in the structure of `like`, or None if the run has none yet.
+def save_state(folder: Path, step: int, state: TrainState, history: History) -> None:
+    """Write the checkpoint to continue from, and keep the one before it.
+
+    Arrays are on the host, in msgpack, so that any kind of device opens it.
+    """
+    last, newer = folder / LAST, folder / "checkpoints/.last.msgpack.partial"
+    tree = flax.serialization.to_state_dict(jax.device_get(state))
+    checked.write_msgpack(newer, {"step": step, "state": tree, "history": json.dumps(history)})
+    if last.exists():
+        os.replace(last, folder / PREVIOUS)
+    os.replace(newer, last)
+
+
+def checkpoint(folder: Path) -> Checkpoint | None:
+    """Return the newest checkpoint of a run that is whole, None if it has none yet; a damaged one is noted.
 
     Raises:
-        UserError: a damaged checkpoint.
+        UserError: all are damaged.
     """
-    if not (folder / LAST).exists():
-        return None
-    step, tree = _checkpoint(folder)
+    there = [folder / name for name in (LAST, PREVIOUS) if (folder / name).exists()]
+    for path in there:
+        try:
+            return _checkpoint(path)
+        except UserError:
+            if path == there[-1]:
+                raise
+            reading.note(path, f"is damaged: {PREVIOUS}, the one before it, is used, which leads to the same numbers")
+    return None
+
+
+def _checkpoint(path: Path) -> Checkpoint:
+    tree = checked.read_msgpack(path, _remedy(path))
     try:
-        state = flax.serialization.from_state_dict(like, tree)
-        shapes = [jax.tree.map(lambda a: (a.shape, a.dtype), one) for one in (like, state)]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(folder / LAST, error) from error
-    if shapes[0] != shapes[1]:
-        raise _damaged(folder / LAST, "arrays of other shapes than this run has")
-    return step, state
-
-
-def reached(folder: Path) -> int:
-    """Return the step of the checkpoint of a run, 0 if it has none yet.
-
-    Raises:
-        UserError: a damaged checkpoint.
-    """
-    return _checkpoint(folder)[0] if (folder / LAST).exists() else 0
-
-
-def _checkpoint(folder: Path) -> tuple[int, PyTree]:
-    tree = _read_msgpack(folder / LAST)
-    try:
-        return int(tree["step"]), tree["state"]
+        return Checkpoint(path, int(tree["step"]), tree["state"], json.loads(tree["history"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(folder / LAST, error) from error
+        raise UserError(f"{path} is damaged, or of an older version ({error}): {_remedy(path)}") from error
 
 
 def write_judgement(folder: Path, judgement: Judgement, summary: Json) -> None:
@@ -151,9 +195,9 @@ def write_judgement(folder: Path, judgement: Judgement, summary: Json) -> None:
     for name, figure in judgement.figures.items():
         save(figure, folder / FIGURES / f"{name}.png")
     if judgement.model is not None:
-        _write_msgpack(folder / MODEL, jax.device_get(judgement.model.arrays()))
-        write_json(folder / MANIFEST, judgement.model.manifest())
-    write_json(folder / SUMMARY, summary)
+        checked.write_msgpack(folder / MODEL, jax.device_get(judgement.model.arrays()))
+        checked.write_json(folder / MANIFEST, judgement.model.manifest())
+    checked.write_json(folder / SUMMARY, summary)
 
 
 def load_model(folder: Path) -> tuple[Task[Any, Any], TaskConfig, FinalModel]:
@@ -163,51 +207,39 @@ def load_model(folder: Path) -> tuple[Task[Any, Any], TaskConfig, FinalModel]:
         UserError: no run, not finished, or a damaged file.
     """
     task, config = open_config(folder)
-    manifest = read_json(folder / MANIFEST, f"{folder} has no model yet: finish the run with --resume {folder}")
-    return task, config, task.restore(config, _read_msgpack(folder / MODEL), manifest)
+    again = f"write it again with --resume {folder}"
+    missing = f"{folder} has no model yet: finish the run with --resume {folder}"
+    manifest = checked.read_json(folder / MANIFEST, missing, again)
+    return task, config, task.restore(config, checked.read_msgpack(folder / MODEL, again), manifest)
 
 
-def _write_msgpack(path: Path, tree: PyTree) -> None:
-    with whole_file(path) as partial:
-        partial.write_bytes(flax.serialization.msgpack_serialize(flax.serialization.to_state_dict(tree)))
+def read_summary(folder: Path) -> Json:
+    """Return the summary of a run that is finished.
+
+    Raises:
+        UserError: it is not, or the summary was changed.
+    """
+    return checked.read_json(folder / SUMMARY, f"{folder} is damaged", f"write it again with --resume {folder}")
 
 
-def _read_msgpack(path: Path) -> PyTree:
-    try:
-        return flax.serialization.msgpack_restore(path.read_bytes())
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, why: object) -> UserError:
-    run = path.parent.parent
-    return UserError(f"{path} is damaged ({why}): delete it and repeat the training with --resume {run}")
+def _remedy(path: Path) -> str:
+    return f"delete it and repeat the training with --resume {path.parent.parent}"
 
 
 class MetricsLog:
-    """metrics.jsonl: a line for every look at the metrics; continues after the step of a checkpoint."""
+    """metrics.jsonl: a line for every look at the metrics.
 
-    def __init__(self, folder: Path, after: int) -> None:
-        self.path = folder / METRICS
-        kept = [row for row in read_metrics(folder) if row["step"] <= after]
+    It is for others to read: a run that continues has its lines from the checkpoint, and writes the file anew.
+    """
+
+    def __init__(self, folder: Path, history: History) -> None:
+        self.path, self.history = folder / METRICS, list(history)
         with whole_file(self.path) as partial:
-            partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
+            partial.write_text("".join(json.dumps(row) + "\n" for row in history))
 
     def write(self, step: int, metrics: Mapping[str, np.ndarray]) -> None:
         """Add a line."""
         row = {"step": step, **{name: values.tolist() for name, values in metrics.items()}}
+        self.history.append(row)
         with open(self.path, "a") as file:
             file.write(json.dumps(row) + "\n")
-
-
-def read_metrics(folder: Path) -> History:
-    """Return the lines of metrics.jsonl; a last line that was cut off by a kill is left out."""
-    if not (folder / METRICS).exists():
-        return []
-    rows = []
-    for line in (folder / METRICS).read_text().splitlines():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
-    return rows

@@ -238,6 +238,7 @@ def generate(table: RapheTable, config: NoisyConfig, out: Path) -> Path:
             store.write_block(out, BLOCK, index, arrays)
             store.mark_done(out, index)
             bar.advance(shown, len(arrays["label"]))
+    store.finish(out)
     return out
 
 

@@ -154,6 +154,7 @@ def write(
         rows = slice(index * BLOCK, (index + 1) * BLOCK)
         store.write_block(path, BLOCK, index, {name: values[rows] for name, values in samples.items()})
         store.mark_done(path, index)
+    store.finish(path)
     return path
 
 

@@ -4,12 +4,19 @@ Times are samples over a rate, rounded to a float: a difference of two may fall 
 is. Within the rounding, a time on an edge is therefore in the bin above it, as whole samples would have it.
 """
 
+from pathlib import Path
+
 import numpy as np
 from jaxtyping import Int, Num, Shaped
+
+from spiketype.edge import UserError
 
 ISI_EDGES_MS = np.r_[0, np.geomspace(1, 1000, 50)]  # 50 bins, of equal width in the logarithm from 1 ms on
 LAG_MS, LAG_BINS = 100.0, 50
 ROUNDINGS = 4  # spacings of floats: of both times, their difference and the rate, with a margin
+MOST_HZ, USUAL_HZ = 1000.0, 5.0  # mean rates: no neuron fires faster than the first, many about as fast as the second
+SPIKES_TO_JUDGE = 100  # of a unit: fewer may be a moment's burst
+MS_OF = {"seconds": 1000.0, "milliseconds": 1.0, "microseconds": 1e-3}
 
 
 def isi_histogram(time_ms: Num[np.ndarray, " spike"]) -> Int[np.ndarray, " bin"]:
@@ -20,16 +27,15 @@ def isi_histogram(time_ms: Num[np.ndarray, " spike"]) -> Int[np.ndarray, " bin"]
 
 
 def autocorrelogram(time_ms: Num[np.ndarray, " spike"]) -> Int[np.ndarray, " bin"]:
-    """Count pairs of ascending times by their lag, from 0 to `LAG_MS` in `LAG_BINS` equal bins."""
-    counts = np.zeros(LAG_BINS, np.int64)
-    rounding_ms = _rounding_ms(time_ms)
-    for apart in range(1, len(time_ms)):  # the k-th next spike of each, until all are too far away
-        lag = time_ms[apart:] - time_ms[:-apart] + rounding_ms
-        lag = lag[lag < LAG_MS]
-        if not len(lag):
-            break
-        counts += np.bincount((lag * (LAG_BINS / LAG_MS)).astype(int), minlength=LAG_BINS)[:LAG_BINS]
-    return counts
+    """Count pairs of ascending times by their lag, from 0 to `LAG_MS` in `LAG_BINS` equal bins.
+
+    The pairs below an edge are counted without forming them, by where each time plus the edge is among the times: the
+    work grows with the spikes, not with the pairs, however dense the spikes are.
+    """
+    edges_ms = np.arange(1, LAG_BINS + 1) * (LAG_MS / LAG_BINS) - _rounding_ms(time_ms)
+    itself_and_earlier = np.arange(1, len(time_ms) + 1)
+    below = [np.sum(np.searchsorted(time_ms, time_ms + edge) - itself_and_earlier) for edge in edges_ms]
+    return np.diff(np.array(below, np.int64), prepend=0)
 
 
 def _rounding_ms(time_ms: np.ndarray) -> float:
@@ -51,3 +57,41 @@ def histograms(
     empty = np.zeros((0, LAG_BINS), np.int64)
     isi, acg = (np.array([f(t) for t in times]) if times else empty for f in (isi_histogram, autocorrelogram))
     return isi, acg
+
+
+def check_samples(
+    where: Path, sample: Num[np.ndarray, " spike"], unit: Shaped[np.ndarray, " spike"], rate_Hz: float
+) -> None:
+    """Refuse times of spikes that cannot be numbers of samples.
+
+    Args:
+        where: the file, for the message.
+        sample: of the spikes of all units, in any order.
+        unit: of each spike.
+        rate_Hz: of the recording.
+
+    Raises:
+        UserError: a number is negative or no whole one, or a unit fires faster than `MOST_HZ`; it says which unit of
+            time the numbers are likely in.
+    """
+    if not len(sample):
+        return
+    strange = sample[(sample < 0) | (sample != np.round(sample))]
+    counts = np.unique(unit, return_counts=True)[1]
+    span_ms = float(sample.max() - sample.min()) * (1000 / rate_Hz)
+    fastest_Hz = _rate_Hz(int(counts.max()), span_ms)
+    too_fast = counts.max() >= SPIKES_TO_JUDGE and fastest_Hz > MOST_HZ
+    if not len(strange) and not too_fast:
+        return
+    what = f"one of them is {strange[0]:g}" if len(strange) else f"a unit would fire {fastest_Hz:.3g} times a second"
+    remedy = "export it again, as the numbers of samples"
+    if sample.min() >= 0 and span_ms:
+        median = int(np.median(counts))
+        rates_Hz = {name: _rate_Hz(median, span_ms * rate_Hz / 1000 * ms) for name, ms in MS_OF.items()}
+        likely = min(rates_Hz, key=lambda name: abs(np.log(rates_Hz[name] / USUAL_HZ)))
+        remedy = f"they are likely {likely}, so multiply them by {rate_Hz * MS_OF[likely] / 1000:g} and round"
+    raise UserError(f"{where} must hold numbers of samples at {rate_Hz:g} Hz, but {what}: {remedy}")
+
+
+def _rate_Hz(spikes: int, span_ms: float) -> float:
+    return 1000 * spikes / span_ms if span_ms else np.inf

@@ -406,6 +406,7 @@ def _histograms(
         raise UserError(f"{path}: spike_times.npy has {len(sample)} spikes, spike_clusters.npy {len(spikes.cluster)}")
     if not np.isfinite(sample).all():
         raise UserError(f"{path / 'spike_times.npy'} has times that are not finite: it is damaged")
+    histograms.check_samples(path / "spike_times.npy", sample, spikes.cluster, rate_Hz)
     return histograms.histograms(sample * (1000 / rate_Hz), spikes.cluster, cluster)
 
 

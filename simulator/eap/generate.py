@@ -63,6 +63,7 @@ def generate(
         if share == WHOLE:  # a look at every file, which many jobs at once had better not take
             store.clean(out)
         _fill(shares.tasks(out, config, layout, models, found.sources, wanted), workers, share, scheduler)
+    store.finish(out)
     _tell(out, share)
     return out
 

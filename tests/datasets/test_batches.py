@@ -1,5 +1,4 @@
 import functools
-import itertools
 import threading
 from contextlib import closing
 
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from spiketype.datasets import batches
-from spiketype.edge import UserError
 
 N_SAMPLE = 1030
 LABEL = np.random.default_rng(0).choice(3, N_SAMPLE, p=[0.7, 0.2, 0.1])
@@ -104,79 +102,55 @@ def store(n_sample=N_SAMPLE, feature_chunk=100, waveform_chunk=10):
     return {name: group[name] for name in ("feature", "waveform")}
 
 
-def take(arrays, n_step, train=TRAIN, batch=70, seed=3, **options):
-    with closing(batches.stream(arrays, train, batch, seed, **options)) as steps:
-        taken = list(itertools.islice(steps, n_step))
-    for ready in taken:
-        np.testing.assert_array_equal(ready.arrays["feature"][:, 0], ready.sample)
-        np.testing.assert_array_equal(ready.arrays["waveform"][:, 0, 0], -ready.sample)
-    return np.stack([ready.sample for ready in taken])
-
-
 @settings(max_examples=25, deadline=None)
 @given(
     chunks=st.tuples(st.integers(1, 130), st.integers(1, 130)),
-    n_block=st.integers(1, 30),
-    batch=st.integers(1, 200),
-    seed=st.integers(0, 2**40),
+    rows=st.integers(1, 5000),
+    shape=st.sampled_from([(1,), (7,), (3, 20), (200,)]),
+    n_step=st.integers(0, 45),
 )
-def test_an_epoch_has_each_training_sample_once_but_for_the_remainder(chunks, n_block, batch, seed):
-    arrays, train = store(200, *chunks), np.arange(200)
-    n_step = 200 // batch
-    index = take(arrays, 2 * n_step, train=train, batch=batch, seed=seed, n_block=n_block)
-    for epoch in (index[:n_step], index[n_step:]):
-        assert len(np.unique(epoch)) == n_step * batch
-    if batch < 100:
-        assert not np.array_equal(index[:n_step], index[n_step:])
+def test_a_stream_gives_each_step_what_it_draws_however_much_is_held(chunks, rows, shape, n_step):
+    drawn = np.random.default_rng(rows).integers(0, 200, (n_step, *shape))
+    with closing(batches.stream(store(200, *chunks), iter(drawn), rows)) as steps:
+        taken = list(steps)
+    assert len(taken) == n_step
+    for step, ready in zip(drawn, taken, strict=True):
+        np.testing.assert_array_equal(ready.sample, step)
+        np.testing.assert_array_equal(ready.arrays["feature"], np.stack([step, step], -1))
+        np.testing.assert_array_equal(ready.arrays["waveform"][..., 0, 0], -step)
 
 
-def test_only_training_samples_and_all_of_them():
-    index = take(store(), 16, batch=75, n_block=3)
-    np.testing.assert_array_equal(np.sort(index[:8].ravel()), TRAIN)
-    np.testing.assert_array_equal(np.sort(index[8:].ravel()), TRAIN)
+class Watched:
+    """An array that counts how often each block is read."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype, self.read = array, array.shape, array.dtype, []
+
+    def __getitem__(self, rows):
+        self.read.append(rows.start)
+        return self.array[rows]
 
 
-@pytest.mark.parametrize("n_block", [1, 3, 20])
-@pytest.mark.parametrize("start", [0, 1, 4, 7, 8, 9, 30])
-def test_resuming_gives_the_batches_of_an_uninterrupted_run(start, n_block):
-    arrays = store()
-    whole = take(arrays, 36, n_block=n_block)
-    np.testing.assert_array_equal(take(arrays, 5, start=start, n_block=n_block), whole[start : start + 5])
+def test_a_block_is_read_once_for_all_steps_that_are_held():
+    arrays, n_step, batch = store(waveform_chunk=100), 640, 5
+    watched = Watched(arrays["feature"])
+    drawn = np.random.default_rng(0).choice(TRAIN, (n_step, batch))
+    with closing(batches.stream({"x": watched, "waveform": arrays["waveform"]}, iter(drawn), 80 * batch)) as steps:
+        list(steps)
+    stretches = 3 + (n_step - 10 - 20 - 40) // 80 + 1  # of 10, 20, 40, then 80 steps, and the rest
+    assert len(watched.read) <= 11 * stretches  # there are 11 blocks of 100
+    assert watched.read[:11] == sorted(watched.read[:11])
 
 
-def test_resuming_reads_only_the_buffers_needed():
-    arrays, read = store(), []
-
-    class Spy:
-        shape, dtype = arrays["feature"].shape, arrays["feature"].dtype
-
-        def __getitem__(self, rows):
-            read.append(rows.start)
-            return arrays["feature"][rows]
-
-    watched = {"feature": Spy(), "waveform": arrays["waveform"]}
-    with closing(batches.stream(watched, np.arange(N_SAMPLE), 10, 0, start=60, n_block=10)) as steps:
-        next(steps)
-    assert len(read) <= 2 * 10
-
-
-def test_seed_and_epoch_change_the_order():
-    arrays = store()
-    assert not np.array_equal(take(arrays, 8, seed=0), take(arrays, 8, seed=1))
-    index = take(arrays, 16, batch=75)
-    assert not np.array_equal(index[:8], index[8:])
-
-
-def test_every_buffer_mixes_a_store_written_cell_by_cell():
-    n_sample, n_cell = 13 * 300, 13
-    cell = np.arange(n_sample) // 300
-    index = take(store(n_sample, 10, 10), n_sample // 200, train=np.arange(n_sample), batch=200, n_block=26)
-    per_batch = np.stack([np.bincount(cell[batch], minlength=n_cell) for batch in index])
-    assert (per_batch > 0).mean() > 0.95
+def test_no_more_steps_are_read_than_there_are():
+    watched = Watched(store()["feature"])
+    with closing(batches.stream({"x": watched}, iter([np.array([1, 2]), np.array([205, 1])]), 10**6)) as steps:
+        assert [ready.sample.tolist() for ready in steps] == [[1, 2], [205, 1]]
+    assert watched.read == [0]  # in memory, an array is one block
 
 
 def test_no_thread_is_left_behind():
-    steps = batches.stream(store(), TRAIN, 70, 0, n_block=2)
+    steps = batches.stream(store(), (TRAIN[:70] for _ in range(1000)), 500)
     next(steps)
     assert any(thread.name.startswith("stream") for thread in threading.enumerate())
     steps.close()
@@ -191,21 +165,19 @@ def test_an_error_while_reading_ahead_reaches_the_caller():
             raise OSError("chunk is truncated")
 
     with (
-        closing(batches.stream({"x": Broken()}, TRAIN, 70, 0)) as steps,
+        closing(batches.stream({"x": Broken()}, iter([TRAIN]), 70)) as steps,
         pytest.raises(OSError, match="truncated"),
     ):
         next(steps)
 
 
 def test_what_cannot_be_streamed_is_said():
-    with pytest.raises(UserError, match="a batch of 601 is more than the 600"):
-        next(batches.stream(store(), TRAIN, 601, 0))
-    with pytest.raises(ValueError, match="ascending"):
-        next(batches.stream(store(), TRAIN[::-1], 70, 0))
     with pytest.raises(ValueError, match="inside the arrays"):
-        next(batches.stream(store(), np.arange(N_SAMPLE + 1), 70, 0))
+        next(batches.stream(store(), iter([np.arange(N_SAMPLE + 1)]), 70))
     with pytest.raises(ValueError, match="different numbers"):
-        next(batches.stream(store() | {"y": np.zeros(3)}, TRAIN, 70, 0))
+        next(batches.stream(store() | {"y": np.zeros(3)}, iter([TRAIN]), 70))
+    with pytest.raises(ValueError, match="ascending"):
+        next(batches.iterate(store(), TRAIN[::-1], 70))
 
 
 @pytest.mark.parametrize("batch", [1, 64, 100, 250, 600, 1000])

@@ -1,7 +1,6 @@
 """EAP stores as tables: images, labels, groups, and stores that cannot be used."""
 
 import contextlib
-import itertools
 import json
 from pathlib import Path
 
@@ -39,6 +38,7 @@ def make(path: Path, skip: tuple[str, ...] = (), grid: tuple[int, ...] = GRID, f
     for index in range(2 if finish else 1):
         store.write_block(path, 6, index, {name: a[6 * index : 6 * index + 6] for name, a in arrays.items()})
         store.mark_done(path, index)
+    store.finish(path)
     return path
 
 
@@ -64,9 +64,12 @@ def test_inputs_on_disk_are_those_in_memory(tmp_path, monkeypatch, features, sca
     np.testing.assert_array_equal(disk.rows(index), memory.rows(index))
     for ours, theirs in zip(disk.pieces(index, 2), memory.pieces(index, 2), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    with contextlib.closing(disk.stream(index, 2, 0, 0)) as stream:
-        for sample, x in itertools.islice(stream, 5):
-            np.testing.assert_array_equal(x, np.stack([memory.rows(np.array([s]))[0] for s in sample]))
+    drawn = np.random.default_rng(0).integers(0, SAMPLES, (25, 2, 4))
+    with contextlib.closing(disk.stream(iter(drawn))) as stream:
+        for expected, (sample, x) in zip(drawn, stream, strict=True):
+            np.testing.assert_array_equal(sample, expected)
+            assert memory.whole is not None
+            np.testing.assert_array_equal(x, memory.whole[sample])
 
 
 def test_waveforms_are_one_image_a_time_sample(tmp_path):

@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from spiketype.datasets import eap, fingerprint, store
+from spiketype.datasets import eap, fingerprint, manifest, store
 from spiketype.datasets.fingerprint import fingerprint as of
 
 DTYPES = st.sampled_from([np.bool_, np.int8, np.int32, np.int64, np.uint16, np.float16, np.float32, np.float64])
@@ -95,6 +95,7 @@ def test_stores_of_one_configuration_and_other_samples_differ(tmp_path):
     values[0, 0, 0] += 1
     group = store.zarr.open_group(paths[2], mode="r+")
     group["eap_uV"][7:8] = values
+    manifest.write(paths[2])
     assert attributes[0]["config"] == attributes[2]["config"]
     found = [samples(path) for path in paths]
     assert found[0] == found[1] != found[2]

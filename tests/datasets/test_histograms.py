@@ -1,16 +1,19 @@
 """Histograms of when units fire, of the readers and of the exporter, against counts of whole samples."""
 
+import functools
 import sys
+import time
 import types
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spiketype.datasets.waveforms import histograms
+from spiketype.edge import UserError
 
 EXPORT = Path(__file__).parents[2] / "scripts" / "export_units.py"
 HOURS = 10**9  # samples since the start of a recording that is ten hours long
@@ -85,6 +88,7 @@ def near_edges(rate_Hz):
     return sorted({max(0, round(edge * rate_Hz / 1000) + k) for edge in edges_ms for k in (-1, 0, 1)})
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_lags_and_intervals_are_counted_as_whole_samples(exporter, data):
     rate_Hz = data.draw(st.sampled_from(RATES_HZ) | st.integers(1000, 200_000).map(float))
@@ -93,6 +97,7 @@ def test_lags_and_intervals_are_counted_as_whole_samples(exporter, data):
     check(exporter, [start, *(start + np.cumsum(steps)).tolist()], rate_Hz)
 
 
+@settings(deadline=None)
 @given(rate_Hz=st.floats(1000, 200_000), start=st.integers(0, HOURS), edge=st.integers(0, 50), off=st.integers(-1, 1))
 @example(rate_Hz=24_414.0625, start=HOURS, edge=16, off=0)
 def test_any_rate(exporter, rate_Hz, start, edge, off):
@@ -118,3 +123,41 @@ def test_a_lag_on_an_edge_is_in_the_bin_above(exporter, rate_Hz, lag, bin_):
             exporter.histograms(Analyzer(sample, rate_Hz))[1][0],
         ):
             assert np.flatnonzero(acg).tolist() == [bin_]
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 40), max_size=60), st.integers(0, HOURS))
+def test_dense_spikes_are_counted_pair_by_pair(steps, start):
+    time_ms = (start + np.cumsum(np.array(steps, np.int64) // 20)) / 30.0
+    lag = np.array([b - a for k, a in enumerate(time_ms) for b in time_ms[k + 1 :]]).round(6)
+    expected = np.histogram(lag, histograms.LAG_BINS, (0, histograms.LAG_MS))[0] if len(lag) else 0
+    np.testing.assert_array_equal(histograms.autocorrelogram(time_ms), expected)
+
+
+def test_the_work_does_not_grow_with_the_pairs():
+    """All at once, 40 000 spikes are 8e8 pairs: twelve seconds one by one."""
+    began = time.process_time()
+    counts = histograms.autocorrelogram(np.full(40_000, 3.6e6))
+    assert counts.tolist() == [40_000 * 39_999 // 2] + [0] * (histograms.LAG_BINS - 1)
+    assert time.process_time() - began < 3
+
+
+def test_what_cannot_be_samples_is_refused_with_the_likely_unit(tmp_path):
+    rng = np.random.default_rng(0)
+    unit = np.repeat(np.arange(20), 3000)  # of 5 Hz for ten minutes
+    time_s = rng.uniform(0, 600, len(unit))
+    check = functools.partial(histograms.check_samples, tmp_path / "spike_times.npy", unit=unit, rate_Hz=30_000.0)
+    check(np.round(time_s * 30_000))
+    check(np.round(time_s * 30_000).astype(np.uint64))
+    for wrong, told in (
+        (time_s, r"one of them is .*: they are likely seconds, so multiply them by 30000 and round"),
+        (np.round(time_s), r"a unit would fire 1.5e\+05 times a second: they are likely seconds"),
+        (time_s * 1000, r"one of them is .*: they are likely milliseconds, so multiply them by 30 and round"),
+        (time_s * 1e6, r"one of them is .*: they are likely microseconds, so multiply them by 0.03 and round"),
+        (np.round(time_s * 30_000) - 50_000, r"one of them is -.*: export it again"),
+        (np.full(len(unit), 7), r"a unit would fire inf times a second: export it again"),
+    ):
+        with pytest.raises(UserError, match=rf"spike_times.npy must hold numbers of samples at 30000 Hz, but {told}"):
+            check(wrong)
+    few = unit < 1
+    histograms.check_samples(tmp_path, np.arange(50), unit[few][:50], 30_000.0)  # a burst at every sample

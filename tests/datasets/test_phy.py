@@ -423,3 +423,17 @@ def test_sparse_folders_are_read_as_phylib_reads_them(tmp_path_factory, data, ch
         np.testing.assert_allclose(wave[:, said.channel_ids], said.template, rtol=1e-5, atol=1e-6)
         others = np.setdiff1d(np.arange(channels), said.channel_ids)
         assert not wave[:, others].any()
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float64])
+def test_a_negative_template_is_no_template_from_the_end(tmp_path, capsys, dtype):
+    template = SPIKES.astype(dtype)
+    template[-1] = -1
+    found, _ = read(folder(tmp_path / "phy", spike_templates=template))
+    assert sorted(found) == [0, 1]
+    assert "cluster 2 left out: a spike has template -1, templates.npy has" in capsys.readouterr().err
+
+
+def test_times_in_seconds_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"spike_times.npy must hold numbers of samples at 30000 Hz, but one"):
+        read(folder(tmp_path / "phy", spike_times=np.arange(len(SPIKES)) * 0.7))

@@ -12,7 +12,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spiketype.datasets import store
+from spiketype.datasets import manifest, store
 from spiketype.edge import UserError
 
 BLOCK, BLOCKS = 6, 4
@@ -49,6 +49,7 @@ def fill(path: Path, indices=range(BLOCKS)) -> Path:
     for index in indices:
         store.write_block(path, BLOCK, index, block_of(index))
         store.mark_done(path, index, {"rank": (index % 2, 7 + index % 2)})
+    store.finish(path)
     return path
 
 
@@ -157,6 +158,7 @@ def test_the_last_block_may_be_shorter(tmp_path):
     for index in range(2):
         store.write_block(path, 7, index, {"amplitude_uV": amplitude[7 * index : 7 * index + 7]})
         store.mark_done(path, index)
+    store.finish(path)
     store.validate(path, "eap", ["amplitude_uV"])
     np.testing.assert_array_equal(store.read(path, "amplitude_uV"), amplitude)
 
@@ -183,6 +185,7 @@ def test_another_kind(whole):
 @pytest.mark.parametrize("version", [1, 99])
 def test_another_schema(whole, version):
     zarr.open_group(whole, mode="r+").attrs["schema_version"] = version
+    manifest.write(whole)
     with pytest.raises(UserError, match=rf"schema version {version}, not 2: make it again"):
         store.validate(whole, "toy", ())
 
@@ -231,6 +234,11 @@ def test_a_changed_byte_is_never_taken_for_data(tmp_path_factory, data):
 @pytest.mark.parametrize(("name", "word"), [("value_uV", "not finite"), ("cell", "missing")])
 def test_a_deleted_chunk_is_not_taken_for_data(whole, name, word):
     chunk(whole, name, 1).unlink()
+    with pytest.raises(
+        UserError, match=rf"{name}: the chunk of samples 6 to 11 is damaged \({name}/c/1.* is missing\)"
+    ):
+        store.read(whole, name)
+    manifest.remove(whole)  # as older versions left a store
     with pytest.raises(UserError, match=f"{name}: sample 6 is {word}"):
         store.read(whole, name)
 
@@ -238,6 +246,7 @@ def test_a_deleted_chunk_is_not_taken_for_data(whole, name, word):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_value_that_is_not_finite_is_refused_with_its_sample(whole, value):
     zarr.open_group(whole, mode="r+")["value_uV"][13, 1] = value
+    manifest.write(whole)
     with pytest.raises(UserError, match="value_uV: sample 13 is not finite"):
         store.read(whole, "value_uV")
     with pytest.raises(UserError, match="sample 13"):

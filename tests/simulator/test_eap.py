@@ -19,7 +19,7 @@ import zarr
 from eap_program import alive, assert_same_bytes, blocks_done, folder_of, start, wait_for
 from synthetic_source import attempted
 
-from spiketype.datasets import eap, splits, store, waveforms
+from spiketype.datasets import eap, manifest, splits, store, waveforms
 from spiketype.edge import UserError
 from spiketype.simulator.eap import blocks, features, generate, placement, recording, template
 from spiketype.simulator.eap.__main__ import command_line
@@ -456,6 +456,7 @@ def test_a_store_from_before_these_options_counts_as_having_their_defaults(tmp_p
     group.attrs.update({"config": json.dumps(kept), "coordinates": " ".join(known)})
     for name in ("axon", "variant", "model_name"):
         shutil.rmtree(path / name)
+    manifest.remove(path)
     assert generate.generate(small(), path, 0) == path
     assert eap.load(path).cell_names == tuple(NAMES)
     with pytest.raises(UserError, match="variants is 0 there, 1 here"):

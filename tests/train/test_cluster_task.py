@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import run_folder
 import xarray as xr
 from optimizers import adam
 
@@ -60,7 +61,7 @@ def train(data: Path, out: Path, *options: str) -> dict[str, Any]:
     run.main(
         ["--task", "cluster", "--data", str(data), "--label", "label", "--out", str(out), *SMALL, *SHORT, *options]
     )
-    return json.loads((out / runs.SUMMARY).read_text())
+    return runs.read_summary(out)
 
 
 @pytest.mark.slow
@@ -131,10 +132,10 @@ def test_killed_in_any_phase_and_resumed_is_never_stopped(data: Path, tmp_path: 
             patch.setattr(run, "_stopping", _stop_at(look))
             with pytest.raises(KeyboardInterrupt):
                 run.execute(TASKS["cluster"], config, folder)
-        assert runs.reached(folder) == kill_at
+        assert runs.checkpoint(folder).step == kill_at
         again = run.execute(TASKS["cluster"], config, folder)
         assert {**again, "seconds": 0} == {**whole, "seconds": 0}
-        assert runs.read_metrics(folder) == runs.read_metrics(tmp_path / "whole")
+        assert run_folder.metrics(folder) == run_folder.metrics(tmp_path / "whole")
         ours, theirs = (runs.load_model(place)[2] for place in (folder, tmp_path / "whole"))
         assert ours.manifest() == theirs.manifest()
         jax.tree.map(np.testing.assert_array_equal, ours.arrays(), theirs.arrays())

@@ -136,9 +136,10 @@ def test_eight_devices_give_what_one_gives(on_eight: Path) -> None:
 def test_a_checkpoint_of_eight_devices_opens_on_one(on_eight: Path) -> None:
     problem = normed_problem(adam(1e-2))
     keys = jnp.stack([jax.random.fold_in(jax.random.key(1), m) for m in range(4)])
-    begin = runs.load_state(on_eight, loop.start(problem, keys, loop.member_mesh(4, BATCH)))
-    assert begin is not None
-    assert begin[0] == STEPS
+    found = runs.checkpoint(on_eight)
+    assert found is not None
+    assert found.step == STEPS
+    begin = found.step, found.state(loop.start(problem, keys, loop.member_mesh(4, BATCH)))
     _, losses = train(problem, 4, steps=STEPS + 3, begin=begin)
     np.testing.assert_allclose(losses, train(problem, 4, steps=STEPS + 3)[1][STEPS:], rtol=1e-3)
 
@@ -180,11 +181,12 @@ def test_stopped_and_continued_is_never_stopped(tmp_path: Path) -> None:
     whole, losses = train(made, 2)
     asked = iter([False] * 4 + [True])
     with pytest.raises(KeyboardInterrupt):
-        train(made, 2, save=partial(runs.save_state, tmp_path), stop=lambda: next(asked))
+        train(made, 2, save=partial(runs.save_state, tmp_path, history=[]), stop=lambda: next(asked))
     keys = jnp.stack([jax.random.fold_in(jax.random.key(1), m) for m in range(2)])
-    begin = runs.load_state(tmp_path, loop.start(made, keys, loop.member_mesh(2, BATCH)))
-    assert begin is not None
-    assert begin[0] == 5
+    found = runs.checkpoint(tmp_path)
+    assert found is not None
+    assert found.step == 5
+    begin = found.step, found.state(loop.start(made, keys, loop.member_mesh(2, BATCH)))
     again, after = train(made, 2, begin=begin)
     np.testing.assert_array_equal(after, losses[5:])
     identical(again, whole)
@@ -276,7 +278,7 @@ def main(folder: Path) -> None:
     shapes = {str(n): [loop.member_mesh(n, BATCH).shape[a] for a in ("member", "data")] for n in (1, 4)}
     result = flax.serialization.to_state_dict(everything()) | {"meshes": shapes}
     (folder / "everything.msgpack").write_bytes(flax.serialization.msgpack_serialize(result))
-    train(normed_problem(adam(1e-2)), 4, save=lambda step, state: runs.save_state(folder, step, state))
+    train(normed_problem(adam(1e-2)), 4, save=lambda step, state: runs.save_state(folder, step, state, []))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import optax
 import pytest
+import run_folder
 import zarr
 from optimizers import adam
 
@@ -81,7 +82,7 @@ def trained(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def summary_of(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / runs.SUMMARY).read_text())
+    return runs.read_summary(folder)
 
 
 def fails(capsys: pytest.CaptureFixture[str], main: Callable[..., None], *arguments: Any) -> str:
@@ -185,7 +186,7 @@ def test_the_process_is_interrupted_and_continues_to_the_same_numbers(store: Pat
     options = ["--task", "raphe", "--data", str(store), *SMALL, "--steps", "400", "--widths", "3"]
     command = [sys.executable, "-m", "train.run", *options, "--out", str(tmp_path / "run")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and len(runs.read_metrics(tmp_path / "run")) < 2:
+    while process.poll() is None and len(run_folder.metrics(tmp_path / "run")) < 2:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate()

@@ -17,12 +17,13 @@ import eap_store
 import numpy as np
 import optax
 import pytest
+import run_folder
 import tyro
 import xarray as xr
 import zarr
 from optimizers import adam
 
-from spiketype.datasets import batches
+from spiketype.datasets import batches, eap, manifest
 from spiketype.edge import guard
 from spiketype.simulator.eap import generate as generator
 from spiketype.simulator.eap.config import EapConfig
@@ -64,7 +65,7 @@ def trained(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(task: str, store: Path, folder: Path, *options: str) -> dict[str, Any]:
     run.main(["--task", task, "--store", str(store), "--out", str(folder), *SMALL, *options])
-    return json.loads((folder / runs.SUMMARY).read_text())
+    return runs.read_summary(folder)
 
 
 def fails(capsys: pytest.CaptureFixture[str], main: Callable[..., None], *arguments: Any) -> str:
@@ -83,10 +84,10 @@ def test_a_run_folder_is_complete(trained: Path, store: Path) -> None:
     figures = {path.name for path in (trained / "figures").iterdir()}
     drawn = {"inputs", "confusion", "reliability", "cells", "curves", "training"}
     assert figures == {f"{name}.png" for name in drawn}
-    summary = json.loads((trained / runs.SUMMARY).read_text())
+    summary = runs.read_summary(trained)
     assert (summary["seeds"], summary["cells"]) == (2, 8)
     assert summary["seconds"] > 0
-    assert [row["step"] for row in runs.read_metrics(trained)] == [50, 60]
+    assert [row["step"] for row in run_folder.metrics(trained)] == [50, 60]
     config = json.loads((trained / runs.CONFIG).read_text())
     assert config["config"]["data"] == str(store)
     predictions = xr.open_zarr(trained / "predictions.zarr", consolidated=False)
@@ -96,21 +97,42 @@ def test_a_run_folder_is_complete(trained: Path, store: Path) -> None:
 
 
 def test_a_run_learns(trained: Path) -> None:
-    summary = json.loads((trained / runs.SUMMARY).read_text())
+    summary = runs.read_summary(trained)
     majority = summary["baselines"]["majority class"]["over_cells_percent"]["mean"]["value"]
     assert summary["over_cells_percent"]["mean"]["value"] > majority + 10
-    first, last = (np.mean(row["loss"]) for row in runs.read_metrics(trained))
+    first, last = (np.mean(row["loss"]) for row in run_folder.metrics(trained))
     assert last < first
 
 
-def test_inputs_that_do_not_fit_in_memory_are_read_from_disk(
-    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("balanced", ["--balanced", "--no-balanced"])
+def test_a_run_does_not_depend_on_what_fits_in_memory(
+    balanced: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "fits", lambda n_bytes: False)
-    summary = train("mtype", store, tmp_path / "run", "--seeds", "2")
-    assert summary["over_cells_percent"]["mean"]["value"] > 3 * 100 / 13  # far above chance
-    again = train("mtype", store, tmp_path / "again", "--seeds", "2")
-    assert {**again, "seconds": 0} == {**summary, "seconds": 0}
+    """Of a store in which one cell in four is excitatory: the shares of a batch are those of the classes, or equal."""
+    cells = [(f"{name}_{n}", name, name == "STPC") for n in (1, 2) for name in ("BP", "LBC", "NGC", "STPC")]
+    path = eap_store.write(tmp_path / "s.zarr", cells, per_cell=12)
+    options = ("--seeds", "2", "--split", "group", "--folds", "2", balanced)
+    memory = train("binary", path, tmp_path / "memory", *options)
+    seen: list[float] = []
+    stream = eap.Inputs.stream
+
+    def watched(self: eap.Inputs, drawn: Any) -> Any:
+        excitatory = eap.load(path).excitatory
+        for sample, x in stream(self, drawn):
+            assert sample.shape == (4, 32)  # of two seeds and two folds
+            seen.extend(excitatory[sample].mean(axis=1).tolist())
+            yield sample, x
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batches, "fits", lambda n_bytes: False)
+        patch.setattr(batches, "rows_ahead", lambda row_bytes: 500)
+        patch.setattr(eap.Inputs, "stream", watched)
+        disk = train("binary", path, tmp_path / "disk", *options)
+    assert {**disk, "seconds": 0} == {**memory, "seconds": 0}
+    assert run_folder.metrics(tmp_path / "disk") == run_folder.metrics(tmp_path / "memory")
+    assert len(seen) == 60 * 4
+    assert np.mean(seen) == pytest.approx(0.5 if balanced == "--balanced" else 0.25, abs=0.02)
+    assert np.ptp(seen) == 0 if balanced == "--balanced" else np.ptp(seen) > 0.2
 
 
 def test_resuming_a_finished_run_judges_it_again(trained: Path, tmp_path: Path) -> None:
@@ -124,7 +146,7 @@ def test_evaluate_and_predict_on_another_store(
     trained: Path, other: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     evaluate.main(trained, other)
-    summary = json.loads((trained / "evaluation-other" / runs.SUMMARY).read_text())
+    summary = runs.read_summary(trained / "evaluation-other")
     assert summary["samples"] == 160
     assert "other store" in summary["split"]
     predict.main(trained, other, tmp_path / "out.csv")
@@ -186,7 +208,7 @@ def test_paper_preset_is_the_published_protocol() -> None:
 
 
 def without_seconds(folder: Path) -> dict[str, Any]:
-    summary = json.loads((folder / runs.SUMMARY).read_text())
+    summary = runs.read_summary(folder)
     return {name: value for name, value in summary.items() if name != "seconds"}
 
 
@@ -198,7 +220,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 def await_lines(process: subprocess.Popen[str], folder: Path, lines: int) -> None:
     """Wait until metrics.jsonl has so many lines."""
     for _ in range(12_000):
-        if process.poll() is not None or len(runs.read_metrics(folder)) >= lines:
+        if process.poll() is not None or len(run_folder.metrics(folder)) >= lines:
             return
         time.sleep(0.01)
     process.kill()
@@ -225,13 +247,13 @@ def test_interrupted_and_killed_runs_continue_to_the_same_numbers(store: Path, t
     assert "Traceback" not in told
     assert (folder / runs.LAST).exists()
     assert not (folder / runs.SUMMARY).exists()
-    stopped = len(runs.read_metrics(folder))
+    stopped = len(run_folder.metrics(folder))
 
     process = start("--resume", str(folder))
     await_lines(process, folder, stopped + 2)
     process.kill()
     process.communicate()
-    assert len(runs.read_metrics(folder)) < 30
+    assert len(run_folder.metrics(folder)) < 30
 
     run.main(["--resume", str(folder)])
     assert (folder / runs.METRICS).read_text() == (tmp_path / "whole" / runs.METRICS).read_text()
@@ -263,6 +285,8 @@ def simulate(config: EapConfig, out: Path) -> Path:
         (["--task", "mtype", "--steps", "many"], "--steps"),
         (["--task", "mtype", "--steps"], "--steps"),
         (["--task", "mtype", "--stpes", "3"], "--stpes"),
+        (["--task", "mtype", "--save-every", "soon"], "--save-every is soon: give seconds, at least 0"),
+        (["--task", "mtype", "--save-every", "-1"], "--save-every is -1: give seconds, at least 0"),
         (["--task", "mtype", "--steps", "0"], "--steps is 0: it must be at least 1"),
         (["--task", "mtype", "--batch", "-3"], "--batch is -3: it must be at least 1"),
         (["--task", "mtype", "--dropout", "1"], "--dropout is 1.0: it must be at least 0 and below 1"),
@@ -276,8 +300,8 @@ def simulate(config: EapConfig, out: Path) -> Path:
         (["--task", "mtype", "--split", "lists"], "--split lists needs --lists FILE"),
         (["--task", "mtype", "--store", "nowhere"], "nowhere is not a Zarr 3 store"),
         (["--resume", "nowhere"], "nowhere is no run folder"),
-        (["--resume", "a", "--steps", "3"], "--resume RUN takes no other options"),
-        (["--resume", "a", "--out", "b"], "--resume RUN takes no other options"),
+        (["--resume", "a", "--steps", "3"], "--resume RUN takes no other options but --save-every"),
+        (["--resume", "a", "--out", "b"], "--resume RUN takes no other options but --save-every"),
     ],
 )
 def test_mistakes_are_told(
@@ -341,6 +365,8 @@ def test_damaged_stores_are_told(
 ) -> None:
     path = eap_store.write(tmp_path / "eap.zarr", per_cell=10, seed=3)
     damage(path)
+    if damage is not broken_chunk:
+        manifest.write(path)  # so it was written
     training = ["--task", "mtype", "--store", str(path), "--out", str(tmp_path / "run")]
     for message in (
         fails(capsys, run.main, training),
@@ -351,6 +377,40 @@ def test_damaged_stores_are_told(
         assert str(path) in message
     assert not (tmp_path / "run").exists()
     assert not (trained / "evaluation-eap").exists()
+
+
+@pytest.mark.parametrize("name", [runs.CONFIG, runs.MODEL, runs.MANIFEST])
+def test_a_damaged_run_is_told(
+    name: str, trained: Path, other: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    content = (folder / name).read_bytes()
+    for position, bit in ((len(content) // 2, 0), (len(content) - 40, 3)):
+        (folder / name).write_bytes(
+            content[:position] + bytes([content[position] ^ 1 << bit]) + content[position + 1 :]
+        )
+        for main in (evaluate.main, predict.main):
+            told = fails(capsys, main, folder, other)
+            assert str(folder / name) in told
+    assert not list(folder.glob("predictions-*"))
+
+
+def test_a_run_is_continued_from_the_checkpoint_before_a_damaged_one(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--steps", "150", "--save-every", "0", "--split", "kfold", "--folds", "2")
+    whole = train("mtype", store, tmp_path / "run", *options)
+    last = tmp_path / "run" / runs.LAST
+    last.write_bytes(last.read_bytes()[:-1])
+    (tmp_path / "run" / runs.METRICS).unlink()  # nothing is read from it
+    (tmp_path / "run" / ".config.json.7.partial").touch()
+    run.main(["--resume", str(tmp_path / "run"), "--save-every", "1e9"])
+    assert "last.msgpack: is damaged: checkpoints/previous.msgpack" in capsys.readouterr().err
+    assert [row["step"] for row in run_folder.metrics(tmp_path / "run")] == [50, 100, 150]
+    again = runs.read_summary(tmp_path / "run")
+    assert {**again, "seconds": 0} == {**whole, "seconds": 0}
+    assert not list((tmp_path / "run").rglob("*.partial"))
 
 
 def test_an_unfinished_store_is_told(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,17 +1,20 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import run_folder
 
-from spiketype.edge import UserError, write_json
+from spiketype import edge
+from spiketype.edge import UserError
 from spiketype.train import config, runs
 from spiketype.train.judging.figures import training_figure
 from spiketype.train.loop import TrainState
-from spiketype.train.task import Judgement
+from spiketype.train.task import Judgement, Task, TaskConfig
 from spiketype.train.tasks.eap.config import EapTaskConfig
 
 
@@ -75,7 +78,7 @@ def test_no_run_folder(tmp_path: Path) -> None:
 def test_configuration_of_another_version(folder: Path) -> None:
     content = json.loads((folder / runs.CONFIG).read_text())
     content["config"]["momentum"] = content["config"].pop("dropout")
-    write_json(folder / runs.CONFIG, content)
+    edge.write_json(folder / runs.CONFIG, {k: v for k, v in content.items() if k != "sha256"})
     with pytest.raises(UserError, match="another version of this program: dropout, momentum differ"):
         runs.open_config(folder)
 
@@ -83,39 +86,80 @@ def test_configuration_of_another_version(folder: Path) -> None:
 def test_a_value_of_the_wrong_type_is_named(folder: Path) -> None:
     content = json.loads((folder / runs.CONFIG).read_text())
     content["config"]["steps"] = "many"
-    write_json(folder / runs.CONFIG, content)
+    edge.write_json(folder / runs.CONFIG, {k: v for k, v in content.items() if k != "sha256"})
     with pytest.raises(UserError, match="a value of the wrong type"):
         runs.open_config(folder)
 
 
+HISTORY = [{"step": 12, "loss": [float(np.float32(1 / 3))]}]
+
+
+def save(folder: Path, step: int, saved: TrainState) -> None:
+    runs.save_state(folder, step, saved, [row | {"step": step} for row in HISTORY])
+
+
 def test_checkpoint_comes_back(folder: Path) -> None:
-    assert runs.load_state(folder, state()) is None
-    runs.save_state(folder, 12, state(2.5))
-    loaded = runs.load_state(folder, state())
-    assert loaded is not None
-    assert loaded[0] == 12
-    equal(loaded[1], state(2.5))
+    assert runs.checkpoint(folder) is None
+    save(folder, 12, state(2.5))
+    found = runs.checkpoint(folder)
+    assert found is not None
+    assert (found.step, found.history) == (12, HISTORY)
+    equal(found.state(state()), state(2.5))
 
 
 def test_a_truncated_checkpoint_is_named(folder: Path) -> None:
-    runs.save_state(folder, 12, state())
+    save(folder, 12, state())
     whole = (folder / runs.LAST).read_bytes()
     for damaged in (b"", whole[: len(whole) // 2], whole[:-1], b"\x01", b"x" * 99, whole + b"x"):
         (folder / runs.LAST).write_bytes(damaged)
-        with pytest.raises(UserError, match=r"last.msgpack is damaged .*: delete it and repeat"):
-            runs.load_state(folder, state())
+        with pytest.raises(UserError, match=r"last.msgpack is damaged.*: delete it and repeat"):
+            runs.checkpoint(folder)
+
+
+def test_of_two_generations_the_one_that_is_whole_is_used(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for step in (10, 11, 12):
+        save(folder, step, state(float(step)))
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"last.msgpack", "previous.msgpack"}
+    damaged = bytearray((folder / runs.LAST).read_bytes())
+    damaged[-7] ^= 4
+    (folder / runs.LAST).write_bytes(damaged)
+    found = runs.checkpoint(folder)
+    assert found is not None
+    assert (found.step, found.history) == (11, [HISTORY[0] | {"step": 11}])
+    equal(found.state(state()), state(11.0))
+    assert (
+        "last.msgpack: is damaged: checkpoints/previous.msgpack, the one before it, is used" in capsys.readouterr().err
+    )
+    (folder / runs.LAST).unlink()  # a kill between two renames
+    assert runs.checkpoint(folder) is not None
+    (folder / runs.PREVIOUS).write_bytes(damaged)
+    with pytest.raises(UserError, match=r"previous.msgpack is damaged .*: delete it and repeat"):
+        runs.checkpoint(folder)
+
+
+def test_what_a_killed_run_left_half_written_is_removed(folder: Path) -> None:
+    save(folder, 12, state())
+    for name in (".config.json.7.partial", "checkpoints/.last.msgpack.partial", "figures/.a.png.7.partial"):
+        (folder / name).touch()
+    (folder / ".predictions.zarr.0a1b2c3d.partial" / "c").mkdir(parents=True)
+    runs.clean(folder)
+    assert not list(folder.rglob("*.partial"))
+    assert {path.name for path in folder.iterdir()} == {"config.json", "checkpoints", "figures"}
 
 
 def test_a_checkpoint_of_another_network_is_named(folder: Path) -> None:
     small = {"dense": {"kernel": jnp.ones((1, 3)), "bias": jnp.ones(1)}}
     for params in (small, {"other": jnp.ones(2)}):
-        runs.save_state(folder, 12, TrainState(params, {}, optax.adam(1e-3).init(params)))
+        save(folder, 12, TrainState(params, {}, optax.adam(1e-3).init(params)))
+        found = runs.checkpoint(folder)
+        assert found is not None
         with pytest.raises(UserError, match=r"last.msgpack is damaged"):
-            runs.load_state(folder, state())
+            found.state(state())
 
 
-def test_a_failed_write_leaves_the_old_checkpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs.save_state(folder, 1, state(1.0))
+def test_a_failed_write_leaves_the_old_checkpoints(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(folder, 1, state(1.0))
+    save(folder, 2, state(2.0))
 
     def full(number: int) -> None:
         raise OSError(28, "No space left on device")
@@ -123,11 +167,11 @@ def test_a_failed_write_leaves_the_old_checkpoint(folder: Path, monkeypatch: pyt
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", full)
         with pytest.raises(OSError, match="No space"):
-            runs.save_state(folder, 2, state(2.0))
-    loaded = runs.load_state(folder, state())
-    assert loaded is not None
-    assert loaded[0] == 1
-    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["last.msgpack"]
+            save(folder, 3, state(3.0))
+    found = runs.checkpoint(folder)
+    assert found is not None
+    assert found.step == 2
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"last.msgpack", "previous.msgpack"}
 
 
 class Model:
@@ -175,7 +219,7 @@ def test_a_judgement_is_written_and_its_model_comes_back(folder: Path, monkeypat
 
 
 def test_checkpoints_are_msgpack_and_json_without_pickles(folder: Path) -> None:
-    runs.save_state(folder, 1, state())
+    save(folder, 1, state())
     runs.write_judgement(folder, judgement(state().variables, {}), {})
     for path in (folder / "checkpoints").iterdir():
         assert path.suffix in (".json", ".msgpack")
@@ -183,28 +227,77 @@ def test_checkpoints_are_msgpack_and_json_without_pickles(folder: Path) -> None:
         assert not path.read_bytes().startswith(b"\x80\x04")
 
 
-def test_metrics_are_logged_and_cut_back_to_the_checkpoint(folder: Path) -> None:
-    log = runs.MetricsLog(folder, after=0)
+def test_one_flipped_bit_in_any_file_is_named_or_changes_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for step in (1, 2):
+        save(folder, step, state(float(step)))
+    made = judgement(state().variables, {"classes": ["a", "b"], "mean_um": [1.25, -3e-7]})
+    runs.write_judgement(folder, made, {"value": 1 / 3})
+    opened = runs.open_config
+
+    def open_config(folder: Path) -> tuple[Task[Any, Any], TaskConfig]:
+        task, found = opened(folder)
+        return replace(task, restore=lambda config, arrays, manifest: Model(arrays, manifest)), found
+
+    monkeypatch.setattr(runs, "open_config", open_config)
+
+    def content() -> list[Any]:
+        _, found, model = runs.load_model(folder)
+        newest = runs.checkpoint(folder)
+        assert newest is not None
+        runs.PREVIOUS, runs.LAST = runs.LAST, runs.PREVIOUS
+        try:
+            older = runs.checkpoint(folder)
+        finally:
+            runs.PREVIOUS, runs.LAST = runs.LAST, runs.PREVIOUS
+        assert older is not None
+        return [found, *model.parts, newest[1:], older[1:], runs.read_summary(folder)]
+
+    good = repr(content())
+    rng, told, noted = np.random.default_rng(0), 0, 0
+    names = (runs.CONFIG, runs.MODEL, runs.MANIFEST, runs.LAST, runs.PREVIOUS, runs.SUMMARY)
+    for name in names:
+        before = (folder / name).read_bytes()
+        for position in rng.choice(len(before), 40).tolist():
+            changed = bytearray(before)
+            changed[position] ^= 1 << int(rng.integers(8))
+            (folder / name).write_bytes(changed)
+            try:
+                found = repr(content())
+            except UserError as error:
+                told += 1
+                message = str(error)
+                assert name.split("/")[-1] in message, message
+                assert "repeat" in message or "--resume" in message, message
+            else:
+                said = capsys.readouterr().err
+                noted += found != good
+                assert found == good or f"{folder / name}: " in said, (name, position)
+        (folder / name).write_bytes(before)
+    assert told > 130
+    assert noted > 60  # the other checkpoint, where one is damaged
+
+
+def test_metrics_are_logged_and_written_anew_from_a_checkpoint(folder: Path) -> None:
+    log = runs.MetricsLog(folder, [])
     for step in (50, 100, 150):
         log.write(step, {"loss": np.array([step / 7, 0.25], np.float32)})
-    with open(folder / runs.METRICS, "a") as file:
-        file.write('{"step": 200, "lo')  # killed here
-    assert [row["step"] for row in runs.read_metrics(folder)] == [50, 100, 150]
-    log = runs.MetricsLog(folder, after=100)
-    log.write(150, {"loss": np.array([1.0, 2.0], np.float32)})
-    rows = runs.read_metrics(folder)
+    assert [row["step"] for row in run_folder.metrics(folder)] == [50, 100, 150]
+    assert run_folder.metrics(folder) == log.history
+    (folder / runs.METRICS).write_text("cut")
+    again = runs.MetricsLog(folder, log.history[:2])
+    again.write(150, {"loss": np.array([1.0, 2.0], np.float32)})
+    rows = run_folder.metrics(folder)
     assert [row["step"] for row in rows] == [50, 100, 150]
     assert np.float32(rows[0]["loss"][0]) == np.float32(50 / 7)
     assert rows[-1]["loss"] == [1.0, 2.0]
-
-
-def test_a_new_run_has_no_metrics(tmp_path: Path) -> None:
-    assert runs.read_metrics(tmp_path) == []
+    assert len(log.history) == 3
 
 
 def test_summary_without_nan(folder: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
-        write_json(folder / runs.SUMMARY, {"value": float("nan")})
+        edge.write_json(folder / runs.SUMMARY, {"value": float("nan")})
     assert not (folder / runs.SUMMARY).exists()
 
 

@@ -51,6 +51,7 @@ def write(
         part = slice(index * block, (index + 1) * block)
         store.write_block(path, block, index, {name: values[part] for name, values in whole.items()})
         store.mark_done(path, index)
+    store.finish(path)
 
 
 def _compact(values: np.ndarray) -> np.ndarray:

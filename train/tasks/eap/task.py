@@ -18,7 +18,7 @@ from spiketype.models.augment import quarter_turns
 from spiketype.models.cnn import CNN
 from spiketype.models.losses import cross_entropy, squared_error
 from spiketype.simulator.eap.config import EapConfig
-from spiketype.train.loop import Problem
+from spiketype.train.loop import Problem, step_keys
 from spiketype.train.task import Data, Experiment, Member, Phase, Task, member_keys, of_members
 from spiketype.train.tasks.eap import judge, model
 from spiketype.train.tasks.eap.config import PAPER, EapTaskConfig
@@ -61,7 +61,7 @@ def make_problem(
     def draw(common: PyTree, member: PyTree, key: jax.Array) -> PyTree:
         index_key, turn_key = jax.random.split(key)
         if in_memory:
-            index = batches.draw(member, index_key, config.batch)
+            index = batches.draw(member, index_key, config.batch)  # as _data draws it where the inputs are on disk
             x, y = common[0][index], common[1][index]
         else:
             x, y = member
@@ -137,21 +137,31 @@ def _data(
     """Return what the loop asks for at every step: all samples and the members' plans, or batches read from disk."""
     target = table.position_um / np.float32(LENGTH_UM) if label is None else label
     in_class = np.zeros(len(target), np.int32) if label is None else label
+    longest = max(len(fold.train) for fold in split.folds)
+    plans = [batches.plan(fold.train, in_class, config.balanced, longest) for fold in split.folds]
+    mine, keys = of_members(members, plans), member_keys(members)
     if inputs.whole is not None:
-        longest = max(len(fold.train) for fold in split.folds)
-        plans = [batches.plan(fold.train, in_class, config.balanced, longest) for fold in split.folds]
-        mine = of_members(members, plans)
         common = (jnp.asarray(inputs.whole), jnp.asarray(target))
         return lambda step: (common, mine)
+
+    @jax.jit
+    def drawn(number: jax.Array) -> jax.Array:
+        """Return the samples (member, batch) of a step: those that it would draw if the inputs were in memory."""
+
+        def of_member(plan: batches.Plan, key: jax.Array) -> jax.Array:
+            index_key, _ = jax.random.split(step_keys(key, number)[0])
+            return batches.draw(plan, index_key, config.batch)
+
+        return jax.vmap(of_member)(mine, keys)
 
     streams: list[Iterator[tuple[np.ndarray, np.ndarray]]] = []
 
     def read(step: int) -> tuple[PyTree, PyTree]:
         if not streams:
-            numbered = [(split.folds[m.fold].train, m.seed * len(split.folds) + m.fold) for m in members]
-            streams.extend(inputs.stream(train, config.batch, number, step - 1) for train, number in numbered)
-        sample, x = zip(*map(next, streams), strict=True)
-        return (), (np.stack(x), target[np.stack(sample)])
+            numbers = range(step, config.steps + 1)
+            streams.append(inputs.stream(np.asarray(drawn(np.uint32(number))) for number in numbers))
+        sample, x = next(streams[0])
+        return (), (x, target[sample])
 
     return read
 

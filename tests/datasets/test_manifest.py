@@ -1,0 +1,179 @@
+"""Damage to the files of a store: each is noticed when the file is read, and named."""
+
+import json
+import os
+import shutil
+import warnings
+from pathlib import Path
+
+import eap_store
+import numpy as np
+import pytest
+import xarray as xr
+from test_store import VARIABLES, fill, template
+
+from spiketype import reading
+from spiketype.datasets import eap, manifest, store
+from spiketype.edge import UserError
+
+FLIPS = 8  # in each file
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    cells = (*eap_store.CELLS[:2], ("XY_1", "XY", True))
+    return eap_store.write(tmp_path_factory.mktemp("whole") / "s.zarr", cells, per_cell=6, grid=(2, 3))
+
+
+def files(path: Path) -> list[str]:
+    return sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+
+
+def content(path: Path, of: str = "zarr.json") -> dict[str, object]:
+    """What readers see of a store that can depend on a file: attributes, and one array or all."""
+    store.validate(path, "eap", ("amplitude_uV", "cell_name"))
+    found = dict(store.attributes(path, "eap"))
+    names = sorted(p.name for p in path.iterdir() if p.is_dir()) if of in ("zarr.json", manifest.FILE) else [of]
+    return found | {n: store.read(path, n, unknown=True).tolist() for n in (name.split("/")[0] for name in names)}
+
+
+def outcome(path: Path, name: str, good: dict[str, object]) -> str | None:
+    """Read a store with a damaged file; return what the user is told, None if nothing but the truth was read."""
+    try:
+        found = content(path, name)
+    except UserError as error:
+        return str(error)
+    assert found == {key: good[key] for key in found}
+    return None
+
+
+def test_one_flipped_bit_in_any_file_is_named_or_changes_nothing(whole: Path, tmp_path: Path) -> None:
+    rng, good, told = np.random.default_rng(0), content(whole), 0
+    path = shutil.copytree(whole, tmp_path / "s.zarr")
+    for name in files(path):
+        file = path / name
+        before = file.read_bytes()
+        for position in rng.integers(0, len(before), FLIPS).tolist():
+            changed = bytearray(before)
+            changed[position] ^= 1 << int(rng.integers(8))
+            file.write_bytes(changed)
+            message = outcome(path, name, good)
+            if message is not None:
+                told += 1
+                place = "done" if name.startswith(manifest.MARKS) else name
+                assert place in message, (name, message)
+                assert str(path) in message
+                assert "again" in message, message
+            elif name not in (manifest.FILE, "done/c/0"):
+                pytest.fail(f"{name}: bit of byte {position} was not noticed")
+        file.write_bytes(before)
+    assert told > 7 * len(files(path))
+    assert content(path) == good
+
+
+def test_files_that_are_cut_missing_swapped_or_new_are_named(whole: Path, tmp_path: Path) -> None:
+    good, path = content(whole), shutil.copytree(whole, tmp_path / "s.zarr")
+    for name in files(path):
+        file = path / name
+        before = file.read_bytes()
+        file.write_bytes(before[:-1])
+        cut = outcome(path, name, good)
+        file.unlink()
+        missing = outcome(path, name, good)
+        file.write_bytes(before)
+        if name == manifest.FILE:
+            assert cut is not None
+            assert missing is None  # a note, as for older versions
+        elif name.startswith(manifest.MARKS):
+            assert cut is not None
+            assert missing is not None
+            assert "is unfinished" in missing
+        else:
+            assert f"{name} is damaged (its SHA-256 differs)" in str(cut)
+            assert f"{name} is missing" in str(missing)
+
+    first, second = (path / "amplitude_uV" / "c" / n / "0" for n in ("0", "1"))
+    os.rename(first, path / "kept")
+    os.rename(second, first)
+    os.rename(path / "kept", second)
+    assert "amplitude_uV: the chunk of samples 0 to 5 is damaged" in str(outcome(path, "amplitude_uV", good))
+
+    inhibitory = eap_store.write(tmp_path / "i.zarr", eap_store.CELLS[:2], per_cell=6, grid=(2, 3))
+    chunk = inhibitory / "excitatory" / "c" / "0"
+    assert not chunk.exists()  # all False: Zarr writes no chunk
+    shutil.copytree(whole / "excitatory" / "c", chunk.parent)
+    with pytest.raises(UserError, match=r"excitatory/c/0 was not there when the store was finished"):
+        eap.load(inhibitory)
+
+
+def test_a_file_that_is_damaged_after_it_was_read_is_noticed(whole: Path, tmp_path: Path) -> None:
+    path = shutil.copytree(whole, tmp_path / "s.zarr")
+    assert list(store.read(path, "m_type")) == ["BP", "BP", "XY"]
+    file = path / "m_type" / "c" / "0"
+    file.write_bytes(file.read_bytes().replace(b"XY", b"BP"))
+    with pytest.raises(UserError, match="m_type/c/0 is damaged"):
+        store.read(path, "m_type")
+
+
+def test_a_store_without_a_manifest_is_read_with_a_note(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor does damage of its metadata, which nothing tells, end in anything but a sentence."""
+    path = shutil.copytree(whole, tmp_path / "s.zarr")
+    manifest.remove(path)
+    assert content(path) == content(whole)
+    assert f"{path}: has no checksums of its files" in capsys.readouterr().err
+    rng, refused = np.random.default_rng(1), 0
+    for name in files(path):
+        if not name.endswith("zarr.json"):
+            continue
+        before = (path / name).read_bytes()
+        for position in rng.integers(0, len(before), FLIPS).tolist():
+            changed = bytearray(before)
+            changed[position] ^= 1 << int(rng.integers(8))
+            (path / name).write_bytes(changed)
+            with warnings.catch_warnings(), reading.recorded(silent=True):
+                warnings.simplefilter("ignore")  # of Zarr, about what it does not know
+                try:
+                    eap.load(path)
+                    eap.Inputs(path, "waveform", scaled=True).rows(np.arange(3))
+                except UserError as error:
+                    refused += str(path) in str(error)
+        (path / name).write_bytes(before)
+    assert refused > 20
+
+
+def test_the_manifest_is_written_before_the_last_block_is_marked(tmp_path: Path) -> None:
+    path = fill(template(tmp_path / "s"), (0, 3, 1))
+    assert manifest.read(path) is None
+    (path / "cell" / "c" / "0.0a1b2c3d.partial").touch()  # of a writer that was killed
+    fill(path, (2,))
+    listed = manifest.read(path)
+    assert listed is not None
+    assert set(listed) == {name for name in files(path) if not name.startswith("done/c")} - {manifest.FILE}
+    assert not list(path.rglob("*.partial"))
+    store.write_block(path, 6, 2, {"cell": np.full(6, 1, np.int16)})  # it changes: unfinished until it is marked
+    assert manifest.read(path) is None
+    store.mark_done(path, 2)
+    assert store.read(path, "cell")[12:18].tolist() == [1] * 6
+
+
+def test_a_store_without_samples_has_a_manifest(tmp_path: Path) -> None:
+    sizes = {"sample": 0, "channel": 3, "cell_model": 2, "axis": 3}
+    path = template(tmp_path / "s", sizes=sizes)
+    assert manifest.read(path) is not None
+    store.validate(path, "toy", tuple(VARIABLES))
+    assert store.read(path, "value_uV").shape == (0, 3)
+
+
+def test_xarray_opens_a_finished_store_without_a_warning(whole: Path) -> None:
+    with xr.open_zarr(whole, consolidated=False) as data:  # as the documents say: warnings are errors here
+        assert list(data.m_type.values) == ["BP", "BP", "XY"]
+
+
+def test_the_manifest_is_what_sha256sum_says(whole: Path) -> None:
+    import hashlib
+
+    listed = json.loads((whole / manifest.FILE).read_text())["files"]
+    for name in ("zarr.json", "m_type/c/0", "eap_uV/c/1/0/0"):
+        assert listed[name] == hashlib.sha256((whole / name).read_bytes()).hexdigest()
