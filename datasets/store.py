@@ -21,6 +21,8 @@ from jaxtyping import Bool, Shaped
 from numpy.typing import ArrayLike
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from spiketype.damage import readable, valid
+from spiketype.datasets.zarr_arrays import check, check_chunks
 from spiketype.edge import Json, UserError
 
 if TYPE_CHECKING:
@@ -155,7 +157,10 @@ def mark_done(path: Path, index: int, small: Mapping[str, tuple[int, ArrayLike]]
 
 def done(path: Path) -> Bool[np.ndarray, " block"]:
     """Say which blocks are complete."""
-    return np.asarray(_array(_group(path), "done")[:])
+    finished = read(path, "done")
+    if finished.ndim != 1 or finished.dtype != bool:
+        raise UserError(f"{path}/done is {finished.dtype} of shape {finished.shape}: delete {path} and make it again")
+    return finished
 
 
 def clean(path: Path) -> None:
@@ -219,7 +224,10 @@ def read(
     """
     array = _array(_group(path), name)
     if array.ndim == 0 or not array.shape[0]:
-        return np.asarray(array[...])
+        with readable(f"{path}/{name}", "numbers or words"):
+            return np.asarray(array[...])
+    if stop is None:
+        check(array, f"{path}/{name}")
     stop = array.shape[0] if stop is None else stop
     if start >= stop:
         return np.empty((0, *array.shape[1:]), array.dtype)
@@ -227,13 +235,9 @@ def read(
     parts = []
     for first in range(start - start % rows, stop, rows):  # one chunk a call: a damaged one is named
         lo, hi = max(first, start), min(first + rows, stop)
-        try:
-            parts.append(np.asarray(array[lo:hi]))
-        except (ValueError, RuntimeError, OSError, BufferError) as error:
-            raise UserError(
-                f"{path}/{name}: the chunk of samples {lo} to {hi - 1} is damaged ({error}); "
-                f"delete {path} and make the store again"
-            ) from error
+        where = f"{path}/{name}: the chunk of samples {lo} to {hi - 1}"
+        with readable(where, "numbers or words", f"delete {path} and make the store again"):
+            parts.append(valid(np.asarray(array[lo:hi])))
         check_values(parts[-1], f"{path}/{name}", lo, unknown)
     return np.concatenate(parts) if len(parts) != 1 else parts[0]
 
@@ -296,19 +300,23 @@ def open_dataset(path: Path) -> "xr.Dataset":
 
 def config(attrs: Json) -> Json:
     """Return the generating configuration in a store's attributes."""
-    found: Json = json.loads(attrs["config"])
+    with readable("the configuration in a store", "JSON", "make the store again"):
+        found = json.loads(attrs["config"])
+        if not isinstance(found, dict):
+            raise TypeError("it is no object")
     return found
 
 
 def _group(path: Path) -> zarr.Group:
-    try:
+    with readable(path, "a Zarr 3 store"):
         return zarr.open_group(path, mode="r", zarr_format=3)
-    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError) as error:
-        raise UserError(f"{path} is not a Zarr 3 store: {error}") from error
 
 
 def _array(group: zarr.Group, name: str) -> "zarr.Array[Any]":
-    found = group[name]
-    if not isinstance(found, zarr.Array):
-        raise UserError(f"{group.store_path}/{name} is not an array")
+    where = f"{group.store_path.path or group.store}/{name}"
+    with readable(where, "an array of Zarr 3"):
+        found = group[name]
+        if not isinstance(found, zarr.Array):
+            raise UserError(f"{where} is not an array")
+        check_chunks(found, where)
     return found

@@ -1,5 +1,6 @@
 """A run folder: configuration, metrics, checkpoints, final model, predictions, figures, summary; all atomic."""
 
+import contextlib
 import dataclasses
 import json
 import sys
@@ -11,6 +12,7 @@ import flax.serialization
 import jax
 import numpy as np
 
+from spiketype.damage import readable
 from spiketype.edge import Json, PyTree, UserError, read_json, versions, whole_file, write_json
 from spiketype.train.config import flag, from_json, to_json
 from spiketype.train.judging.figures import save
@@ -59,7 +61,7 @@ def open_config(folder: Path) -> tuple[Task[Any, Any], TaskConfig]:
         UserError: no run folder, or of another version of this program.
     """
     values = read_json(folder / CONFIG, f"{folder} is no run folder").get("config")
-    if not isinstance(values, dict) or "task" not in values:
+    if not isinstance(values, dict) or not isinstance(values.get("task"), str):
         raise UserError(f"{folder / CONFIG} holds no configuration: repeat the run in another folder")
     task = get(values["task"])
     return task, from_json(task.config, values, folder / CONFIG)
@@ -111,13 +113,11 @@ def load_state(folder: Path, like: TrainState) -> tuple[int, TrainState] | None:
     if not (folder / LAST).exists():
         return None
     step, tree = _checkpoint(folder)
-    try:
+    with _readable(folder / LAST):
         state = flax.serialization.from_state_dict(like, tree)
         shapes = [jax.tree.map(lambda a: (a.shape, a.dtype), one) for one in (like, state)]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(folder / LAST, error) from error
-    if shapes[0] != shapes[1]:
-        raise _damaged(folder / LAST, "arrays of other shapes than this run has")
+        if shapes[0] != shapes[1]:
+            raise ValueError("arrays of other shapes than this run has")
     return step, state
 
 
@@ -132,10 +132,8 @@ def reached(folder: Path) -> int:
 
 def _checkpoint(folder: Path) -> tuple[int, PyTree]:
     tree = _read_msgpack(folder / LAST)
-    try:
+    with _readable(folder / LAST):
         return int(tree["step"]), tree["state"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(folder / LAST, error) from error
 
 
 def write_judgement(folder: Path, judgement: Judgement, summary: Json) -> None:
@@ -164,7 +162,9 @@ def load_model(folder: Path) -> tuple[Task[Any, Any], TaskConfig, FinalModel]:
     """
     task, config = open_config(folder)
     manifest = read_json(folder / MANIFEST, f"{folder} has no model yet: finish the run with --resume {folder}")
-    return task, config, task.restore(config, _read_msgpack(folder / MODEL), manifest)
+    arrays = _read_msgpack(folder / MODEL)
+    with _readable(folder / MODEL):
+        return task, config, task.restore(config, arrays, manifest)
 
 
 def _write_msgpack(path: Path, tree: PyTree) -> None:
@@ -173,15 +173,12 @@ def _write_msgpack(path: Path, tree: PyTree) -> None:
 
 
 def _read_msgpack(path: Path) -> PyTree:
-    try:
+    with _readable(path):
         return flax.serialization.msgpack_restore(path.read_bytes())
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, error) from error
 
 
-def _damaged(path: Path, why: object) -> UserError:
-    run = path.parent.parent
-    return UserError(f"{path} is damaged ({why}): delete it and repeat the training with --resume {run}")
+def _readable(path: Path) -> contextlib.AbstractContextManager[None]:
+    return readable(path, "a checkpoint", f"delete it and repeat the training with --resume {path.parent.parent}")
 
 
 class MetricsLog:
@@ -205,9 +202,12 @@ def read_metrics(folder: Path) -> History:
     if not (folder / METRICS).exists():
         return []
     rows = []
-    for line in (folder / METRICS).read_text().splitlines():
+    for line in (folder / METRICS).read_text(errors="replace").splitlines():
         try:
-            rows.append(json.loads(line))
-        except ValueError:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
             break
+        if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+            break
+        rows.append(row)
     return rows

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int32
 
 from spiketype import reading
+from spiketype.damage import readable
 from spiketype.datasets import store
 from spiketype.datasets.raphe import spikes
 from spiketype.datasets.raphe.extract import UNKNOWN, CellSpikes
@@ -166,7 +167,9 @@ def load(path: Path) -> RapheTable:
     store.validate(path, KIND, READ)
     arrays = {name: store.read(path, name, unknown=name in MAY_BE_UNKNOWN) for name in READ}
     attributes = store.attributes(path, KIND)
-    return _told(_table(path, arrays, json.loads(attributes["left_out"])), store.producer(attributes))
+    with readable(path, "a store of spikes", "make it again"):
+        left_out = [(str(file), str(why)) for file, why in json.loads(attributes["left_out"])]
+    return _told(_table(path, arrays, left_out), store.producer(attributes))
 
 
 def of_cells(cells: Sequence[LabelledCell], left_out: Sequence[tuple[str, str]], source: Path) -> RapheTable:

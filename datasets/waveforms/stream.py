@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Int16, Shaped
 
 from spiketype import reading
+from spiketype.damage import readable
 from spiketype.datasets.waveforms.table import NOT_SAID, WaveformTable, build
 from spiketype.edge import UserError, whole_file
 
@@ -96,11 +97,8 @@ def read_animals(path: Path) -> dict[str, str]:
     Raises:
         UserError: not such a table; an empty field; a session of two animals.
     """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read as a table of animals ({error})") from error
+    with readable(path, "a table of animals"), open(path, newline="", encoding="utf-8-sig") as file:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
     columns = rows[0] if rows else []
     if sorted(set(columns) & {"session", "animal"}) != ["animal", "session"] or len(set(columns)) < len(columns):
         raise UserError(f"{path}: expected a table (.csv) whose first line names the columns session and animal, once")

@@ -13,6 +13,7 @@ from jaxtyping import Float32
 from probeinterface.generator import generate_linear_probe, generate_multi_columns_probe, generate_tetrode
 from probeinterface.neuropixels_tools import build_neuropixels_probe
 
+from spiketype.damage import readable
 from spiketype.edge import UserError
 
 NAMES = (
@@ -102,13 +103,8 @@ def _named(name: str) -> probeinterface.Probe:
 def _read(path: Path) -> probeinterface.Probe:
     if not path.is_file():
         raise UserError(f"probe file {path} is not there: give a probeinterface JSON file, or one of {NAMES}")
-    try:
+    with readable(f"probe file {path}", "probeinterface JSON", "write it with probeinterface.write_probeinterface"):
         group = probeinterface.read_probeinterface(path)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError) as error:
-        raise UserError(
-            f"probe file {path} is not probeinterface JSON ({type(error).__name__}: {error}):"
-            " write it with probeinterface.write_probeinterface"
-        ) from None
     if len(group.probes) != 1:
         raise UserError(f"probe file {path} has {len(group.probes)} probes: write a file with one of them")
     return group.probes[0]

@@ -102,7 +102,7 @@ def test_a_truncated_checkpoint_is_named(folder: Path) -> None:
     whole = (folder / runs.LAST).read_bytes()
     for damaged in (b"", whole[: len(whole) // 2], whole[:-1], b"\x01", b"x" * 99, whole + b"x"):
         (folder / runs.LAST).write_bytes(damaged)
-        with pytest.raises(UserError, match=r"last.msgpack is damaged .*: delete it and repeat"):
+        with pytest.raises(UserError, match=r"last.msgpack cannot be read as a checkpoint: .*: delete it and repeat"):
             runs.load_state(folder, state())
 
 
@@ -110,7 +110,7 @@ def test_a_checkpoint_of_another_network_is_named(folder: Path) -> None:
     small = {"dense": {"kernel": jnp.ones((1, 3)), "bias": jnp.ones(1)}}
     for params in (small, {"other": jnp.ones(2)}):
         runs.save_state(folder, 12, TrainState(params, {}, optax.adam(1e-3).init(params)))
-        with pytest.raises(UserError, match=r"last.msgpack is damaged"):
+        with pytest.raises(UserError, match=r"last.msgpack cannot be read"):
             runs.load_state(folder, state())
 
 
@@ -170,7 +170,7 @@ def test_a_judgement_is_written_and_its_model_comes_back(folder: Path, monkeypat
     assert arrays["list"]["0"] == 1.5  # lists are kept by their numbers
     assert manifest == {"classes": ["a"]}
     (folder / runs.MODEL).write_bytes(b"")
-    with pytest.raises(UserError, match=r"model.msgpack is damaged"):
+    with pytest.raises(UserError, match=r"model.msgpack cannot be read"):
         runs.load_model(folder)
 
 
