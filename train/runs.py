@@ -199,10 +199,13 @@ class MetricsLog:
 
 def read_metrics(folder: Path) -> History:
     """Return the lines of metrics.jsonl; a last line that was cut off by a kill is left out."""
-    if not (folder / METRICS).exists():
+    file = folder / METRICS
+    if not file.exists():
         return []
+    with readable(file, "lines of JSON", "delete it, and the training goes on without its earlier metrics"):
+        text = file.read_text(errors="replace")
     rows = []
-    for line in (folder / METRICS).read_text(errors="replace").splitlines():
+    for line in text.splitlines():
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):

@@ -248,7 +248,7 @@ class _Analyzer:
             return template, "as recorded"
         try:
             gain, offset = (np.array(values, np.float64) for values in found)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             gain = offset = np.full(0, np.nan)
         if gain.shape != (self.channels,) or offset.shape != gain.shape or not np.isfinite([gain, offset]).all():
             raise UserError(

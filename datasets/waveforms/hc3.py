@@ -344,7 +344,10 @@ def _groups(xml: Path, session: Session, left_out: list[str]) -> list[Group]:
 def _recorded(xml: Path) -> Recorded:
     """Read what an .xml says of its recording; without nBits, 16 are taken."""
     with readable(xml, "the description of a recording"):
-        root = ElementTree.parse(xml).getroot()
+        content = xml.read_bytes()
+        if b"<!ENTITY" in content:  # of other entities, or of files: no recording has them
+            raise ValueError("it defines entities, which are not read")
+        root = ElementTree.fromstring(content)
         rate = float(root.findtext("acquisitionSystem/samplingRate", "none")) / 1000
         bits = int(root.findtext("acquisitionSystem/nBits", "16"))
     if not 0 < rate < np.inf:

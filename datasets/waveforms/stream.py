@@ -46,6 +46,8 @@ def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable
             animals that cannot be read.
     """
     paths = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
+    if not paths:
+        raise UserError(f"{path} holds no NAME{SUFFIX}: give such a file, or a folder of them")
     paths, animals = _with_animals(path, paths)
     waveforms, columns = zip(*((waveform(p), parameters(_beside(p))) for p in paths), strict=True)
     for file, spikes, fields in zip(paths, waveforms, columns, strict=True):
@@ -128,7 +130,8 @@ def waveform(path: Path) -> Int16[np.ndarray, "spike 8 32"]:
         UserError: an empty file, text, or bytes that are not a whole number of spikes.
     """
     row = CHANNELS * TIMES * 2
-    content = path.read_bytes()
+    with readable(path, "a stream of int16"):
+        content = path.read_bytes()
     start = np.frombuffer(content[:4096], np.uint8)
     if len(start) and np.isin(start, TEXT).all():
         raise UserError(f"{path} is text, not a stream of int16: give the binary file, and the text as {PARAMETERS}")
@@ -147,10 +150,8 @@ def parameters(path: Path) -> dict[int, Shaped[np.ndarray, " spike"]]:
         UserError: no such file; not a whole number of spikes; a field that is not ASCII, or not a number where one is
             due.
     """
-    try:
+    with readable(path, "parameters", "the parameters of a stream lie beside it under this name"):
         content = np.frombuffer(path.read_bytes().strip(), np.uint8)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: the parameters of a stream lie beside it under this name") from None
     bounds = np.flatnonzero(content == ord("_"))
     start, stop = np.r_[0, bounds + 1], np.r_[bounds, len(content)]
     start, stop = start[stop > start], stop[stop > start]
