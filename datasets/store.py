@@ -242,6 +242,43 @@ def read(
     return np.concatenate(parts) if len(parts) != 1 else parts[0]
 
 
+def check_together(
+    path: Path,
+    arrays: Mapping[str, Shaped[np.ndarray, "..."]],
+    dimensions: Mapping[str, tuple[str, ...]],
+    words: Sequence[str] = (),
+    indices: Mapping[str, str] | None = None,
+) -> None:
+    """Refuse arrays of a store that do not fit together.
+
+    Args:
+        path: of the store.
+        arrays: what was read.
+        dimensions: of each array.
+        words: arrays that hold text; all others hold numbers.
+        indices: arrays that number a dimension.
+
+    Raises:
+        UserError: another number of dimensions, one of two lengths, or an index beyond it; text for numbers.
+    """
+    sizes: dict[str, int] = {}
+    for name, dims in dimensions.items():
+        array = arrays[name]
+        lengths = zip(dims, array.shape, strict=False)
+        if array.ndim != len(dims) or any(sizes.setdefault(dim, length) != length for dim, length in lengths):
+            raise UserError(
+                f"{path}/{name} has shape {array.shape}, not ({', '.join(dims)}) as in its other arrays: delete the"
+                " store and make it again"
+            )
+        if array.dtype.kind not in ("UTO" if name in words else "fiub"):
+            kind = "words" if name in words else "numbers"
+            raise UserError(f"{path}/{name} holds {array.dtype}, not {kind}: delete the store and make it again")
+    for name, dim in (indices or {}).items():
+        index = arrays[name]
+        if index.dtype.kind not in "iu" or (index.size and not 0 <= index.min() <= index.max() < sizes[dim]):
+            raise UserError(f"{path}/{name} numbers a {dim} that is not there: delete the store and make it again")
+
+
 def check_values(
     values: Shaped[np.ndarray, "..."],
     where: str,
@@ -313,7 +350,7 @@ def _group(path: Path) -> zarr.Group:
 
 
 def _array(group: zarr.Group, name: str) -> "zarr.Array[Any]":
-    where = f"{group.store_path.path or group.store}/{name}"
+    where = f"{getattr(group.store, 'root', group.store)}/{name}"
     with readable(where, "an array of Zarr 3"):
         found = group[name]
         if not isinstance(found, zarr.Array):

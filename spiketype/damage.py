@@ -1,4 +1,4 @@
-"""Damaged and hostile files: what a parser raises becomes a UserError, and sizes are checked before anything is read."""
+"""Damaged and hostile files: what a parser raises becomes a UserError, and sizes are checked before reading."""
 
 import contextlib
 import os

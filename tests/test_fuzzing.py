@@ -1,4 +1,4 @@
-"""Damaged and hostile files: every reader answers or refuses, in bounds; and nothing in a file is run or fills memory."""
+"""Damaged and hostile files: every reader answers or refuses, in bounds; nothing in a file is run or fills memory."""
 
 import contextlib
 import io
