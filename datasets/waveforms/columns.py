@@ -52,15 +52,16 @@ class Column:
     attrs: Mapping[str, object] = field(default_factory=dict)
 
 
-class Columns(Mapping[str, Column]):
-    """The columns of a file, each read when it is first asked for: what no table needs stays in the file."""
+class Columns:
+    """The columns of a file by name, each read when it is first asked for: what no table needs stays in the file.
+
+    It is no Mapping, because those who check one look at what is in it.
+    """
 
     def __init__(self, names: Iterable[str], read: Callable[[str], Column]) -> None:
         self._names, self._read, self._found = dict.fromkeys(names), read, dict[str, Column]()
 
     def __getitem__(self, name: str) -> Column:
-        if name not in self._names:
-            raise KeyError(name)
         if name not in self._found:
             self._found[name] = self._read(name)
         return self._found[name]
@@ -71,13 +72,10 @@ class Columns(Mapping[str, Column]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
-    def __len__(self) -> int:
-        return len(self._names)
-
 
 def table(
     path: Path,
-    columns: Mapping[str, Column],
+    columns: Mapping[str, Column] | Columns,
     label: str | None,
     rate_kHz: float | None,
     about: Mapping[str, object] | None = None,
@@ -158,7 +156,7 @@ def _by_row(path: Path, name: str, column: Column, dims: tuple[str, ...] | None)
     return np.moveaxis(column.values, column.dims.index(dims[0]), 0)
 
 
-def _microvolts(path: Path, columns: Mapping[str, Column], values: np.ndarray) -> tuple[np.ndarray, str]:
+def _microvolts(path: Path, columns: Columns, values: np.ndarray) -> tuple[np.ndarray, str]:
     """Return waveforms in uV and "uV" where gain or units are known, else as they are."""
     told = _units(path, columns)
     in_uV = MICROVOLTS.get(told.lower()) if told not in ("MV", "Mv") else None
@@ -180,7 +178,7 @@ def _microvolts(path: Path, columns: Mapping[str, Column], values: np.ndarray) -
     return (values if in_uV == 1 else values.astype(np.float64) * in_uV), "uV"
 
 
-def _units(path: Path, columns: Mapping[str, Column]) -> str:
+def _units(path: Path, columns: Columns) -> str:
     """Return the units that the waveform, or the file as a whole, says; "" where neither does."""
     said = columns[WAVEFORM].attrs.get(UNITS)
     if said is None and UNITS in columns and columns[UNITS].values.dtype.kind in "USTO":  # numbers are names of units
@@ -210,7 +208,7 @@ def _gain(path: Path, gain: np.ndarray, values: np.ndarray) -> np.ndarray:
     )
 
 
-def _rate(path: Path, columns: Mapping[str, Column], dims: tuple[str, ...] | None, given: float | None) -> float:
+def _rate(path: Path, columns: Columns, dims: tuple[str, ...] | None, given: float | None) -> float:
     """Return the sampling rate (kHz) that the file says, else `given`, else what a time with units says."""
     waveform = columns[WAVEFORM].attrs
     stored = {n: c / factor for n, factor in RATES.items() if (c := _numbers(path, n, columns, waveform)) is not None}
@@ -245,7 +243,7 @@ def _rate(path: Path, columns: Mapping[str, Column], dims: tuple[str, ...] | Non
     return rate
 
 
-def _numbers(path: Path, name: str, columns: Mapping[str, Column], attrs: Mapping[str, object]) -> np.ndarray | None:
+def _numbers(path: Path, name: str, columns: Columns, attrs: Mapping[str, object]) -> np.ndarray | None:
     if name not in columns and name not in attrs:
         return None
     values = columns[name].values if name in columns else _array(path, name, attrs[name])
@@ -254,9 +252,9 @@ def _numbers(path: Path, name: str, columns: Mapping[str, Column], attrs: Mappin
     return values.astype(np.float64).reshape(-1)
 
 
-def _rate_of_time(columns: Mapping[str, Column], dims: tuple[str, ...] | None) -> float | None:
+def _rate_of_time(columns: Columns, dims: tuple[str, ...] | None) -> float | None:
     """Return the rate (kHz) of the coordinate of time, where it says its units and is in even steps."""
-    time = columns.get(dims[-1]) if dims else None
+    time = columns[dims[-1]] if dims and dims[-1] in columns else None
     factor = MILLISECONDS.get(str(time.attrs.get(UNITS, ""))) if time is not None else None
     if time is None or factor is None or time.values.dtype.kind not in "fiu" or len(time.values) < 3:
         return None
