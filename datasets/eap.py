@@ -23,6 +23,15 @@ IMAGES: dict[str, tuple[str, ...]] = {
 }
 # Fixed by the definition of the features (detection threshold, length of the window), so nothing is fitted to data.
 THRESHOLD_UV, WINDOW_MS, TYPICAL_WIDTH_MS = 5.0, 7.0, 0.5
+# Of what is read beside the inputs.
+DIMENSIONS = {
+    "cell": ("sample",),
+    "position_um": ("sample", "axis"),
+    "amplitude_uV": ("sample", "channel"),
+    "m_type": ("cell_model",),
+    "excitatory": ("cell_model",),
+    "contact_um": ("channel", "axis"),
+}
 COPIES = 3  # of the inputs at once while they are read, scaled and moved to the device
 
 
@@ -73,22 +82,24 @@ def load(path: Path) -> EapTable:
     Raises:
         UserError: not a complete EAP store, or damaged.
     """
-    store.validate(path, "eap", ("amplitude_uV", "cell", "position_um", "m_type", "excitatory", "contact_um"))
-    cell, position_um = store.read(path, "cell").astype(np.int32), store.read(path, "position_um")
-    cell_names, group = _groups(path)
-    m_type_names, m_type = np.unique(_names(path, "m_type"), return_inverse=True)
-    contact_um = store.read(path, "contact_um")
+    store.validate(path, "eap", tuple(DIMENSIONS))
+    arrays = {name: store.read(path, name) for name in DIMENSIONS}
+    store.check_together(path, arrays, DIMENSIONS, ("m_type",), {"cell": "cell_model"})
+    cell, position_um = arrays["cell"].astype(np.int32), arrays["position_um"].astype(np.float32)
+    cell_names, group = _groups(path, len(arrays["m_type"]))
+    m_type_names, m_type = np.unique(arrays["m_type"].astype(str), return_inverse=True)
+    contact_um = arrays["contact_um"]
     nearest = [np.linalg.norm(position_um - contact, axis=1) for contact in contact_um]
     table = EapTable(
         store=path,
         m_type=m_type[cell].astype(np.int32),
         m_type_names=tuple(map(str, m_type_names)),
-        excitatory=store.read(path, "excitatory")[cell],
+        excitatory=arrays["excitatory"].astype(bool)[cell],
         position_um=position_um,
         cell=group[cell],
         cell_names=cell_names,
         distance_um=np.min(nearest, axis=0),
-        amplitude_uV=store.read(path, "amplitude_uV").max(axis=1),
+        amplitude_uV=arrays["amplitude_uV"].astype(np.float32).max(axis=1),
     )
     _tell(table)
     return table
@@ -131,11 +142,12 @@ class Inputs:
         """
         self.path, self.images, self._scaled = path, IMAGES[features], scaled
         store.validate(path, "eap", self.images)
-        grid = store.attributes(path, "eap")["probe_grid"]
+        grid = store.attributes(path, "eap").get("probe_grid")
         if not grid:
             raise UserError(f"{path}: its probe is no regular grid, and the network needs images: choose a grid probe")
         self._arrays = {name: store.OnDisk(path, name) for name in self.images}
         first = self._arrays[self.images[0]].shape
+        _check_images(path, grid, [array.shape for array in self._arrays.values()], features)
         self.shape = (first[0], int(grid[0]), int(grid[1]), first[2] if features == "waveform" else len(self.images))
         self.whole: Float32[np.ndarray, "sample row column image"] | None = None
         if batches.fits(COPIES * 4 * math.prod(self.shape)):
@@ -172,16 +184,29 @@ class Inputs:
         return scale(images, self.images) if self._scaled else images
 
 
-def _groups(path: Path) -> tuple[tuple[str, ...], Int32[np.ndarray, " cell"]]:
+def _groups(path: Path, cells: int) -> tuple[tuple[str, ...], Int32[np.ndarray, " cell"]]:
     """Return the published cell models of a store, and for each of its cells which of them it is.
 
     A variant is of its published model, and two collections may have one model: on two sides of a split they would
     make a model that is known look new. Stores of older versions have no variants.
     """
-    known = str(store.attributes(path, "eap")["coordinates"]).split()
+    known = str(store.attributes(path, "eap").get("coordinates")).split()
     of = _names(path, "model_name" if "model_name" in known else "cell_name")
+    if len(of) != cells:
+        raise UserError(f"{path} has {len(of)} names of {cells} cell models: delete the store and make it again")
     names = tuple(dict.fromkeys(of))
     return names, np.array([names.index(name) for name in of], np.int32)
+
+
+def _check_images(path: Path, grid: object, shapes: list[tuple[int, ...]], features: Features) -> None:
+    """Refuse arrays that are not images of the grid."""
+    whole = isinstance(grid, list) and len(grid) == 2 and all(isinstance(n, int) and n > 0 for n in grid)
+    channels = math.prod(grid) if isinstance(grid, list) and whole else 0
+    if len({*shapes}) > 1 or len(shapes[0]) != (3 if features == "waveform" else 2) or shapes[0][1] != channels:
+        raise UserError(
+            f"{path}: arrays of shape {', '.join(map(str, shapes))} are no images of a grid of {grid}: delete the store"
+            " and make it again"
+        )
 
 
 def _names(path: Path, name: str) -> tuple[str, ...]:

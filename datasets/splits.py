@@ -9,7 +9,6 @@ of the samples. At random: on the seed, the name of a sample's group and the sam
 neither the order of the groups in a table nor a further group changes which samples of a group are held out.
 """
 
-import json
 import warnings
 import zlib
 from collections.abc import Iterable, Sequence
@@ -20,7 +19,7 @@ import numpy as np
 from jaxtyping import Int, Shaped
 from sklearn.model_selection import StratifiedGroupKFold
 
-from spiketype.edge import UserError
+from spiketype.edge import UserError, read_json
 
 KINDS = ("random", "kfold", "group", "leave-one-out", "lists")
 INNER = 4  # parts of a training part, for calibration and the choice of hyperparameters
@@ -213,15 +212,11 @@ def _by_group(
 def _lists(n_sample: int, group: np.ndarray | None, names: Sequence[str], path: str | Path | None) -> list[Fold]:
     if path is None:
         raise UserError('split \'lists\' needs a JSON file {"train": [...], "test": [...]}')
-    try:
-        content = json.loads(Path(path).read_text())
-        sides = [content[side] for side in ("train", "test")]
-        if not all(isinstance(side, list) and side for side in sides):
-            raise TypeError("a side is empty or not a list")
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f'{path}: expected {{"train": [...], "test": [...]}}, neither empty') from error
+    expected = f'{path}: expected {{"train": [...], "test": [...]}}, neither empty'
+    content = read_json(Path(path), expected)
+    sides = [side for name in ("train", "test") if isinstance(side := content.get(name), list) and side]
+    if len(sides) < 2:
+        raise UserError(expected)
     train, test = (
         np.unique(np.concatenate([_named(item, n_sample, group, names, path) for item in side])) for side in sides
     )
@@ -239,7 +234,7 @@ def _named(item: object, n_sample: int, group: np.ndarray | None, names: Sequenc
             raise UserError(f"{path}: there is no sample {item}: valid are 0 to {n_sample - 1}")
         return np.array([item])
     valid = [] if group is None else [names[g] for g in np.unique(group)]
-    if item not in valid:
+    if not isinstance(item, str) or item not in valid:
         known = ", ".join(sorted(valid)) or "none, these data have no groups"
         raise UserError(f"{path}: unknown name {item!r}: valid names are {known}; or give sample indices")
     return np.flatnonzero(group == list(names).index(str(item)))

@@ -28,7 +28,9 @@ from numpy.typing import ArrayLike
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from spiketype import reading
+from spiketype.damage import cause, readable, valid
 from spiketype.datasets import manifest
+from spiketype.datasets.zarr_arrays import check, check_chunks
 from spiketype.edge import Dataclass, Json, UserError, cache_dir
 
 if TYPE_CHECKING:
@@ -41,11 +43,6 @@ CHUNK_BYTES = 4_000_000  # chunks of 1-10 MB read and write fastest (measured: s
 FILL = {"f": np.nan, "i": -1}  # by kind of dtype: a chunk that was never written must not look like data
 # Blosc alone reads some truncated chunks without a word: the checksum makes every damage an error.
 COMPRESSORS = (BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"), Crc32cCodec())
-# What Zarr raises for metadata and chunks that are damaged in a store without a manifest.
-UNREADABLE = (
-    *(ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, MemoryError),
-    *(OSError, RuntimeError, BufferError, AssertionError),
-)
 
 
 class AlreadyThere(UserError):
@@ -190,7 +187,10 @@ def finish(path: Path) -> None:
 
 def done(path: Path) -> Bool[np.ndarray, " block"]:
     """Say which blocks are complete."""
-    return read(path, "done")
+    finished = read(path, "done")
+    if finished.ndim != 1 or finished.dtype != bool:
+        raise UserError(f"{path}/done is {finished.dtype} of shape {finished.shape}: delete {path} and make it again")
+    return finished
 
 
 def is_done(path: Path, index: int) -> bool:
@@ -289,6 +289,8 @@ def read(
     if array.ndim == 0 or not array.shape[0]:
         with _damage(f"{path}/{name} is damaged", path):
             return np.asarray(array[...])
+    if stop is None:
+        check(array, f"{path}/{name}")
     stop = array.shape[0] if stop is None else stop
     if start >= stop:
         return np.empty((0, *array.shape[1:]), array.dtype)
@@ -297,9 +299,46 @@ def read(
     for first in range(start - start % rows, stop, rows):  # one chunk a call: a damaged one is named
         lo, hi = max(first, start), min(first + rows, stop)
         with _damage(f"{path}/{name}: the chunk of samples {lo} to {hi - 1} is damaged", path):
-            parts.append(np.asarray(array[lo:hi]))
+            parts.append(valid(np.asarray(array[lo:hi])))
         check_values(parts[-1], f"{path}/{name}", lo, unknown)
     return np.concatenate(parts) if len(parts) != 1 else parts[0]
+
+
+def check_together(
+    path: Path,
+    arrays: Mapping[str, Shaped[np.ndarray, "..."]],
+    dimensions: Mapping[str, tuple[str, ...]],
+    words: Sequence[str] = (),
+    indices: Mapping[str, str] | None = None,
+) -> None:
+    """Refuse arrays of a store that do not fit together.
+
+    Args:
+        path: of the store.
+        arrays: what was read.
+        dimensions: of each array.
+        words: arrays that hold text; all others hold numbers.
+        indices: arrays that number a dimension.
+
+    Raises:
+        UserError: another number of dimensions, one of two lengths, or an index beyond it; text for numbers.
+    """
+    sizes: dict[str, int] = {}
+    for name, dims in dimensions.items():
+        array = arrays[name]
+        lengths = zip(dims, array.shape, strict=False)
+        if array.ndim != len(dims) or any(sizes.setdefault(dim, length) != length for dim, length in lengths):
+            raise UserError(
+                f"{path}/{name} has shape {array.shape}, not ({', '.join(dims)}) as in its other arrays: delete the"
+                " store and make it again"
+            )
+        if array.dtype.kind not in ("UTO" if name in words else "fiub"):
+            kind = "words" if name in words else "numbers"
+            raise UserError(f"{path}/{name} holds {array.dtype}, not {kind}: delete the store and make it again")
+    for name, dim in (indices or {}).items():
+        index = arrays[name]
+        if index.dtype.kind not in "iu" or (index.size and not 0 <= index.min() <= index.max() < sizes[dim]):
+            raise UserError(f"{path}/{name} numbers a {dim} that is not there: delete the store and make it again")
 
 
 def check_values(
@@ -372,24 +411,16 @@ def config(attrs: Json) -> Json:
     Raises:
         UserError: it is damaged.
     """
-    try:
-        found: Json = json.loads(attrs["config"])
-    except UserError:
-        raise
-    except ValueError as error:
-        raise UserError(
-            f"{getattr(attrs, 'path', 'a store')}: its configuration is damaged ({error}): make it again"
-        ) from error
+    with readable(getattr(attrs, "path", "a store"), "a store with its configuration", "make it again"):
+        found = json.loads(attrs["config"])
+        if not isinstance(found, dict):
+            raise TypeError("it is no object")
     return found
 
 
 def _group(path: Path) -> zarr.Group:
-    try:
+    with readable(path, "a Zarr 3 store"):
         return zarr.open_group(manifest.checked(path), mode="r", zarr_format=3)
-    except UserError:  # it is one, and damaged
-        raise
-    except UNREADABLE as error:
-        raise UserError(f"{path} is not a Zarr 3 store: {error}") from error
 
 
 def _array(path: Path, group: zarr.Group, name: str) -> "zarr.Array[Any]":
@@ -397,6 +428,7 @@ def _array(path: Path, group: zarr.Group, name: str) -> "zarr.Array[Any]":
         found = group[name]
     if not isinstance(found, zarr.Array):
         raise UserError(f"{path}/{name} is not an array")
+    check_chunks(found, f"{path}/{name}")
     return found
 
 
@@ -405,6 +437,6 @@ def _damage(what: str, path: Path) -> Iterator[None]:
     """Turn whatever Zarr raises for a damaged file into `what`, the reason and the remedy."""
     try:
         yield
-    except UNREADABLE as error:
-        reason = str(error).removesuffix(f": {manifest.remedy(path)}").replace(f"{path}/", "")
+    except Exception as error:  # libraries raise anything for damaged files
+        reason = cause(error).removesuffix(f": {manifest.remedy(path)}").replace(f"{path}/", "")
         raise UserError(f"{what} ({reason}); {manifest.remedy(path)}") from error

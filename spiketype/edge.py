@@ -238,7 +238,7 @@ def read_json(path: Path, otherwise: str) -> Json:
     """
     try:
         value = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
         raise UserError(f"{otherwise} ({path.name}: {getattr(error, 'strerror', None) or error})") from error
     if not isinstance(value, dict):
         raise UserError(f"{otherwise} ({path.name} holds no JSON object)")

@@ -7,6 +7,7 @@ from pathlib import Path
 import flax.serialization
 
 from spiketype import edge, reading
+from spiketype.damage import cause
 from spiketype.edge import Json, PyTree, UserError, whole_file
 
 KEY = "sha256"  # of the rest of a JSON object
@@ -74,7 +75,7 @@ def read_msgpack(path: Path, remedy: str) -> PyTree:
         tree = flax.serialization.msgpack_restore(content)
     except UserError:
         raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}): {remedy}") from error
+    except Exception as error:  # msgpack raises anything for damaged files
+        raise UserError(f"{path} is damaged ({cause(error)}): {remedy}") from error
     reading.note(path, OLDER)
     return tree

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from spiketype import reading
+from spiketype.damage import readable
 from spiketype.datasets import store
 from spiketype.edge import Json, PyTree, UserError, versions, whole_file
 from spiketype.train import checked
@@ -74,7 +75,7 @@ def open_config(folder: Path) -> tuple[Task[Any, Any], TaskConfig]:
     """
     remedy = "restore it from a copy, or repeat the run in another folder, with the options you want"
     values = checked.read_json(folder / CONFIG, f"{folder} is no run folder", remedy).get("config")
-    if not isinstance(values, dict) or "task" not in values:
+    if not isinstance(values, dict) or not isinstance(values.get("task"), str):
         raise UserError(f"{folder / CONFIG} holds no configuration: repeat the run in another folder")
     task = get(values["task"])
     return task, from_json(task.config, values, folder / CONFIG)
@@ -210,7 +211,9 @@ def load_model(folder: Path) -> tuple[Task[Any, Any], TaskConfig, FinalModel]:
     again = f"write it again with --resume {folder}"
     missing = f"{folder} has no model yet: finish the run with --resume {folder}"
     manifest = checked.read_json(folder / MANIFEST, missing, again)
-    return task, config, task.restore(config, checked.read_msgpack(folder / MODEL, again), manifest)
+    arrays = checked.read_msgpack(folder / MODEL, again)
+    with readable(folder / MODEL, "a model", again):
+        return task, config, task.restore(config, arrays, manifest)
 
 
 def read_summary(folder: Path) -> Json:

@@ -1,6 +1,7 @@
 """Tables of cells in comma-separated values, as people keep them: read correctly, or refused with the mistake named."""
 
 import difflib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Float64, Int64
 
+from spiketype.damage import readable
 from spiketype.edge import UserError, absent
 
 IDS = ("specimen_id", "file_name", "specimen__id")
@@ -22,15 +24,13 @@ def read(path: Path) -> pd.DataFrame:
     Raises:
         UserError: no such file; not a table; a column named twice.
     """
-    try:
+    if not path.exists():
+        raise UserError(absent(path))
+    with readable(path, "comma-separated values"):
         # As text: pandas would turn large specimen numbers into floats, and a first column into an index.
         raw = pd.read_csv(path, header=None, dtype=str, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(absent(path)) from None
-    except (ValueError, OSError, pd.errors.ParserError) as error:
-        raise UserError(f"{path} cannot be read as comma-separated values: {error}") from error
     names = ["" if pd.isna(name) else str(name).strip() for name in raw.iloc[0]]
-    if repeated := sorted({name for name in names if name and names.count(name) > 1}):
+    if repeated := sorted(name for name, times in Counter(names).items() if name and times > 1):
         raise UserError(f"{path} has the column {repeated[0]} twice: remove one")
     return raw.iloc[1:].set_axis(names, axis=1).reset_index(drop=True)
 
@@ -111,7 +111,7 @@ def read_features(
         raise UserError(f"{path}, row {row + 2}: column {column}, which names the cells, is empty")
     ids = [str(v) for v in table[column]] if column else [str(row + 1) for row in range(len(table))]
     if len(set(ids)) < len(ids):
-        twice = next(name for name in ids if ids.count(name) > 1)
+        twice = Counter(ids).most_common(1)[0][0]
         raise UserError(f"{path}: cell {twice} occurs twice in column {column}")
     return x, ids, missing
 

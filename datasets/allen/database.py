@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64, Int
 
+from spiketype.damage import readable
 from spiketype.datasets.allen.columns import check_units, need, numbers, read, read_features, specimens
 from spiketype.datasets.allen.features import FEATURES, FEATURES_14, FEATURES_27, FEATURES_41
 from spiketype.edge import UserError
@@ -50,10 +51,8 @@ def details(folder: Path) -> pd.DataFrame:
 
 def _cells(path: Path) -> pd.DataFrame:
     """Read the answer of the database's interface, a list of cells, as a table of text."""
-    try:
+    with readable(path, "JSON", "remove it and repeat the download"):
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path} is damaged ({error}): remove it and repeat the download") from error
     if not (isinstance(found, list) and found and all(isinstance(cell, dict) for cell in found)):
         raise UserError(f"{path} is not a list of cells: remove it and repeat the download")
     text = [{name: str(cell[name]) for name in ("specimen__id", *KNOWN) if cell.get(name)} for cell in found]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
+from spiketype.damage import check_size
 from spiketype.datasets.allen.download import allensdk
 from spiketype.edge import UserError
 
@@ -31,7 +32,6 @@ PICOAMPERES = {
     **dict.fromkeys(("pa", "picoampere", "picoamperes"), 1.0),
 }
 MEDIAN_mV, LARGEST_pA = (20.0, 150.0), (1.0, 1e4)  # where the sizes of a membrane potential and of a current lie
-INFLATED = 2000  # times that compressed data may grow: a file that claims more is damaged
 
 
 class Sweep(NamedTuple):
@@ -66,15 +66,6 @@ def noise_sweep(path: Path, file: "h5py.File", more_spikes_than: int) -> Sweep |
             times, that are not finite, or of a size that is in no plausible unit; allensdk is needed and not installed;
             a damaged file.
     """
-    try:
-        return _noise_sweep(path, file, more_spikes_than)
-    except UserError:
-        raise
-    except Exception as error:  # h5py raises whatever it likes over damage
-        raise UserError(f"{path} is damaged: {error or type(error).__name__}") from error
-
-
-def _noise_sweep(path: Path, file: "h5py.File", more_spikes_than: int) -> Sweep | None:
     numbered = set(_numbers(file).values())  # rows of the table of recordings are not what IPFX counts
     for number, response, stimuli in _of_recordings(path, file) if RECORDINGS in file else _by_number(path, file):
         listed = file.get(f"processing/spikes/Sweep_{number}/timestamps") if number in numbered else None
@@ -209,8 +200,7 @@ def _values(where: str, path: Path, recorded: _Recorded, factors: dict[str, floa
     data = series["data"]
     if data.ndim != 1 or data.dtype.kind not in "fiu":
         raise UserError(f"{where}: data is {data.dtype} of shape {data.shape}, expected numbers (sample,)")
-    if data.nbytes > max(INFLATED * path.stat().st_size, 10**8):
-        raise UserError(f"{where}: data says {data.nbytes / 1e9:.3g} GB: it is damaged")
+    check_size(f"{where}: data", data.nbytes, path.stat().st_size)
     end = len(data) if recorded.samples is None else first + recorded.samples
     if not 0 <= first <= end <= len(data):
         raise UserError(f"{where}: samples {first} to {end} of {len(data)}")

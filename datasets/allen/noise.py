@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from spiketype.damage import check_size, readable
 from spiketype.datasets.allen import icephys
 from spiketype.datasets.allen.columns import need, read, specimens
 from spiketype.datasets.allen.download import allensdk
@@ -32,12 +33,12 @@ def noise_sweep(path: Path) -> Sweep:
 
     Raises:
         UserError: there is none; samples that are not finite, or of a size that is in no plausible unit; what
-            `icephys.noise_sweep` refuses.
-        OSError, KeyError, ValueError, RuntimeError: a damaged file, or one in another layout.
+            `icephys.noise_sweep` refuses; a damaged file, or one in another layout.
     """
     import h5py  # with allensdk, an extra
 
-    with h5py.File(path) as file:
+    # h5py raises whatever it likes over damage, at any look at the file.
+    with readable(path, "a recording in NWB"), h5py.File(path) as file:
         if icephys.is_nwb_2(file):
             found = icephys.noise_sweep(path, file, MORE_SPIKES_THAN)
         elif "epochs" in file:
@@ -83,6 +84,7 @@ def _si(where: str, data: "h5py.Dataset", usual: tuple[float, float], unit: str,
 
     Some files hold them so, with a `conversion` that is wrong; others need it. The size of the samples decides.
     """
+    check_size(where, data.nbytes, data.file.id.get_filesize())
     raw = np.asarray(data[:end], np.float64)
     size = float((np.median if unit == "V" else np.max)(np.abs(raw))) if len(raw) else np.nan
     for conversion in (1.0, float(data.attrs.get("conversion", 1.0))):

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Float64, Int
 
+from spiketype.damage import Archive, readable
 from spiketype.datasets.allen.columns import need, numbers, read, specimens
 from spiketype.datasets.allen.database import EPHYS
-from spiketype.edge import UserError
 
 FILE = "single_spike.npz"
 RATE_KHZ, SEARCHED = 50.0, slice(30, 100)  # where a peak may be
@@ -59,13 +59,11 @@ def _shapes(path: Path, specimen_id: np.ndarray) -> np.ndarray:
     found = np.full((len(specimen_id), 3 * len(LEVELS)), np.nan)
     if not path.exists():
         return found
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            spike_mV, sid = np.asarray(file["w"], np.float64), np.asarray(file["sid"], np.int64)
+    with readable(path, "action potentials", "remove it, or get it again"):
+        archive = Archive(path)
+        spike_mV, sid = np.asarray(archive.read("w"), np.float64), np.asarray(archive.read("sid"), np.int64)
         if spike_mV.shape != (len(sid), 150):
             raise ValueError(f"w is {spike_mV.shape}, not ({len(sid)}, 150)")
-    except (ValueError, KeyError, OSError) as error:
-        raise UserError(f"{path} cannot be read as action potentials ({error}): remove it, or get it again") from error
     row = {int(each): k for k, each in enumerate(sid)}
     has = np.array([int(each) in row for each in specimen_id], bool)
     found[has] = shape(spike_mV[[row[int(each)] for each in specimen_id[has]]])

@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int, Num
 
+from spiketype.damage import Archive, read_npy
 from spiketype.datasets.raphe.abf import open_abf
 from spiketype.edge import UserError
+from spiketype.reading import shortened
 
 PA_PER_UNIT = {"fA": 1e-3, "pA": 1.0, "nA": 1e3, "uA": 1e6, "µA": 1e6, "A": 1e12}
 # The published names: day, then recording: A131024#089, F160411#014.
@@ -212,30 +214,24 @@ class _Stored:
 
 def _load(path: Path) -> _Stored:
     """Return the array of a file, and what it says of it; .npy stays on disk."""
-    try:
-        if path.suffix.lower() == ".npy":
-            return _Stored(np.lib.format.open_memmap(path, mode="r"))
-        # np.load leaves a path that it cannot read open.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            names = [n for n in archive.files if n not in ABOUT]
-            name = "current" if "current" in names else names[0] if len(names) == 1 else ""
-            if not name:
-                raise UserError(f"{path}: holds {', '.join(names) or 'nothing'}; expected an array named current")
-            about = {n: _number(path, n, archive[n]) for n in ABOUT if n in archive.files and n != "units"}
-            rate_kHz = about.get("rate_kHz", 0.0)
-            rate = about.get("rate_Hz", 1000 * rate_kHz)
-            if rate_kHz >= 1000:
-                raise UserError(f"{path}: rate_kHz is {rate_kHz:g}: Hz was probably meant; store it as rate_Hz")
-            if rate_kHz and abs(rate - 1000 * rate_kHz) > 1e-6 * rate:
-                raise UserError(f"{path}: rate_Hz is {rate:g}, but rate_kHz {rate_kHz:g}: store only one of them")
-            if not about.get("gain", 1.0):
-                raise UserError(f"{path}: gain is 0: store what a stored unit is in the array's unit")
-            units = str(archive["units"]).split("\x00")[0].strip() if "units" in archive.files else ""
-            return _Stored(archive[name], rate, units, about.get("gain", 1.0), about.get("offset", 0.0))
-    except UserError:
-        raise
-    except (Exception, MemoryError) as error:  # zipfile, zlib, struct, NumPy: each has its own
-        raise UserError(f"{path}: cannot be read as a NumPy file ({type(error).__name__}: {error})") from error
+    if path.suffix.lower() == ".npy":
+        return _Stored(read_npy(path, on_disk=True))
+    archive = Archive(path)
+    names = [n for n in archive.names if n not in ABOUT]
+    name = "current" if "current" in names else names[0] if len(names) == 1 else ""
+    if not name:
+        raise UserError(f"{path}: holds {shortened(names) or 'nothing'}; expected an array named current")
+    about = {n: _number(path, n, archive.read(n)) for n in ABOUT if n in archive.names and n != "units"}
+    rate_kHz = about.get("rate_kHz", 0.0)
+    rate = about.get("rate_Hz", 1000 * rate_kHz)
+    if rate_kHz >= 1000:
+        raise UserError(f"{path}: rate_kHz is {rate_kHz:g}: Hz was probably meant; store it as rate_Hz")
+    if rate_kHz and abs(rate - 1000 * rate_kHz) > 1e-6 * rate:
+        raise UserError(f"{path}: rate_Hz is {rate:g}, but rate_kHz {rate_kHz:g}: store only one of them")
+    if not about.get("gain", 1.0):
+        raise UserError(f"{path}: gain is 0: store what a stored unit is in the array's unit")
+    units = str(archive.read("units")).split("\x00")[0].strip() if "units" in archive.names else ""
+    return _Stored(archive.read(name), rate, units, about.get("gain", 1.0), about.get("offset", 0.0))
 
 
 def _number(path: Path, name: str, value: np.ndarray) -> float:

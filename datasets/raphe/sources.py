@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
+from spiketype.damage import readable
 from spiketype.datasets.raphe.extract import UNKNOWN, CellSpikes, SpikeOptions
 from spiketype.datasets.raphe.extract import extract as extract_cell
 from spiketype.datasets.raphe.recordings import NAMED, Recording, day_of, open_recording
@@ -66,13 +67,10 @@ def read_labels(path: Path | None) -> Labels:
         return Labels({}, {})
     by_day: dict[tuple[str, str], int] = {}
     by_name: dict[str, int] = {}
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            reader.fieldnames = columns = [name.strip() for name in reader.fieldnames or ()]
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read as a table of labels ({error})") from error
+    with readable(path, "a table of labels"), open(path, newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        reader.fieldnames = columns = [name.strip() for name in reader.fieldnames or ()]
+        rows = list(reader)
     if twice := [name for name in ("cell", "label", "day") if columns.count(name) > 1]:
         raise UserError(f"{path}: column {twice[0]} occurs twice: remove one")
     if not rows or not {"cell", "label"} <= set(columns):
@@ -188,12 +186,9 @@ def read_csv_spike(path: Path) -> Float64[np.ndarray, "160"]:
     Raises:
         UserError: not a table of numbers, another number of rows or columns, NaN.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an empty file is refused below
-            values = np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2, encoding="utf-8")
-    except (ValueError, OSError, IndexError) as error:
-        raise UserError(f"{path}: not a table of numbers ({error})") from error
+    with readable(path, "a table of numbers"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an empty file is refused below
+        values = np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2, encoding="utf-8")
     if values.shape != (POINTS, 2):
         raise UserError(f"{path}: {values.shape[0]} rows and {values.shape[1]} columns; expected {POINTS} and 2")
     if not np.isfinite(values).all():

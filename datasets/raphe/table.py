@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int32
 
 from spiketype import reading
+from spiketype.damage import readable
 from spiketype.datasets import store
 from spiketype.datasets.raphe import spikes
 from spiketype.datasets.raphe.extract import UNKNOWN, CellSpikes
@@ -117,6 +118,8 @@ class RapheTable:
 NAMED = ("label", "day", "cell_name")  # of each cell of a store; the fields below are made of them
 MADE = ("store", "label", "day", "class_names", "cell_names", "day_names", "cell_label", "cell_day", "left_out")
 READ = (*(f.name for f in fields(RapheTable) if f.name not in MADE), *NAMED)
+NAMES = ("cell_name", "day")
+INDICES = ("cell", "noise_cell")  # of cells
 MAY_BE_UNKNOWN = ("label", "atypical")  # integers of which -1 is a value
 
 
@@ -166,8 +169,23 @@ def load(path: Path) -> RapheTable:
     """
     store.validate(path, KIND, READ)
     arrays = {name: store.read(path, name, unknown=name in MAY_BE_UNKNOWN) for name in READ}
+    by_cell = {name: ("cell_index",) for name in READ}
+    dimensions = by_cell | {name: spec.dims for name, spec in SAMPLES.items() if name in READ}
+    dimensions |= {"noise_pA": ("window", "time"), "noise_cell": ("window",)}
+    store.check_together(path, arrays, dimensions, NAMES, dict.fromkeys(INDICES, "cell_index"))
+    if not np.isin(arrays["label"], range(-1, len(CLASSES))).all():
+        raise UserError(f"{path}/label numbers a class that is not there: delete the store and make it again")
+    arrays = {name: values.astype(_dtype(name), copy=False) for name, values in arrays.items()}
     attributes = store.attributes(path, KIND)
-    return _told(_table(path, arrays, json.loads(attributes["left_out"])), store.producer(attributes))
+    with readable(path, "a store of spikes", "make it again"):
+        left_out = [(str(file), str(why)) for file, why in json.loads(attributes["left_out"])]
+    return _told(_table(path, arrays, left_out), store.producer(attributes))
+
+
+def _dtype(name: str) -> str:
+    if name in SAMPLES:
+        return SAMPLES[name].dtype
+    return "str" if name in NAMES else "int32" if name in (*MAY_BE_UNKNOWN, *INDICES) else "float32"
 
 
 def of_cells(cells: Sequence[LabelledCell], left_out: Sequence[tuple[str, str]], source: Path) -> RapheTable:

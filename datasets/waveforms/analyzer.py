@@ -8,8 +8,6 @@ sparsity mask packs. Zarr's consolidated metadata is not used: 0.101.0 wrote it 
 arrays of objects, which are not needed and which Zarr 3 does not open.
 """
 
-import json
-import sys
 from abc import ABC, abstractmethod
 from pathlib import Path
 
@@ -17,10 +15,12 @@ import numpy as np
 import zarr
 
 from spiketype import reading
+from spiketype.damage import PICKLED, read_npy, readable, valid
 from spiketype.datasets.waveforms import histograms
 from spiketype.datasets.waveforms.columns import ORIGIN
 from spiketype.datasets.waveforms.table import WaveformTable, build
-from spiketype.edge import Json, UserError
+from spiketype.datasets.zarr_arrays import check
+from spiketype.edge import Json, UserError, read_json
 
 OPERATORS = ("average", "median")  # the first of the computed templates that is there counts
 RATE_TOLERANCE_HZ = 0.1  # SpikeInterface's own, between the recording's rate and the sorting's
@@ -259,7 +259,7 @@ class _Analyzer:
             return template, "as recorded"
         try:
             gain, offset = (np.array(values, np.float64) for values in found)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             gain = offset = np.full(0, np.nan)
         if gain.shape != (self.channels,) or offset.shape != gain.shape or not np.isfinite([gain, offset]).all():
             raise UserError(
@@ -325,27 +325,10 @@ class _Source(ABC):
         """Return the error that a part is missing or damaged."""
         return UserError(f"{self.path} is not a complete SortingAnalyzer: {name}: {why}: copy it again")
 
-    def text_checked(self, name: str, values: object) -> np.ndarray:
-        """Return an array, whose text Python can hold."""
-        if not isinstance(values, np.ndarray):
-            raise self.damaged(name, "it is no array")
-        if values.dtype.kind == "U" and values.nbytes:
-            letters = np.ascontiguousarray(values).view(np.dtype(np.uint32).newbyteorder(values.dtype.byteorder))
-            if letters.max() > sys.maxunicode:
-                raise self.damaged(name, "its text is not Unicode")
-        return values
-
     def read_json(self, name: str) -> Json | None:
         """Return a file's JSON object, or None if there is no such file."""
-        try:
-            value = json.loads((self.path / name).read_bytes())
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, RecursionError) as error:
-            raise self.damaged(name, error) from None
-        if not isinstance(value, dict):
-            raise self.damaged(name, "it holds no JSON object")
-        return value
+        file = self.path / name
+        return read_json(file, f"{self.path} is not a complete SortingAnalyzer") if file.exists() else None
 
 
 class _Folder(_Source):
@@ -364,15 +347,14 @@ class _Folder(_Source):
         if not file.exists():
             return None
         try:
-            found = np.load(file, mmap_mode="r" if file.stem == "waveforms" else None, allow_pickle=False)
-        except Exception as error:  # of a damaged header, anything
-            if "allow_pickle" in str(error):
+            return read_npy(file, on_disk=file.stem == "waveforms")
+        except UserError as error:
+            if PICKLED in str(error):
                 raise UserError(
                     f"{self.path}: {name} holds Python objects, which are not read: make it text with"
                     " set_property(NAME, values.astype(str)) and save again, or use scripts/export_units.py"
                 ) from None
             raise self.damaged(f"{name}.npy", error) from None
-        return self.text_checked(name, found)
 
     def json(self, name: str) -> Json:
         """Return the object of a file of `FILES`."""
@@ -429,16 +411,16 @@ class _Group(_Source):
         """Return an array, or None if there is none of that name."""
         if not any((self.path / name / file).exists() for file in (".zarray", "zarr.json")):
             return None
-        try:
+        where = f"{self.path}, array {name},"
+        with readable(where, "Zarr"):
             found = zarr.open_array(self.path / name, mode="r")
+            check(found, where)
             # Zarr 2 writes every chunk, and Zarr 3 gives what is missing as the fill value.
             whole = found.metadata.zarr_format != 2 or found.nchunks_initialized == found.nchunks
-            values = np.asarray(found[...]) if whole else None
-        except Exception as error:  # codecs raise what they like
-            raise self.damaged(name, error) from None
+            values = valid(np.asarray(found[...])) if whole else None
         if values is None:
             raise self.damaged(name, "chunks are missing")
-        return self.text_checked(name, values)
+        return values
 
     def attributes(self, group: str) -> Json:
         """Return a group's attributes."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from spiketype import reading
+from spiketype.damage import check_size, readable
 from spiketype.datasets.waveforms import columns, npz, zarr_group
 from spiketype.datasets.waveforms.table import WaveformTable
 from spiketype.edge import UserError
@@ -26,10 +27,11 @@ def load(
     Raises:
         UserError: a damaged archive; none or several tables in it; what the reader refuses.
     """
-    with tempfile.TemporaryDirectory() as folder, columns.readable(path, ".zip"):
+    with tempfile.TemporaryDirectory() as folder, readable(path, ".zip"):
         with zipfile.ZipFile(path) as archive:
             names = [info.filename for info in archive.infolist()]
             size = sum(info.file_size for info in archive.infolist())
+            check_size(str(path), size, path.stat().st_size)
             if f"{columns.WAVEFORM}.npy" in names:  # an .npz by another name
                 return npz.load(path, label, rate_kHz)
             if size > shutil.disk_usage(folder).free:

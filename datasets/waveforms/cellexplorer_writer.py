@@ -19,9 +19,9 @@ import numpy as np
 import scipy.io
 from jaxtyping import Shaped
 
+from spiketype.damage import readable
 from spiketype.datasets.waveforms import called, matlab, matlab_file
 from spiketype.datasets.waveforms.cellexplorer import METRICS, PUTATIVE
-from spiketype.datasets.waveforms.columns import readable
 from spiketype.datasets.waveforms.phy_writer import CALL, PROBABILITY
 from spiketype.edge import UserError, whole_file
 

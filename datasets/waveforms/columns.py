@@ -1,13 +1,13 @@
 """A table of waveforms from named arrays, whatever file they come from: their names, units, gains and dimensions."""
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from spiketype import reading
+from spiketype.damage import readable
 from spiketype.datasets.waveforms.table import HIGHEST_KHZ, WaveformTable, build, check_rate
 from spiketype.edge import UserError
 
@@ -53,22 +53,30 @@ class Column:
     attrs: Mapping[str, object] = field(default_factory=dict)
 
 
-@contextlib.contextmanager
-def readable(path: Path, kind: str) -> Iterator[None]:
-    """Turn whatever a library says of a damaged file into a UserError."""
-    try:
-        yield
-    except UserError:
-        raise
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist, or a part of it is missing ({error})") from None
-    except Exception as error:  # libraries raise anything for damaged files, from zlib.error to RecursionError
-        raise UserError(f"{path} cannot be read as {kind}: {error or type(error).__name__}") from error
+class Columns:
+    """The columns of a file by name, each read when it is first asked for: what no table needs stays in the file.
+
+    It is no Mapping, because those who check one look at what is in it.
+    """
+
+    def __init__(self, names: Iterable[str], read: Callable[[str], Column]) -> None:
+        self._names, self._read, self._found = dict.fromkeys(names), read, dict[str, Column]()
+
+    def __getitem__(self, name: str) -> Column:
+        if name not in self._found:
+            self._found[name] = self._read(name)
+        return self._found[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
 
 
 def table(
     path: Path,
-    columns: Mapping[str, Column],
+    columns: Mapping[str, Column] | Columns,
     label: str | None,
     rate_kHz: float | None,
     about: Mapping[str, object] | None = None,
@@ -88,12 +96,15 @@ def table(
         UserError: no such arrays; a rate that is missing, mixed, or in Hz; a gain that does not fit; dimensions whose
             names say no order.
     """
-    columns = {**{k: Column(np.asarray(v)) for k, v in (about or {}).items() if k in ABOUT}, **columns}
-    named = next((name for name in WAVEFORMS if name in columns), None)
+    said = {name: Column(_array(path, name, value)) for name, value in (about or {}).items() if name in ABOUT}
+    own, named = columns, next((name for name in WAVEFORMS if name in columns), None)
     if named is None:
-        raise UserError(f"{path} has no array {WAVEFORM!r}; it has {_listed(columns)}")
-    waveform = columns[named]
-    columns = {**columns, WAVEFORM: waveform}
+        raise UserError(f"{path} has no array {WAVEFORM!r}; it has {_listed([*own, *said])}")
+    waveform = own[named]
+    columns = Columns(
+        [WAVEFORM, *own, *said],
+        lambda name: waveform if name == WAVEFORM else own[name] if name in own else said[name],
+    )
     if waveform.values.dtype.kind not in "fiu":
         raise UserError(f"{path}: array {WAVEFORM!r} holds {waveform.values.dtype}, not numbers")
     chosen = LABEL if label is None and LABEL in columns else label
@@ -152,13 +163,14 @@ def _by_row(path: Path, name: str, column: Column, dims: tuple[str, ...] | None)
     return np.moveaxis(column.values, column.dims.index(dims[0]), 0)
 
 
-def _microvolts(path: Path, columns: Mapping[str, Column], values: np.ndarray) -> tuple[np.ndarray, str]:
+def _microvolts(path: Path, columns: Columns, values: np.ndarray) -> tuple[np.ndarray, str]:
     """Return waveforms in uV and "uV" where gain or units are known, else as they are."""
     told = _units(path, columns)
     in_uV = MICROVOLTS.get(told.lower()) if told not in ("MV", "Mv") else None
     gain = next((columns[name].values for name in GAINS if name in columns), None)
     if gain is None:
-        gain = next((np.asarray(columns[WAVEFORM].attrs[n]) for n in GAINS if n in columns[WAVEFORM].attrs), None)
+        attrs = columns[WAVEFORM].attrs
+        gain = next((_array(path, name, attrs[name]) for name in GAINS if name in attrs), None)
     if gain is not None:
         if in_uV is not None and not (in_uV == 1 and values.dtype.kind in "iu") and not np.all(gain == 1):
             raise UserError(
@@ -173,7 +185,7 @@ def _microvolts(path: Path, columns: Mapping[str, Column], values: np.ndarray) -
     return (values if in_uV == 1 else values.astype(np.float64) * in_uV), "uV"
 
 
-def _units(path: Path, columns: Mapping[str, Column]) -> str:
+def _units(path: Path, columns: Columns) -> str:
     """Return the units that the waveform, or the file as a whole, says; "" where neither does."""
     said = columns[WAVEFORM].attrs.get(UNITS)
     if said is None and UNITS in columns and columns[UNITS].values.dtype.kind in "USTO":  # numbers are names of units
@@ -203,7 +215,7 @@ def _gain(path: Path, gain: np.ndarray, values: np.ndarray) -> np.ndarray:
     )
 
 
-def _rate(path: Path, columns: Mapping[str, Column], dims: tuple[str, ...] | None, given: float | None) -> float:
+def _rate(path: Path, columns: Columns, dims: tuple[str, ...] | None, given: float | None) -> float:
     """Return the sampling rate (kHz) that the file says, else `given`, else what a time with units says."""
     waveform = columns[WAVEFORM].attrs
     stored = {n: c / factor for n, factor in RATES.items() if (c := _numbers(path, n, columns, waveform)) is not None}
@@ -238,18 +250,18 @@ def _rate(path: Path, columns: Mapping[str, Column], dims: tuple[str, ...] | Non
     return rate
 
 
-def _numbers(path: Path, name: str, columns: Mapping[str, Column], attrs: Mapping[str, object]) -> np.ndarray | None:
+def _numbers(path: Path, name: str, columns: Columns, attrs: Mapping[str, object]) -> np.ndarray | None:
     if name not in columns and name not in attrs:
         return None
-    values = columns[name].values if name in columns else np.asarray(attrs[name])
+    values = columns[name].values if name in columns else _array(path, name, attrs[name])
     if values.dtype.kind not in "fiu" or not values.size:
         raise UserError(f"{path}: {name} is not a number")
     return values.astype(np.float64).reshape(-1)
 
 
-def _rate_of_time(columns: Mapping[str, Column], dims: tuple[str, ...] | None) -> float | None:
+def _rate_of_time(columns: Columns, dims: tuple[str, ...] | None) -> float | None:
     """Return the rate (kHz) of the coordinate of time, where it says its units and is in even steps."""
-    time = columns.get(dims[-1]) if dims else None
+    time = columns[dims[-1]] if dims and dims[-1] in columns else None
     factor = MILLISECONDS.get(str(time.attrs.get(UNITS, ""))) if time is not None else None
     if time is None or factor is None or time.values.dtype.kind not in "fiu" or len(time.values) < 3:
         return None
@@ -258,5 +270,11 @@ def _rate_of_time(columns: Mapping[str, Column], dims: tuple[str, ...] | None) -
     return round(float(1 / step.mean()), 6) if even else None
 
 
-def _listed(columns: Mapping[str, object]) -> str:
-    return ", ".join(sorted(columns)) or "none"
+def _array(path: Path, name: str, value: object) -> np.ndarray:
+    """Return what an attribute says as an array."""
+    with readable(path, f"a table of waveforms: its attribute {name}"):
+        return np.asarray(value)
+
+
+def _listed(columns: Iterable[str]) -> str:
+    return reading.shortened(sorted(columns)) or "none"

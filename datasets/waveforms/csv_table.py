@@ -2,12 +2,14 @@
 
 import csv
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from spiketype import reading
+from spiketype.damage import readable
 from spiketype.datasets.waveforms import columns
 from spiketype.datasets.waveforms.columns import ABOUT, GROUPS, LABEL, WAVEFORM, Column
 from spiketype.datasets.waveforms.table import WaveformTable
@@ -31,7 +33,7 @@ def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable
         UserError: no table of text, no columns of times, or what `columns.table` refuses.
     """
     label = None if label is None else label.strip()  # as the names in the first line are read
-    with columns.readable(path, "a table of text"):
+    with readable(path, "a table of text"):
         table = _read(path)
     times = _times(path, table, label)
     values = table[times].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
@@ -52,7 +54,7 @@ def _read(path: Path) -> pd.DataFrame:
     step = np.diff(numbers)
     named = bool(np.isnan(numbers).any() or (len(step) >= FEWEST - 1 and np.all(step > 0) and np.ptp(step) < 1e-6))
     names = [cell or f"{UNNAMED}{k}" for k, cell in enumerate(cells)] if named else list(map(str, range(len(cells))))
-    twice = [name for k, name in enumerate(names) if name in names[:k]]
+    twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
         raise UserError(f"{path}: column {twice[0]!r} occurs twice, or the first line has no names: give it names")
     table = pd.read_csv(

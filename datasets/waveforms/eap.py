@@ -28,7 +28,11 @@ def load(path: Path, label: str | None) -> WaveformTable:
         raise UserError(f"{path} has no column {label!r}; it has {', '.join(LABELS)}")
     store.validate(path, "eap", ("eap_uV", "time_ms"))
     table = eap.load(path)
-    time_ms = store.read(path, "time_ms").astype(np.float64)
+    waveform, contact_um, time_ms = (store.read(path, name) for name in ("eap_uV", "contact_um", "time_ms"))
+    dimensions = {"eap_uV": ("sample", "channel", "time"), "contact_um": ("channel", "axis"), "time_ms": ("time",)}
+    store.check_together(path, {"eap_uV": waveform, "contact_um": contact_um, "time_ms": time_ms}, dimensions)
+    if len(time_ms) < 2 or not np.ptp(time_ms) > 0:
+        raise UserError(f"{path}: its {len(time_ms)} times say no sampling rate: delete the store and make it again")
     words = (
         np.array(table.m_type_names)[table.m_type]
         if label == "m_type"
@@ -36,13 +40,13 @@ def load(path: Path, label: str | None) -> WaveformTable:
     )
     return build(
         path,
-        store.read(path, "eap_uV"),
-        round(float((len(time_ms) - 1) / np.ptp(time_ms)), 6),
+        waveform,
+        round(float((len(time_ms) - 1) / np.ptp(time_ms.astype(np.float64))), 6),
         words,
         animal=np.array(table.cell_names)[table.cell],
         units="uV",
         producer=store.producer(store.attributes(path, "eap")),
-        contact_um=store.read(path, "contact_um"),
+        contact_um=contact_um,
     )
 
 

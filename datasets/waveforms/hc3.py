@@ -23,6 +23,7 @@ import numpy as np
 from jaxtyping import Int, Integer
 
 from spiketype import reading
+from spiketype.damage import readable
 from spiketype.datasets.waveforms import histograms
 from spiketype.datasets.waveforms.hc3_tables import (
     CELLS,
@@ -342,12 +343,13 @@ def _groups(xml: Path, session: Session, left_out: list[str]) -> list[Group]:
 
 def _recorded(xml: Path) -> Recorded:
     """Read what an .xml says of its recording; without nBits, 16 are taken."""
-    try:
-        root = ElementTree.parse(xml).getroot()
+    with readable(xml, "the description of a recording"):
+        content = xml.read_bytes()
+        if b"<!ENTITY" in content:  # of other entities, or of files: no recording has them
+            raise ValueError("it defines entities, which are not read")
+        root = ElementTree.fromstring(content)
         rate = float(root.findtext("acquisitionSystem/samplingRate", "none")) / 1000
         bits = int(root.findtext("acquisitionSystem/nBits", "16"))
-    except (ElementTree.ParseError, LookupError, ValueError) as error:
-        raise UserError(f"{xml} does not describe a recording ({error})") from None
     if not 0 < rate < np.inf:
         raise UserError(f"{xml} says a sampling rate of {1000 * rate:g} Hz")
     if bits not in DTYPES:
@@ -407,7 +409,5 @@ def _waveforms(spk: Path, channels: int, times: int, dtype: np.dtype) -> np.ndar
 
 
 def _integers(path: Path) -> np.ndarray:
-    try:
+    with readable(path, "a whole number a line"):
         return np.array(path.read_text("ascii").split(), np.int64)
-    except (ValueError, OverflowError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: expected a whole number a line ({error})") from None

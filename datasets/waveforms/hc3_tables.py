@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spiketype.damage import readable
 from spiketype.edge import UserError
 
 CELLS, SESSIONS = "hc3-cell.csv", "hc3-session.csv"
@@ -159,11 +160,11 @@ def _rows(file: Path | None, columns: int, whole: Sequence[int], notes: list[str
     """Read the rows of a table that have enough columns, and whole numbers in the columns `whole`."""
     if file is None:
         return []
-    try:
-        with open(file, newline="", encoding="utf-8-sig") as text:
-            lines = [[value.strip() for value in row] for row in csv.reader(text)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{file} cannot be read as a table ({error}): take it from the data set again") from error
+    with (
+        readable(file, "a table", "take it from the data set again"),
+        open(file, newline="", encoding="utf-8-sig") as text,
+    ):
+        lines = [[value.strip() for value in row] for row in csv.reader(text)]
     rows, bad = [], []
     for number, row in enumerate(lines, start=1):
         if not any(row) or (number == 1 and row[0] == "id"):  # an empty line, or one of names

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from spiketype import reading
+from spiketype.damage import readable
 from spiketype.datasets.waveforms import columns, matlab_file, piped
 from spiketype.datasets.waveforms.columns import HISTOGRAMS, WAVEFORM, WAVEFORMS, Column
 from spiketype.datasets.waveforms.table import WaveformTable
@@ -50,7 +51,7 @@ def read(path: Path) -> dict[str, Value]:
     Raises:
         UserError: a damaged file.
     """
-    with columns.readable(path, ".mat"), open(path, "rb") as file:
+    with readable(path, ".mat"), open(path, "rb") as file:
         start = file.read(520)
     if not (matlab_file.is_hdf5(start) or start[126:128] in ORDERS):
         raise UserError(f"{path} is no .mat file of MATLAB 5 or later: save it with -v7 in MATLAB")

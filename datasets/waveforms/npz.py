@@ -5,8 +5,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spiketype.damage import Archive, read_npy
 from spiketype.datasets.waveforms import columns
-from spiketype.datasets.waveforms.columns import CONTACTS, GROUPS, HISTOGRAMS, LABEL, PRODUCER, UNITS, WAVEFORM, Column
+from spiketype.datasets.waveforms.columns import (
+    CONTACTS,
+    GROUPS,
+    HISTOGRAMS,
+    LABEL,
+    PRODUCER,
+    UNITS,
+    WAVEFORM,
+    Column,
+    Columns,
+)
 from spiketype.datasets.waveforms.table import WaveformTable
 from spiketype.edge import whole_file
 
@@ -23,8 +34,11 @@ def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable
     Raises:
         UserError: a damaged file, or what `columns.table` refuses.
     """
-    with columns.readable(path, f"{path.suffix} without pickles"):
-        arrays = _npy(path) if path.suffix.lower() == ".npy" else _npz(path)
+    if path.suffix.lower() == ".npy":
+        arrays = Columns([WAVEFORM], lambda _: Column(read_npy(path)))
+    else:
+        archive = Archive(path)
+        arrays = Columns(archive.names, lambda name: Column(archive.read(name)))
     return columns.table(path, arrays, label, rate_kHz, producer=f"NumPy {path.suffix.lower()}")
 
 
@@ -41,13 +55,3 @@ def write(path: Path, table: WaveformTable) -> None:
         found[LABEL] = np.array([*table.class_names, "unknown"])[table.label]
     with whole_file(path) as partial, open(partial, "wb") as file:
         np.savez_compressed(file, **found)  # type: ignore[arg-type]  # a column may have any name but allow_pickle
-
-
-def _npz(path: Path) -> dict[str, Column]:
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return {name: Column(arrays[name]) for name in arrays.files}
-
-
-def _npy(path: Path) -> dict[str, Column]:
-    with open(path, "rb") as file:
-        return {WAVEFORM: Column(np.lib.format.read_array(file, allow_pickle=False))}

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from spiketype import reading
+from spiketype.damage import readable
 from spiketype.datasets.waveforms import columns, nwb_file
 from spiketype.datasets.waveforms.columns import LABEL, MICROVOLTS, WAVEFORM, Column
 from spiketype.datasets.waveforms.histograms import autocorrelogram, isi_histogram
@@ -181,7 +182,7 @@ def _read(path: Path, label: str | None) -> _Units:
     file = nwb_file.read(path)
     if file.table != "/units":
         reading.note(path, f"units are those of {file.table}")
-    with columns.readable(path, "NWB"), np.errstate(over="ignore", invalid="ignore"):
+    with readable(path, "NWB"), np.errstate(over="ignore", invalid="ignore"):
         return _units(file, label)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-INFLATED = 2000  # times that compressed data may grow: a file that claims more is damaged
+INFLATED = 100  # times that compressed data may grow: a file that claims more is damaged
+ALWAYS_BYTES = 10**8  # that any file may claim: both as `spiketype.damage` has them
 MEAN = "waveform_mean"
 WHOLE = ("id", MEAN, "spike_times", "electrodes")  # other columns are read if they have a value for each row
 TEXTS = {
@@ -89,7 +90,7 @@ class _Reader:
 
     def array(self, dataset: Any) -> np.ndarray:
         """Read numbers or words, unless the file cannot hold as many as it says."""
-        if dataset.nbytes > max(INFLATED * self.size, 10**8):
+        if dataset.nbytes > max(INFLATED * self.size, ALWAYS_BYTES):
             raise ValueError(f"{dataset.name} says {dataset.nbytes / 1e9:.3g} GB: it is damaged")
         values = np.asarray(dataset[()])
         if values.dtype.kind not in "OS":

@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 from jaxtyping import Shaped
 
+from spiketype.damage import readable
 from spiketype.datasets.waveforms import called
-from spiketype.datasets.waveforms.columns import readable
 from spiketype.datasets.waveforms.nwb_hdf5 import MEAN
 from spiketype.edge import UserError, whole_file
 

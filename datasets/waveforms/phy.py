@@ -10,24 +10,19 @@ writing, creates files in the folder, and applies the inverse of Kilosort 4 untr
 """
 
 import csv
-import tokenize
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from spiketype import reading
+from spiketype.damage import read_npy, readable
 from spiketype.datasets.waveforms import histograms, phy_params
 from spiketype.datasets.waveforms.table import UNKNOWN, WaveformTable, build
 from spiketype.edge import UserError
 
 KILOSORT_4 = ("whitening_mat_dat.npy", "spike_detection_templates.npy", "kept_spikes.npy", "ops.npy")
 SPIKEINTERFACE = ("channel_map_si.npy", "cluster_si_unit_ids.tsv")
-# What NumPy raises for files that are no array.
-NO_ARRAY = (
-    *(ValueError, OSError, EOFError, MemoryError, SyntaxError, TypeError, OverflowError, KeyError, RecursionError),
-    tokenize.TokenError,
-)
 
 
 def is_phy(path: Path) -> bool:
@@ -117,11 +112,7 @@ def _array(path: Path, name: str, dimensions: int) -> np.ndarray | None:
     file = path / f"{name}.npy"
     if not file.exists():
         return None
-    try:
-        with open(file, "rb") as opened:
-            values: np.ndarray = np.lib.format.read_array(opened, allow_pickle=False)
-    except NO_ARRAY as error:
-        raise UserError(f"{file} is damaged: {error}") from None
+    values = read_npy(file)
     if values.dtype.kind not in "fiu":
         raise UserError(f"{file} holds {values.dtype}, not numbers")
     values = values.astype(np.float64) if values.dtype.kind == "f" else values
@@ -444,10 +435,8 @@ def _table(file: Path) -> tuple[list[str], list[list[str]]]:
         UserError: a file that cannot be read.
     """
     text = phy_params.text_of(file)
-    try:
+    with readable(file, "a table"):
         rows = list(csv.reader(text.splitlines(), delimiter="\t" if "\t" in text else ","))
-    except csv.Error as error:
-        raise UserError(f"{file} cannot be read as a table: {error}") from None
     stripped = [[word.strip() for word in row] for row in rows if row]
     return (stripped[0], stripped[1:]) if stripped else ([], [])
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from spiketype.damage import readable
 from spiketype.edge import UserError
 
 MOST_CHANNELS = 2**16  # of any probe
+MOST_BYTES = 10**5  # of the text: to parse it takes a hundred times as much memory
 
 
 def read(file: Path) -> tuple[float, int | None]:
@@ -18,6 +20,8 @@ def read(file: Path) -> tuple[float, int | None]:
     Raises:
         UserError: no ``sample_rate``, or one that is no number, or no rate at which spikes are sampled.
     """
+    if file.stat().st_size > MOST_BYTES:
+        raise UserError(f"{file} has {file.stat().st_size} bytes, no params.py of phy has as many: it is damaged")
     names: dict[str, float] = {}
     for name, value in _assignments(text_of(file)):
         try:
@@ -38,10 +42,8 @@ def text_of(file: Path) -> str:
     Raises:
         UserError: a file that cannot be read.
     """
-    try:
+    with readable(file, "text"):
         content = file.read_bytes()
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}") from None
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:

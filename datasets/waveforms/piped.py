@@ -7,6 +7,7 @@ anything of spiketype, to start quickly.
 
 import io
 import json
+import os
 import runpy
 import subprocess
 import sys
@@ -17,6 +18,11 @@ import numpy as np
 
 Value = Any  # None, numbers, words, lists, dicts with words as keys, and arrays, object arrays of all these too
 TREE = "tree"
+# Of a process: a file that needs more is damaged, or made to fill the memory. Libraries need some for themselves, and
+# what a file holds is there four times until it is handed over.
+LEAST_BYTES, MOST_TIMES = 1_400_000_000, 400
+LEAST_S, BYTES_PER_S = 60, 10**6
+STATM = "/proc/self/statm"
 
 
 class Unreadable(Exception):
@@ -81,8 +87,30 @@ def _value(tree: Value, arrays: dict[str, np.ndarray]) -> Value:
     return tree["plain"]
 
 
+def main(program: str, path: str) -> None:
+    """Read a file with a program, in the memory and time that its size makes likely, and print what it returns."""
+    size = os.path.getsize(path)
+    _limit("RLIMIT_CPU", LEAST_S + size // BYTES_PER_S)
+    if os.path.exists(STATM):
+        with open(STATM) as file:
+            used = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        _limit("RLIMIT_AS", used + LEAST_BYTES + MOST_TIMES * size)
+    _hand_over(runpy.run_path(program)["read"](path))
+
+
+def _limit(name: str, most: int) -> None:
+    """Limit this process, where the system has such limits."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    kind = getattr(resource, name)
+    hard = resource.getrlimit(kind)[1]
+    resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
 if __name__ == "__main__":
     try:
-        _hand_over(runpy.run_path(sys.argv[1])["read"](sys.argv[2]))
+        main(sys.argv[1], sys.argv[2])
     except Exception as error:  # in one line, the last that it says
         sys.exit(f"{error or type(error).__name__}".replace("\n", " "))

@@ -4,11 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from spiketype import reading
+from spiketype.damage import readable
 from spiketype.datasets.waveforms import (
     analyzer,
     archive,
     cellexplorer,
-    columns,
     csv_table,
     eap,
     hc3,
@@ -78,7 +78,7 @@ def _load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTabl
     """Pick the reader of a path."""
     if not path.exists():
         raise UserError(absent(path))
-    with columns.readable(path, "a Zarr group"):  # their names for what is damaged
+    with readable(path, "a Zarr group"):  # their names for what is damaged
         is_store, is_analyzer = (path.is_dir() and found(path) for found in (eap.is_store, analyzer.is_analyzer))
     if is_store:
         return eap.load(path, label)

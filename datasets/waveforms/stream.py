@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Int16, Shaped
 
 from spiketype import reading
+from spiketype.damage import readable
 from spiketype.datasets.waveforms.table import NOT_SAID, WaveformTable, build
 from spiketype.edge import UserError, whole_file
 
@@ -45,6 +46,8 @@ def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable
             animals that cannot be read.
     """
     paths = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
+    if not paths:
+        raise UserError(f"{path} holds no NAME{SUFFIX}: give such a file, or a folder of them")
     paths, animals = _with_animals(path, paths)
     waveforms, columns = zip(*((waveform(p), parameters(_beside(p))) for p in paths), strict=True)
     for file, spikes, fields in zip(paths, waveforms, columns, strict=True):
@@ -96,11 +99,8 @@ def read_animals(path: Path) -> dict[str, str]:
     Raises:
         UserError: not such a table; an empty field; a session of two animals.
     """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read as a table of animals ({error})") from error
+    with readable(path, "a table of animals"), open(path, newline="", encoding="utf-8-sig") as file:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
     columns = rows[0] if rows else []
     if sorted(set(columns) & {"session", "animal"}) != ["animal", "session"] or len(set(columns)) < len(columns):
         raise UserError(f"{path}: expected a table (.csv) whose first line names the columns session and animal, once")
@@ -130,7 +130,8 @@ def waveform(path: Path) -> Int16[np.ndarray, "spike 8 32"]:
         UserError: an empty file, text, or bytes that are not a whole number of spikes.
     """
     row = CHANNELS * TIMES * 2
-    content = path.read_bytes()
+    with readable(path, "a stream of int16"):
+        content = path.read_bytes()
     start = np.frombuffer(content[:4096], np.uint8)
     if len(start) and np.isin(start, TEXT).all():
         raise UserError(f"{path} is text, not a stream of int16: give the binary file, and the text as {PARAMETERS}")
@@ -149,10 +150,8 @@ def parameters(path: Path) -> dict[int, Shaped[np.ndarray, " spike"]]:
         UserError: no such file; not a whole number of spikes; a field that is not ASCII, or not a number where one is
             due.
     """
-    try:
+    with readable(path, "parameters", "the parameters of a stream lie beside it under this name"):
         content = np.frombuffer(path.read_bytes().strip(), np.uint8)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: the parameters of a stream lie beside it under this name") from None
     bounds = np.flatnonzero(content == ord("_"))
     start, stop = np.r_[0, bounds + 1], np.r_[bounds, len(content)]
     start, stop = start[stop > start], stop[stop > start]

@@ -7,11 +7,15 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 import zarr
+from xarray.backends import ZarrStore
 
+from spiketype.damage import readable
 from spiketype.datasets.waveforms import columns
 from spiketype.datasets.waveforms.columns import WAVEFORM, Column
 from spiketype.datasets.waveforms.table import WaveformTable
+from spiketype.datasets.zarr_arrays import check
 
+KIND = "a Zarr group"
 XARRAY_2 = "_ARRAY_DIMENSIONS"  # where Zarr 2 keeps names of dimensions
 UNNAMED = "__xarray_dataarray_variable__"  # what xarray calls a DataArray without a name
 
@@ -32,16 +36,26 @@ def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable
     Raises:
         UserError: a damaged group, or what `columns.table` refuses.
     """
-    with columns.readable(path, "a Zarr group"), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Zarr about types of text that its format 3 does not know yet
-        group = zarr.open_group(path, mode="r")
-        arrays = dict(group.arrays())
-        named = all(_dims(array) is not None for array in arrays.values())
-        found = _xarray(path) if named and arrays else {name: _decoded(name, a) for name, a in arrays.items()}
-        if UNNAMED in found and WAVEFORM not in found:
-            found[WAVEFORM] = found.pop(UNNAMED)
-        about: Mapping[str, object] = dict(group.attrs)
-    return columns.table(path, found, label, rate_kHz, about, producer="xarray's Zarr" if named else "Zarr group")
+        with readable(path, KIND):
+            group = zarr.open_group(path, mode="r")
+            arrays = dict(group.arrays())
+            about: Mapping[str, object] = dict(group.attrs)
+            named = all(_dims(array) is not None for array in arrays.values())
+            store = ZarrStore.open_group(path, mode="r", consolidated=False) if named else None
+        stored_as = {name: name for name in arrays}
+        if UNNAMED in arrays and WAVEFORM not in arrays:
+            stored_as[WAVEFORM] = stored_as.pop(UNNAMED)
+
+        def read(name: str) -> Column:
+            array = arrays[stored_as[name]]
+            with readable(f"{path}, array {name!r},", KIND):
+                check(array, f"{path}, array {name!r},")
+                return _decoded(name, array) if store is None else _by_xarray(store, stored_as[name])
+
+        found = columns.Columns(stored_as, read)
+        return columns.table(path, found, label, rate_kHz, about, producer="xarray's Zarr" if named else "Zarr group")
 
 
 def _dims(array: zarr.Array) -> tuple[str, ...] | None:  # type: ignore[type-arg]  # of any metadata
@@ -51,11 +65,10 @@ def _dims(array: zarr.Array) -> tuple[str, ...] | None:  # type: ignore[type-arg
     return tuple(map(str, names)) if len(names) == array.ndim and None not in names else None
 
 
-def _xarray(path: Path) -> dict[str, Column]:
-    with xr.open_dataset(
-        path, engine="zarr", consolidated=False, mask_and_scale=True, decode_times=False, decode_timedelta=False
-    ) as data:
-        return {str(name): _column(variable) for name, variable in data.variables.items()}
+def _by_xarray(store: ZarrStore, name: str) -> Column:
+    """Return an array decoded as xarray's open_dataset does; that would read the coordinates of all others, too."""
+    stored = store.open_store_variable(name)  # type: ignore[no-untyped-call]
+    return _column(xr.conventions.decode_cf_variable(name, stored, decode_times=False, decode_timedelta=False))
 
 
 def _decoded(name: str, array: zarr.Array) -> Column:  # type: ignore[type-arg]

@@ -13,6 +13,7 @@ from jaxtyping import Float32
 from probeinterface.generator import generate_linear_probe, generate_multi_columns_probe, generate_tetrode
 from probeinterface.neuropixels_tools import build_neuropixels_probe
 
+from spiketype.damage import readable
 from spiketype.edge import UserError
 
 NAMES = (
@@ -102,16 +103,28 @@ def _named(name: str) -> probeinterface.Probe:
 def _read(path: Path) -> probeinterface.Probe:
     if not path.is_file():
         raise UserError(f"probe file {path} is not there: give a probeinterface JSON file, or one of {NAMES}")
-    try:
+    with readable(f"probe file {path}", "probeinterface JSON", "write it with probeinterface.write_probeinterface"):
         group = probeinterface.read_probeinterface(path)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError) as error:
-        raise UserError(
-            f"probe file {path} is not probeinterface JSON ({type(error).__name__}: {error}):"
-            " write it with probeinterface.write_probeinterface"
-        ) from None
+        for each in group.probes:
+            _check(each)
     if len(group.probes) != 1:
         raise UserError(f"probe file {path} has {len(group.probes)} probes: write a file with one of them")
     return group.probes[0]
+
+
+def _check(source: probeinterface.Probe) -> None:
+    """Raise an error over arrays that probeinterface lets pass: no numbers, or not one for each contact."""
+    count, device = source.get_contact_count(), source.device_channel_indices
+    position, axes = (np.asarray(a, np.float64) for a in (source.contact_positions, source.contact_plane_axes))
+    if position.shape != (count, source.ndim) or axes.shape != (count, 2, source.ndim):
+        raise ValueError(f"positions of shape {position.shape} and axes of shape {axes.shape} for {count} contacts")
+    if device is not None and np.asarray(device, np.int64).shape != (count,):
+        raise ValueError("device_channel_indices is not a number for each contact")
+    if np.shape(source.contact_shapes) != (count,) or np.shape(source.contact_shape_params) != (count,):
+        raise ValueError("contact_shapes or contact_shape_params is not one for each contact")
+    for parameters in source.contact_shape_params:
+        if not all(0 < float(size) < np.inf for size in _sides(parameters)):
+            raise ValueError(f"a contact has the sizes {parameters}")
 
 
 def _planar(source: probeinterface.Probe, name: str, what: str) -> Probe:

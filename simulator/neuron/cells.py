@@ -1,7 +1,6 @@
 """The catalogue of cell models: what each is called, which type it is, and where its files lie."""
 
 import importlib.util
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from spiketype.edge import UserError
+from spiketype.edge import UserError, read_json
 from spiketype.reading import shortened
 from spiketype.simulator.neuron import netpyne, portal, variants
 from spiketype.simulator.neuron.portal import Axon, AxonOption
@@ -205,9 +204,8 @@ def _excitatory(e_type: str) -> bool:
 
 
 def _layer_and_m_type(cellinfo: Path) -> tuple[str, str]:
-    try:
-        info = json.loads(cellinfo.read_text())
-        layer, m_type = str(info["layer"]), str(info["m-type"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f'{cellinfo}: expected a JSON object with "layer" and "m-type" ({error!r})') from None
+    info = read_json(cellinfo, f'{cellinfo}: expected a JSON object with "layer" and "m-type"')
+    layer, m_type = info.get("layer"), info.get("m-type")
+    if not isinstance(layer, str) or not isinstance(m_type, str):
+        raise UserError(f'{cellinfo}: expected a JSON object with "layer" and "m-type"')
     return layer, m_type.removeprefix(f"{layer}_")

@@ -4,7 +4,6 @@ import json
 import math
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,6 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from jaxtyping import Float
 
+from spiketype.damage import check_size, readable
 from spiketype.edge import Json, UserError
 
 ENDING = "_cellParams.json"
@@ -22,7 +22,6 @@ STUB_UM = 60.0
 _NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)  # what NEURON can take for one
 _MECHANISM_FOLDERS = ("mod", "mechanisms")
 _RUN = {"celsius", "v_init", "dt"}  # globals that belong to a run, whose protocol has its own
-_DAMAGED = (OSError, EOFError, ValueError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 _ION: tuple[str, ...] = ("e", "i", "o")
 _LARGEST_NSEG = 32767  # NEURON's
 
@@ -116,11 +115,8 @@ def mods(path: Path) -> dict[str, str]:
 
 
 def _listing(path: Path) -> list[str]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.namelist()
-    except _DAMAGED as error:
-        raise UserError(f"{path}: not a readable zip archive ({error})") from None
+    with readable(path, "a zip archive"), zipfile.ZipFile(path) as archive:
+        return archive.namelist()
 
 
 def read(path: Path, member: str) -> bytes:
@@ -129,13 +125,14 @@ def read(path: Path, member: str) -> bytes:
     Raises:
         UserError: it is absent or damaged.
     """
-    try:
-        if not member:
+    if not member:
+        with readable(path, "text"):
             return path.read_bytes()
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(member)
-    except _DAMAGED as error:
-        raise UserError(f"{path}: {member or 'it'} cannot be read ({error})") from None
+    where = f"{path}: {member}"
+    with readable(where, "a member of a zip archive"), zipfile.ZipFile(path) as archive:
+        info = archive.getinfo(member)
+        check_size(where, info.file_size, info.compress_size)
+        return archive.read(info)
 
 
 def parse(content: bytes, where: str) -> Cell:
@@ -144,10 +141,8 @@ def parse(content: bytes, where: str) -> Cell:
     Raises:
         UserError: it is damaged or is no cell; it names `where` and the section.
     """
-    try:
+    with readable(where, "JSON"):
         value = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where}: damaged JSON ({error})") from None
     sections = value.get("secs") if isinstance(value, dict) else None
     if not isinstance(sections, dict) or not sections:
         raise UserError(f'{where}: no cell of NetPyNE: expected a JSON object with "secs"')

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from spiketype.edge import Json, UserError, whole_file
+from spiketype.damage import Archive, readable
+from spiketype.edge import Json, whole_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,14 +48,12 @@ class Source:
         Raises:
             UserError: the file is absent, damaged or something else; the message names it.
         """
-        try:
-            # Opened here because np.load leaves a damaged archive open.
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                header = json.loads(str(arrays["header"]))
-                source = Source(**{name: arrays[name] for name in _DIMENSIONS}, **header)
+        with readable(path, "a source", "delete it, and it is made again"):
+            archive = Archive(path)
+            header = json.loads(str(archive.read("header")))
+            arrays = {name: archive.read(name) for name in _DIMENSIONS}
+            source = Source(**arrays, **header)  # type: ignore[arg-type]  # checked now
             _check(source)
-        except Exception as error:  # numpy, zipfile, zlib and json each raise their own on damaged bytes
-            raise UserError(f"{path}: not a readable source ({error}): delete it, and it is made again") from None
         return source
 
 

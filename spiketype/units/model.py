@@ -18,8 +18,9 @@ from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
 from spiketype import models
+from spiketype.damage import Archive, readable
 from spiketype.datasets.waveforms.shape import NEEDED_MS, Shape
-from spiketype.edge import Json, UserError, read_json, whole_file, write_json
+from spiketype.edge import Json, read_json, whole_file, write_json
 
 CLASSES = ("excitatory", "inhibitory")
 EXCITATORY = frozenset({"exc", "excitatory", "pyr", "pyramidal", "pyramidal cell"})  # words of labels, in lower case
@@ -118,15 +119,13 @@ def load(folder: Path = WEIGHTS, name: str = NAME) -> UnitsModel:
         UserError: it is not there, or damaged.
     """
     path = folder / f"{name}.npz"
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            arrays = dict(stored)
+    with readable(path, "the weights of the model", "install spiketype again"):
+        archive = Archive(path)
+        arrays = {each: archive.read(each) for each in archive.names}
         experts = tuple(Linear(*(arrays[f"{kind}_{field}"] for field in Linear._fields)) for kind in EXPERTS)
-        found = {field: arrays[field] for field in ARRAYS} | {"usual": float(arrays["usual"])}
-    except Exception as error:  # NumPy and zipfile raise what they like
-        raise UserError(f"{path} is missing or damaged ({error}): install spiketype again") from None
+        usual, found = float(arrays["usual"]), {field: arrays[field] for field in ARRAYS}
     card = read_json(folder / f"{name}.json", f"{folder} is damaged: install spiketype again")
-    return UnitsModel(experts=experts, card=card, **found)
+    return UnitsModel(experts=experts, card=card, usual=usual, **found)
 
 
 def views(shape: Shape) -> tuple[Float[np.ndarray, "row _"], ...]:

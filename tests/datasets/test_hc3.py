@@ -357,7 +357,7 @@ def emptied(xml):
         (lambda b: b.with_name("s.clu.1").unlink(), "s.clu.1 missing"),
         (lambda b: b.with_name("s.clu.1").write_text("5\n2\n3\n"), "s.spk.1 has 12, s.clu.1 has 2, s.res.1 has 12"),
         (lambda b: b.with_name("s.res.1").write_text("1\n2\n"), "s.res.1 has 2: one of the files is cut off"),
-        (lambda b: b.with_name("s.res.1").write_text("1.5\n"), "s.res.1: expected a whole number a line"),
+        (lambda b: b.with_name("s.res.1").write_text("1.5\n"), "s.res.1: cannot be read as a whole number a line"),
         (lambda b: b.with_name("s.clu.1").write_text(""), "s.clu.1 is empty"),
         (lambda b: b.with_name("s.spk.1").write_bytes(b""), "s.spk.1 has 0, s.clu.1 has 12"),
         (without_samples, "group 1 lacks channels, or the number of samples of a spike (nSamples)"),
@@ -384,11 +384,14 @@ def test_a_damaged_group_is_left_out_and_the_others_are_read(tmp_path, capsys, c
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda b: b.write_text("<parameters"), "s.xml does not describe a recording"),
-        (lambda b: b.write_text("<parameters/>"), "s.xml does not describe a recording"),
+        (lambda b: b.write_text("<parameters"), "s.xml cannot be read as the description of a recording"),
+        (lambda b: b.write_text("<parameters/>"), "s.xml cannot be read as the description of a recording"),
         (lambda b: b.write_text(b.read_text().replace(">20000<", ">inf<")), "s.xml says a sampling rate of inf Hz"),
-        (lambda b: b.write_bytes(b"\x00\xff"), "s.xml does not describe a recording"),
-        (lambda b: b.write_text("<?xml version='1.0' encoding='none-such'?><a/>"), "s.xml does not describe"),
+        (lambda b: b.write_bytes(b"\x00\xff"), "s.xml cannot be read as the description of a recording"),
+        (
+            lambda b: b.write_text("<?xml version='1.0' encoding='none-such'?><a/>"),
+            "s.xml cannot be read as the description",
+        ),
         (lambda b: [b.with_name(f"s.{k}.{n}").unlink() for k in hc3.FILES for n in (1, 2)], "no group has files"),
         (lambda b: [b.with_name(f"s.spk.{n}").unlink() for n in (1, 2)], "s.spk.1 missing.*s.spk.2 missing"),
         (lambda b: [b.with_name(f"s.clu.{n}").write_text("2\n" + "1\n0\n" * 6) for n in (1, 2)], "no spike belongs"),
@@ -406,7 +409,7 @@ def test_a_damaged_session_does_not_stop_the_others(tmp_path, capsys):
     xml.write_text("<parameters")
     table, text = told(capsys, tmp_path)
     assert table.session_names == ("ec013.27",)
-    assert "ec013.412.xml does not describe a recording" in text
+    assert "ec013.412.xml cannot be read as the description of a recording" in text
 
 
 def test_other_xml_files_beside_a_session(tmp_path, capsys):

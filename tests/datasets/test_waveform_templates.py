@@ -107,7 +107,7 @@ def test_a_phy_folder_after_curation(tmp_path):
     [
         ("params.py", "sample_rate = rate()", "params.py does not say sample_rate as a number"),
         ("params.py", "dat_path = 'x'", "params.py does not say sample_rate"),
-        ("templates.npy", "x", "templates.npy is damaged"),
+        ("templates.npy", "x", "templates.npy cannot be read as .npy"),
         ("spike_templates.npy", np.zeros(4, int), "has 4 spikes, spike_clusters.npy 9"),
         ("spike_templates.npy", np.full(9, 7), "a spike has template 7, templates.npy has 3"),
         ("spike_times.npy", np.zeros(4), "spike_times.npy has 4 spikes"),

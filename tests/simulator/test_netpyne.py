@@ -115,9 +115,9 @@ def test_a_name_that_is_not_of_the_portal_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"{", "damaged JSON"),
-        (b"[" * 100_000, "damaged JSON"),
-        (b"\xff\xfe", "damaged JSON"),
+        (b"{", "cannot be read as JSON"),
+        (b"[" * 100_000, "cannot be read as JSON"),
+        (b"\xff\xfe", "cannot be read as JSON"),
         (b"[]", "no cell of NetPyNE"),
         (changed("secs", to={}), "no cell of NetPyNE"),
         (changed("secs", "soma", to=None), "no section is called soma"),
@@ -198,7 +198,7 @@ def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
     path = tmp_path / "cells.zip"
     for content in (b"", b"PK\x03\x04 and no more"):
         path.write_bytes(content)
-        with pytest.raises(UserError, match=r"cells\.zip: not a readable zip archive"):
+        with pytest.raises(UserError, match=r"cells\.zip: cannot be read as a zip archive"):
             catalogue([path])
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(f"{NAME}{netpyne.ENDING}", json.dumps(CELL))

@@ -214,7 +214,7 @@ def test_a_judgement_is_written_and_its_model_comes_back(folder: Path, monkeypat
     assert arrays["list"]["0"] == 1.5  # lists are kept by their numbers
     assert manifest == {"classes": ["a"]}
     (folder / runs.MODEL).write_bytes(b"")
-    with pytest.raises(UserError, match=r"model.msgpack is damaged"):
+    with pytest.raises(UserError, match=r"model.msgpack cannot be read"):
         runs.load_model(folder)
 
 

@@ -1,0 +1,57 @@
+"""What is checked of an array of Zarr before it is read: that nothing in it would be run, or fill the memory."""
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import zarr
+from numcodecs.pickles import Pickle
+from zarr.storage import LocalStore
+
+from spiketype.damage import ALWAYS_BYTES, INFLATED, PICKLED, check_size
+from spiketype.edge import UserError
+
+
+def check(array: "zarr.Array[Any]", where: str) -> None:
+    """Refuse an array whose codecs run code, or that says that it is far larger than its files.
+
+    Args:
+        array: of a folder.
+        where: what messages call it.
+
+    Raises:
+        UserError: as said.
+    """
+    check_chunks(array, where)
+    claimed = array.nbytes
+    if claimed > ALWAYS_BYTES:
+        check_size(where, claimed, _stored(array, enough=claimed // INFLATED))
+
+
+def check_chunks(array: "zarr.Array[Any]", where: str) -> None:
+    """Refuse the same of each chunk, which needs no look at the files."""
+    filters = getattr(array.metadata, "filters", None) or ()  # of Zarr 2, as the compressor
+    if any(isinstance(codec, Pickle) for codec in (*filters, getattr(array.metadata, "compressor", None))):
+        raise UserError(f"{where}: {PICKLED}")
+    for shape in (array.chunks, array.shards or ()):
+        if math.prod(shape) * array.dtype.itemsize > max(ALWAYS_BYTES, 2 * array.nbytes):
+            raise UserError(f"{where} is in chunks of {' x '.join(map(str, shape))}, larger than itself: it is damaged")
+
+
+def _stored(array: "zarr.Array[Any]", enough: int) -> int:
+    """Return the bytes of an array's files; it stops to count once they are `enough`."""
+    if not isinstance(array.store, LocalStore):
+        return enough
+    total = 0
+    for size in _sizes(array.store.root / array.path):
+        total += size
+        if total >= enough:
+            break
+    return total
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    for inside, _, files in os.walk(folder):
+        yield from (os.path.getsize(os.path.join(inside, name)) for name in files)
