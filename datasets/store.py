@@ -112,7 +112,10 @@ def create(
         array = _create_array(group, name, coordinate, values.shape, block)
         array[...] = values
     done = Variable(("block",), "bool", "1", f"the block of {block} samples is complete")
-    _create_array(group, "done", done, (-(-sizes["sample"] // block),), block)
+    blocks = -(-sizes["sample"] // block)
+    _create_array(group, "done", done, (blocks,), block)
+    if not blocks:
+        manifest.write(partial)
     try:
         os.rename(partial, path)
     except OSError as error:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,6 @@ import numpy as np
 
 from spiketype import reading
 from spiketype.damage import readable
-from spiketype.datasets import store
 from spiketype.edge import Json, PyTree, UserError, versions, whole_file
 from spiketype.train import checked
 from spiketype.train.config import flag, from_json, to_json
@@ -62,9 +62,7 @@ def clean(folder: Path) -> None:
     """Remove what a killed process left half-written in a run folder."""
     for place in (folder, folder / "checkpoints", folder / FIGURES):
         for leftover in place.glob(".*.partial"):
-            if leftover.is_file():
-                leftover.unlink(missing_ok=True)
-    store.clean(folder / PREDICTIONS)
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
 
 
 def open_config(folder: Path) -> tuple[Task[Any, Any], TaskConfig]:

@@ -87,7 +87,7 @@ def test_a_value_of_the_wrong_type_is_named(folder: Path) -> None:
     content = json.loads((folder / runs.CONFIG).read_text())
     content["config"]["steps"] = "many"
     edge.write_json(folder / runs.CONFIG, {k: v for k, v in content.items() if k != "sha256"})
-    with pytest.raises(UserError, match="a value of the wrong type"):
+    with pytest.raises(UserError, match="steps is .many., which it cannot be"):
         runs.open_config(folder)
 
 
@@ -214,7 +214,7 @@ def test_a_judgement_is_written_and_its_model_comes_back(folder: Path, monkeypat
     assert arrays["list"]["0"] == 1.5  # lists are kept by their numbers
     assert manifest == {"classes": ["a"]}
     (folder / runs.MODEL).write_bytes(b"")
-    with pytest.raises(UserError, match=r"model.msgpack cannot be read"):
+    with pytest.raises(UserError, match=r"model.msgpack is damaged"):
         runs.load_model(folder)
 
 
