@@ -71,7 +71,7 @@ def run(
         if not client.nthreads():
             note("cluster", f"{address} has no workers yet: waiting for some")
         of = dict(zip(client.map(function, tasks, pure=False), tasks, strict=True))
-        for future in as_completed(of):
+        for future in as_completed(of, loop=client.loop):
             try:
                 future.result()
             except KilledWorker as error:
