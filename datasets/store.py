@@ -330,8 +330,11 @@ def open_dataset(path: Path) -> "xr.Dataset":
     """Open a store as a lazy xarray Dataset, with units, names and provenance."""
     import xarray as xr  # takes a second, which writers need not spend
 
-    _group(path)
-    found: xr.Dataset = xr.open_zarr(path, consolidated=False, chunks=None)
+    group = _group(path)
+    with readable(path, "a store"):
+        for name, array in group.arrays():
+            check(array, f"{path}/{name}")
+        found: xr.Dataset = xr.open_zarr(path, consolidated=False, chunks=None)
     return found
 
 
