@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from spiketype.damage import readable, valid
-from spiketype.datasets.zarr_arrays import check, check_chunks
+from spiketype.datasets import zarr_arrays
 from spiketype.edge import Json, UserError
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def read(
         with readable(f"{path}/{name}", "numbers or words"):
             return np.asarray(array[...])
     if stop is None:
-        check(array, f"{path}/{name}")
+        zarr_arrays.check(array, f"{path}/{name}")
     stop = array.shape[0] if stop is None else stop
     if start >= stop:
         return np.empty((0, *array.shape[1:]), array.dtype)
@@ -332,8 +332,8 @@ def open_dataset(path: Path) -> "xr.Dataset":
 
     group = _group(path)
     with readable(path, "a store"):
-        for name, array in group.arrays():
-            check(array, f"{path}/{name}")
+        for name, array in zarr_arrays.arrays(group, path).items():
+            zarr_arrays.check(array, f"{path}/{name}")
         found: xr.Dataset = xr.open_zarr(path, consolidated=False, chunks=None)
     return found
 
@@ -358,5 +358,5 @@ def _array(group: zarr.Group, name: str) -> "zarr.Array[Any]":
         found = group[name]
         if not isinstance(found, zarr.Array):
             raise UserError(f"{where} is not an array")
-        check_chunks(found, where)
+        zarr_arrays.check_chunks(found, where)
     return found

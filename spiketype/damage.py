@@ -13,7 +13,7 @@ import numpy as np
 from spiketype.edge import UserError
 
 INFLATED = 100  # times that compressed data may grow: real ones grow by a few, made ones by a thousand and more
-ALWAYS_BYTES = 10**8  # that any file may claim
+ALWAYS_BYTES = 2 * 10**7  # that any file may claim
 LETTERS = 300  # of what a library says that are told
 PICKLED = "it holds Python objects (pickles), which are not read because reading would run them"
 

@@ -84,7 +84,7 @@ def test_a_value_of_the_wrong_type_is_named(folder: Path) -> None:
     content = json.loads((folder / runs.CONFIG).read_text())
     content["config"]["steps"] = "many"
     write_json(folder / runs.CONFIG, content)
-    with pytest.raises(UserError, match="a value of the wrong type"):
+    with pytest.raises(UserError, match=r"config.json: steps is 'many', which it cannot be"):
         runs.open_config(folder)
 
 
