@@ -87,7 +87,7 @@ def load(path: Path) -> EapTable:
     store.check_together(path, arrays, DIMENSIONS, ("m_type",), {"cell": "cell_model"})
     cell, position_um = arrays["cell"].astype(np.int32), arrays["position_um"].astype(np.float32)
     cell_names, group = _groups(path, len(arrays["m_type"]))
-    m_type_names, m_type = np.unique(list(map(str, arrays["m_type"].tolist())), return_inverse=True)
+    m_type_names, m_type = np.unique(list(map(str, arrays["m_type"])), return_inverse=True)
     contact_um = arrays["contact_um"]
     nearest = [np.linalg.norm(position_um - contact, axis=1) for contact in contact_um]
     table = EapTable(

@@ -29,8 +29,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from spiketype import reading
 from spiketype.damage import cause, readable, valid
-from spiketype.datasets import manifest
-from spiketype.datasets.zarr_arrays import check, check_chunks
+from spiketype.datasets import manifest, zarr_arrays
 from spiketype.edge import Dataclass, Json, UserError, cache_dir
 
 if TYPE_CHECKING:
@@ -293,7 +292,7 @@ def read(
         with _damage(f"{path}/{name} is damaged", path):
             return np.asarray(array[...])
     if stop is None:
-        check(array, f"{path}/{name}")
+        zarr_arrays.check(array, f"{path}/{name}")
     stop = array.shape[0] if stop is None else stop
     if start >= stop:
         return np.empty((0, *array.shape[1:]), array.dtype)
@@ -403,8 +402,11 @@ def open_dataset(path: Path) -> "xr.Dataset":
     """Open a store as a lazy xarray Dataset, with units, names and provenance."""
     import xarray as xr  # takes a second, which writers need not spend
 
-    _group(path)
-    found: xr.Dataset = xr.open_zarr(manifest.checked(path), consolidated=False, chunks=None)
+    group = _group(path)
+    with readable(path, "a store"):
+        for name, array in zarr_arrays.arrays(group, path).items():
+            zarr_arrays.check(array, f"{path}/{name}")
+        found: xr.Dataset = xr.open_zarr(manifest.checked(path), consolidated=False, chunks=None)
     return found
 
 
@@ -431,7 +433,7 @@ def _array(path: Path, group: zarr.Group, name: str) -> "zarr.Array[Any]":
         found = group[name]
     if not isinstance(found, zarr.Array):
         raise UserError(f"{path}/{name} is not an array")
-    check_chunks(found, f"{path}/{name}")
+    zarr_arrays.check_chunks(found, f"{path}/{name}")
     return found
 
 

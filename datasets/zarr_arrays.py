@@ -13,6 +13,15 @@ from zarr.storage import LocalStore
 from spiketype.damage import ALWAYS_BYTES, INFLATED, PICKLED, check_size
 from spiketype.edge import UserError
 
+MARKS = ("zarr.json", ".zarray")
+
+
+def arrays(group: zarr.Group, folder: Path) -> "dict[str, zarr.Array[Any]]":
+    """Return the arrays of a group in a folder, opened one by one: asked for all, Zarr prints what fails beside one."""
+    marked = (each for each in sorted(folder.iterdir()) if any((each / mark).is_file() for mark in MARKS))
+    found = {each.name: group[each.name] for each in marked}
+    return {name: each for name, each in found.items() if isinstance(each, zarr.Array)}
+
 
 def check(array: "zarr.Array[Any]", where: str) -> None:
     """Refuse an array whose codecs run code, or that says that it is far larger than its files.

@@ -13,7 +13,8 @@ import numpy as np
 from spiketype.edge import UserError
 
 INFLATED = 100  # times that compressed data may grow: real ones grow by a few, made ones by a thousand and more
-ALWAYS_BYTES = 10**8  # that any file may claim
+ALWAYS_BYTES = 2 * 10**7  # that any file may claim
+MOST_COLUMNS = 50_000  # of a table of text: each takes a thousand times the memory of the mark behind its name
 LETTERS = 300  # of what a library says that are told
 PICKLED = "it holds Python objects (pickles), which are not read because reading would run them"
 
@@ -72,6 +73,17 @@ def check_size(what: str, claimed: int, stored: int) -> None:
             f"{what} says that it holds {_bytes(claimed)} in {_bytes(stored)} of the file: it is damaged, or made to"
             " fill the memory"
         )
+
+
+def check_columns(path: Path, line: str, mark: str) -> None:
+    """Refuse a table of text whose first line has more columns than any table.
+
+    Raises:
+        UserError: it gives their number.
+    """
+    columns = line.count(mark) + 1
+    if columns > MOST_COLUMNS:
+        raise UserError(f"{path} has {columns} columns in its first line: it is damaged, or no table")
 
 
 def _bytes(number: int) -> str:

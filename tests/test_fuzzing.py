@@ -51,7 +51,7 @@ def test_the_bounds_find_what_they_are_to_find(tmp_path) -> None:
         raise UserError("no")
 
     def waste(path) -> None:
-        np.ones(20_000_000)
+        np.ones(30_000_000)
 
     def hang(path) -> None:
         while True:

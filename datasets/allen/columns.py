@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Float64, Int64
 
-from spiketype.damage import readable
+from spiketype.damage import check_columns, readable
 from spiketype.edge import UserError, absent
 
 IDS = ("specimen_id", "file_name", "specimen__id")
@@ -27,6 +27,8 @@ def read(path: Path) -> pd.DataFrame:
     if not path.exists():
         raise UserError(absent(path))
     with readable(path, "comma-separated values"):
+        with open(path, encoding="utf-8-sig") as file:
+            check_columns(path, file.readline(), ",")
         # As text: pandas would turn large specimen numbers into floats, and a first column into an index.
         raw = pd.read_csv(path, header=None, dtype=str, encoding="utf-8-sig")
     names = ["" if pd.isna(name) else str(name).strip() for name in raw.iloc[0]]

@@ -56,7 +56,8 @@ def _cells(path: Path) -> pd.DataFrame:
     if not (isinstance(found, list) and found and all(isinstance(cell, dict) for cell in found)):
         raise UserError(f"{path} is not a list of cells: remove it and repeat the download")
     text = [{name: str(cell[name]) for name in ("specimen__id", *KNOWN) if cell.get(name)} for cell in found]
-    return pd.DataFrame(text)
+    with readable(path, "a table of cells", "remove it and repeat the download"):
+        return pd.DataFrame(text)
 
 
 def features(folder: Path) -> pd.DataFrame:
@@ -122,7 +123,7 @@ def cells(folder: Path, known: pd.DataFrame, noise: bool, why: Counter[str]) -> 
         found = noise_features(folder).join(found, how="inner")
     named = pd.DataFrame(
         {
-            "species": known["donor__species"].str.lower().map(SPECIES),
+            "species": known["donor__species"].map(lambda name: SPECIES.get(str(name).lower(), np.nan)),
             "spiny": known["tag__dendrite_type"].map({"aspiny": 0, "spiny": 1}),
             "subclass": -1,
         }

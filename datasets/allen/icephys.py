@@ -53,7 +53,7 @@ class _Recorded(NamedTuple):
 
 def is_nwb_2(file: "h5py.File") -> bool:
     """Say whether an open HDF5 file is NWB 2."""
-    return _text(file.attrs.get("nwb_version", "")).startswith("2")
+    return text(file.attrs.get("nwb_version", "")).startswith("2")
 
 
 def noise_sweep(path: Path, file: "h5py.File", more_spikes_than: int) -> Sweep | None:
@@ -104,12 +104,13 @@ def _of_recordings(path: Path, file: "h5py.File") -> Iterator[tuple[int, _Record
     """Yield the same of the table of intracellular recordings, where -1 samples are what was not recorded."""
     table, number = file[RECORDINGS], _numbers(file)
     both = [
-        [_Recorded(file[reference], int(start), int(count)) for start, count, reference in table[name][()]]
+        [_Recorded(file[reference], int(start), int(count)) for start, count, reference in whole(table[name])]
         for name in ("responses/response", "stimuli/stimulus")
     ]
     noise, stimulus_of = [], {}
-    for row, response, stimulus in zip(table["id"][()].tolist(), *both, strict=True):
-        if response.samples != -1 and _kind(response.series) == RESPONSE and _is_noise(response.series):
+    for row, response, stimulus in zip(whole(table["id"]).tolist(), *both, strict=True):
+        is_series = hasattr(response.series, "keys") and _kind(response.series) == RESPONSE
+        if response.samples != -1 and is_series and _is_noise(response.series):
             k = number.get(response.series.id, row)
             noise.append((k, response))
             stimulus_of[k] = stimulus
@@ -133,12 +134,24 @@ def _each_once(path: Path, numbered: list[tuple[int, _Recorded]]) -> list[tuple[
     return sorted(seen.items())
 
 
+def whole(dataset: Any) -> Any:  # h5py has no types
+    """Return the values of a dataset, unless it says that it is far larger than its file.
+
+    Raises:
+        UserError: it does.
+    """
+    file = dataset.file
+    check_size(f"{file.filename}, {dataset.name},", dataset.nbytes, file.id.get_filesize())
+    return dataset[()]
+
+
 def _series(file: "h5py.File", group: str, kind: str) -> list[Any]:
-    return [series for series in file.get(group, {}).values() if _kind(series) == kind]
+    found = [series for series in file.get(group, {}).values() if _kind(series) == kind]
+    return [series for series in found if hasattr(series, "keys")]  # and no dataset, over which `in` would go
 
 
 def _kind(series: Any) -> str:
-    return _text(series.attrs.get("neurodata_type", ""))
+    return text(series.attrs.get("neurodata_type", ""))
 
 
 def _numbers(file: "h5py.File") -> dict[Any, int]:
@@ -146,8 +159,8 @@ def _numbers(file: "h5py.File") -> dict[Any, int]:
     found = {}
     if SWEEPS in file:
         table = file[SWEEPS]
-        ends = table["series_index"][()].tolist()
-        for k, start, end in zip(table["sweep_number"][()].tolist(), [0, *ends[:-1]], ends, strict=True):
+        ends = whole(table["series_index"]).tolist()
+        for k, start, end in zip(whole(table["sweep_number"]).tolist(), [0, *ends[:-1]], ends, strict=True):
             found.update({file[ref].id: int(k) for ref in table["series"][start:end]})
     for group in ("acquisition", "stimulus/presentation"):
         for series in file.get(group, {}).values():
@@ -161,7 +174,7 @@ def _electrode(series: Any) -> Any:
 
 
 def _is_noise(series: Any) -> bool:
-    return NOISE.fullmatch(_text(series.attrs.get("stimulus_description", "")).strip()) is not None
+    return NOISE.fullmatch(text(series.attrs.get("stimulus_description", "")).strip()) is not None
 
 
 # --- what a series holds
@@ -204,7 +217,7 @@ def _values(where: str, path: Path, recorded: _Recorded, factors: dict[str, floa
     end = len(data) if recorded.samples is None else first + recorded.samples
     if not 0 <= first <= end <= len(data):
         raise UserError(f"{where}: samples {first} to {end} of {len(data)}")
-    unit = _text(data.attrs.get("unit", ""))
+    unit = text(data.attrs.get("unit", ""))
     factor = factors.get(unit.strip().lower()) if unit[:1] != "M" else None
     if factor is None:
         raise UserError(f"{where}: unit {unit!r} is unknown, not one of {', '.join(factors)}")
@@ -219,8 +232,9 @@ def _values(where: str, path: Path, recorded: _Recorded, factors: dict[str, floa
     values = np.asarray(data[first:end], np.float64)
     with np.errstate(over="ignore", invalid="ignore"):  # told by the size
         found = (values * conversion + offset) * factor
-    return found, rate_kHz, float(series["starting_time"][()]) + first / (1e3 * rate_kHz)
+    return found, rate_kHz, float(whole(series["starting_time"])) + first / (1e3 * rate_kHz)
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """Return bytes or another value as words."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

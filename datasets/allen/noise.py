@@ -53,7 +53,11 @@ def noise_sweep(path: Path) -> Sweep:
 def _nwb_1(path: Path, file: "h5py.File") -> Sweep | None:
     for number in sorted(int(name.removeprefix("Sweep_")) for name in file["epochs"] if name.startswith("Sweep_")):
         stimulus = file.get(f"stimulus/presentation/Sweep_{number}/aibs_stimulus_name")
-        if stimulus is not None and stimulus.asstr()[()] in STIMULI and _spikes(file, number) > MORE_SPIKES_THAN:
+        if (
+            stimulus is not None
+            and icephys.text(icephys.whole(stimulus)) in STIMULI
+            and _spikes(file, number) > MORE_SPIKES_THAN
+        ):
             return _read(path, file, number)
     return None
 
@@ -68,7 +72,7 @@ def _spikes(file: "h5py.File", number: int) -> int:
 def _read(path: Path, file: "h5py.File", number: int) -> Sweep:
     sweep = file[f"epochs/Sweep_{number}"]
     valid = file[f"epochs/Experiment_{number}" if f"Experiment_{number}" in file["epochs"] else sweep.name]["stimulus"]
-    end = int(valid["idx_start"][()]) + int(valid["count"][()])
+    end = int(icephys.whole(valid["idx_start"])) + int(icephys.whole(valid["count"]))
     v_V, i_A = (
         _si(f"{path}, sweep {number}, {name}", sweep[name]["timeseries"]["data"], usual, unit, end)
         for name, usual, unit in (("response", VOLT, "V"), ("stimulus", AMPERE, "A"))
@@ -84,7 +88,7 @@ def _si(where: str, data: "h5py.Dataset", usual: tuple[float, float], unit: str,
 
     Some files hold them so, with a `conversion` that is wrong; others need it. The size of the samples decides.
     """
-    check_size(where, data.nbytes, data.file.id.get_filesize())
+    check_size(f"{where}: data", data.nbytes, data.file.id.get_filesize())
     raw = np.asarray(data[:end], np.float64)
     size = float((np.median if unit == "V" else np.max)(np.abs(raw))) if len(raw) else np.nan
     for conversion in (1.0, float(data.attrs.get("conversion", 1.0))):

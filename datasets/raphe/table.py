@@ -175,7 +175,7 @@ def load(path: Path) -> RapheTable:
     store.check_together(path, arrays, dimensions, NAMES, dict.fromkeys(INDICES, "cell_index"))
     if not np.isin(arrays["label"], range(-1, len(CLASSES))).all():
         raise UserError(f"{path}/label numbers a class that is not there: delete the store and make it again")
-    arrays = {name: values.astype(_dtype(name), copy=False) for name, values in arrays.items()}
+    arrays = {name: a if name in NAMES else a.astype(_dtype(name), copy=False) for name, a in arrays.items()}
     attributes = store.attributes(path, KIND)
     with readable(path, "a store of spikes", "make it again"):
         left_out = [(str(file), str(why)) for file, why in json.loads(attributes["left_out"])]
@@ -185,7 +185,7 @@ def load(path: Path) -> RapheTable:
 def _dtype(name: str) -> str:
     if name in SAMPLES:
         return SAMPLES[name].dtype
-    return "str" if name in NAMES else "int32" if name in (*MAY_BE_UNKNOWN, *INDICES) else "float32"
+    return "int32" if name in (*MAY_BE_UNKNOWN, *INDICES) else "float32"
 
 
 def of_cells(cells: Sequence[LabelledCell], left_out: Sequence[tuple[str, str]], source: Path) -> RapheTable:

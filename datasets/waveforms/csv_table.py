@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from spiketype import reading
-from spiketype.damage import readable
+from spiketype.damage import check_columns, readable
 from spiketype.datasets.waveforms import columns
 from spiketype.datasets.waveforms.columns import ABOUT, GROUPS, LABEL, WAVEFORM, Column
 from spiketype.datasets.waveforms.table import WaveformTable
@@ -47,6 +47,7 @@ def _read(path: Path) -> pd.DataFrame:
         first, second = file.readline(), file.readline()
     # In both lines: names may have tabs around them, and numbers decimal commas.
     mark = max(",;\t", key=lambda one: min(line.count(one) for line in (first, second or first)))
+    check_columns(path, first, mark)
     cells = [cell.strip() for cell in next(csv.reader([first], delimiter=mark), [])]
     numbers = pd.to_numeric(pd.Series(cells), errors="coerce").to_numpy(np.float64)
     if mark != "," and np.isnan(numbers).any():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 INFLATED = 100  # times that compressed data may grow: a file that claims more is damaged
-ALWAYS_BYTES = 10**8  # that any file may claim: both as `spiketype.damage` has them
+ALWAYS_BYTES = 2 * 10**7  # that any file may claim: both as `spiketype.damage` has them
 MEAN = "waveform_mean"
 WHOLE = ("id", MEAN, "spike_times", "electrodes")  # other columns are read if they have a value for each row
 TEXTS = {

@@ -10,10 +10,10 @@ import zarr
 from xarray.backends import ZarrStore
 
 from spiketype.damage import readable
+from spiketype.datasets import zarr_arrays
 from spiketype.datasets.waveforms import columns
 from spiketype.datasets.waveforms.columns import WAVEFORM, Column
 from spiketype.datasets.waveforms.table import WaveformTable
-from spiketype.datasets.zarr_arrays import check
 
 KIND = "a Zarr group"
 XARRAY_2 = "_ARRAY_DIMENSIONS"  # where Zarr 2 keeps names of dimensions
@@ -40,7 +40,7 @@ def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable
         warnings.simplefilter("ignore")  # of Zarr about types of text that its format 3 does not know yet
         with readable(path, KIND):
             group = zarr.open_group(path, mode="r")
-            arrays = dict(group.arrays())
+            arrays = zarr_arrays.arrays(group, path)
             about: Mapping[str, object] = dict(group.attrs)
             named = all(_dims(array) is not None for array in arrays.values())
             store = ZarrStore.open_group(path, mode="r", consolidated=False) if named else None
@@ -51,7 +51,7 @@ def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable
         def read(name: str) -> Column:
             array = arrays[stored_as[name]]
             with readable(f"{path}, array {name!r},", KIND):
-                check(array, f"{path}, array {name!r},")
+                zarr_arrays.check(array, f"{path}, array {name!r},")
                 return _decoded(name, array) if store is None else _by_xarray(store, stored_as[name])
 
         found = columns.Columns(stored_as, read)

@@ -30,7 +30,7 @@ from tests.fuzzing.mutate import CANARY, Files, mutated
 from tests.fuzzing.readers import READERS, Reader
 
 MOST_S = 20.0  # of a reading
-MOST_TIMES, LEAST_BYTES = 10, 64_000_000  # memory of a reading: so many times its files, or so many bytes
+MOST_TIMES, LEAST_BYTES = 10, 100_000_000  # memory of a reading: so many times its files, or so many bytes
 ADDRESSES = 6 * 2**30  # bytes that a process of readings may ask for beyond what it has at its start
 WAITED_S = 90.0  # for a process that a signal does not interrupt
 

@@ -236,7 +236,7 @@ def _spikes(folder: Path) -> Path:
     np.savez(folder / "R240101#001.npz", current=current, rate_Hz=20_000.0)
     cells, _ = sources.extract([folder], SpikeOptions(), sources.ReadOptions(), sources.read_labels(None))
     (folder / "R240101#001.npz").unlink()
-    write(folder / "a.zarr", cells, [], {"spikes": asdict(SpikeOptions())})
+    write(folder / "a.zarr", cells, {"spikes": asdict(SpikeOptions())})
     return folder / "a.zarr"
 
 

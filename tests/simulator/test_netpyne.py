@@ -190,7 +190,7 @@ def test_any_value_in_any_place_is_read_or_refused_in_a_sentence(data: st.DataOb
 @settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_refused(content: bytes) -> None:
-    with pytest.raises(UserError, match=r"^x: "):
+    with pytest.raises(UserError, match=r"^x(: | cannot be read as JSON)"):
         netpyne.parse(content, "x")
 
 
@@ -198,7 +198,7 @@ def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
     path = tmp_path / "cells.zip"
     for content in (b"", b"PK\x03\x04 and no more"):
         path.write_bytes(content)
-        with pytest.raises(UserError, match=r"cells\.zip: cannot be read as a zip archive"):
+        with pytest.raises(UserError, match=r"cells\.zip cannot be read as a zip archive"):
             catalogue([path])
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(f"{NAME}{netpyne.ENDING}", json.dumps(CELL))

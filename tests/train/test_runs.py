@@ -87,7 +87,7 @@ def test_a_value_of_the_wrong_type_is_named(folder: Path) -> None:
     content = json.loads((folder / runs.CONFIG).read_text())
     content["config"]["steps"] = "many"
     edge.write_json(folder / runs.CONFIG, {k: v for k, v in content.items() if k != "sha256"})
-    with pytest.raises(UserError, match="steps is .many., which it cannot be"):
+    with pytest.raises(UserError, match=r"config.json: steps is 'many', which it cannot be"):
         runs.open_config(folder)
 
 
