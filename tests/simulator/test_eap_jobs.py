@@ -199,13 +199,15 @@ def test_sigterm_to_all_processes_is_one_line(tmp_path, config):
 # A Dask cluster --------------------------------------------------------------------------------------
 
 CLUSTER = """
-import sys
-from distributed import LocalCluster
+import os, sys
+from distributed import Client, LocalCluster
 if __name__ == "__main__":
     with LocalCluster(
         n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, local_directory=sys.argv[1]
     ) as cluster:
-        print(cluster.scheduler_address, *(worker.pid for worker in cluster.workers.values()), flush=True)
+        with Client(cluster) as client:
+            workers = client.run(os.getpid)
+        print(cluster.scheduler_address, *workers.values(), flush=True)
         sys.stdin.read()
 """
 
@@ -237,21 +239,13 @@ def test_a_cluster_writes_the_same_bytes_though_a_worker_is_killed(tmp_path, con
         [sys.executable, str(script), str(tmp_path / "dask")],
         cwd=HERE.parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     ) as cluster:  # fmt: skip
-        address, *_ = cluster.stdout.readline().split()
+        address, worker, _ = cluster.stdout.readline().split()
         process = start(tmp_path / "s", *common, "--scheduler", address)
         wait_for(lambda: blocks_done(tmp_path / "s") >= 2)
-        kill_a_worker(cluster.pid)
+        os.kill(int(worker), signal.SIGKILL)
         done = blocks_done(tmp_path / "s")
         _, err = process.communicate(timeout=900)
         cluster.stdin.close()
     assert process.returncode == 0, err
     assert done < 40
     assert_same_bytes(tmp_path / "whole", tmp_path / "s")
-
-
-def kill_a_worker(cluster: int) -> None:
-    """Kill one of the processes that compute: they are children of the cluster's own process."""
-    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(cluster)], capture_output=True, text=True)
-    workers = [int(line.split()[0]) for line in listed.stdout.splitlines() if "spawn_main" in line]
-    assert len(workers) == 2
-    os.kill(workers[0], signal.SIGKILL)
