@@ -259,10 +259,10 @@ def validate(path: Path, kind: str, names: Sequence[str]) -> None:
     attributes(path, kind)
     group = _group(path)
     with _damage(f"{path} cannot be read", path):
-        missing = [name for name in names if name not in group]
+        there = zarr_arrays.arrays(group, path)
+    missing = [name for name in names if name not in there]
     if missing:
-        there = sorted(array.name for array in path.iterdir() if array.is_dir())
-        raise UserError(f"{path} has no {', '.join(missing)}; it has {', '.join(there)}")
+        raise UserError(f"{path} has no {', '.join(missing)}; it has {', '.join(there) or 'none'}")
     finished = done(path)
     if not finished.all():
         open_blocks = np.flatnonzero(~finished)
@@ -403,9 +403,10 @@ def open_dataset(path: Path) -> "xr.Dataset":
     import xarray as xr  # takes a second, which writers need not spend
 
     group = _group(path)
-    with readable(path, "a store"):
-        for name, array in zarr_arrays.arrays(group, path).items():
+    for name, array in zarr_arrays.arrays(group, path).items():
+        with readable(f"{path}/{name}", "an array of Zarr 3"):
             zarr_arrays.check(array, f"{path}/{name}")
+    with readable(path, "a store"):
         found: xr.Dataset = xr.open_zarr(manifest.checked(path), consolidated=False, chunks=None)
     return found
 

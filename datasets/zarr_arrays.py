@@ -10,16 +10,23 @@ import zarr
 from numcodecs.pickles import Pickle
 from zarr.storage import LocalStore
 
-from spiketype.damage import ALWAYS_BYTES, INFLATED, PICKLED, check_size
+from spiketype.damage import ALWAYS_BYTES, INFLATED, PICKLED, check_size, readable
 from spiketype.edge import UserError
 
 MARKS = ("zarr.json", ".zarray")
 
 
 def arrays(group: zarr.Group, folder: Path) -> "dict[str, zarr.Array[Any]]":
-    """Return the arrays of a group in a folder, opened one by one: asked for all, Zarr prints what fails beside one."""
-    marked = (each for each in sorted(folder.iterdir()) if any((each / mark).is_file() for mark in MARKS))
-    found = {each.name: group[each.name] for each in marked}
+    """Return the arrays of a group in a folder, opened one by one: asked for all, Zarr prints what fails beside one.
+
+    Raises:
+        UserError: one of them is damaged.
+    """
+    found = {}
+    for each in sorted(folder.iterdir()):
+        if any((each / mark).is_file() for mark in MARKS):
+            with readable(each, "an array of Zarr"):
+                found[each.name] = group[each.name]
     return {name: each for name, each in found.items() if isinstance(each, zarr.Array)}
 
 

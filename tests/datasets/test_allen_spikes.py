@@ -44,7 +44,7 @@ def test_a_folder_with_both_and_cells_it_does_not_know(tmp_path):
 
 def test_damaged_action_potentials_are_named(tmp_path):
     (tmp_path / "single_spike.npz").write_bytes(b"PK no")
-    with pytest.raises(UserError, match="cannot be read as action potentials"):
+    with pytest.raises(UserError, match=r"single_spike.npz cannot be read as .npz"):
         spikes.load(tmp_path, np.array([1]))
     np.savez(tmp_path / "single_spike.npz", w=np.zeros((2, 9)), sid=np.array([8, 9]))
     with pytest.raises(UserError, match=r"w is \(2, 9\)"):

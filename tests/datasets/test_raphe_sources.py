@@ -54,7 +54,7 @@ def test_inverted_spikes_are_turned(tmp_path):
         ("t,i\n" + "0,1\n" * 159, "159 rows and 2 columns; expected 160 and 2"),
         ("t,i\n" + "0,1,2\n" * 160, "160 rows and 3 columns"),
         ("t,i\n" + "0,1\n" * 159 + "0,nan\n", "NaN or infinite in row 160"),
-        ("t,i\n" + "0,word\n" * 160, "not a table of numbers"),
+        ("t,i\n" + "0,word\n" * 160, "cannot be read as a table of numbers"),
         ("", "expected 160 and 2"),
     ],
 )
