@@ -18,13 +18,14 @@ from rich.progress import Progress
 from spiketype import reading
 from spiketype.edge import Json, UserError, check_platform, guard, progress, read_json
 from spiketype.train import config as options
-from spiketype.train import loop, runs
+from spiketype.train import last_words, loop, processes, runs, watch
 from spiketype.train.task import Experiment, Phase, Task, TaskConfig, Variables
 from spiketype.train.tasks import MODULES, get
 
 PROG = "python -m train.run"
 HELP = """usage: {prog} --task TASK [--preset PRESET] [--out RUN] [options of the task]
        {prog} --resume RUN
+       either with --distributed, the same in every process
 
 Train a network, judge it, and leave a run folder with numbers and pictures. Data that are missing are simulated.
 
@@ -32,6 +33,8 @@ Train a network, judge it, and leave a run folder with numbers and pictures. Dat
   --preset PRESET  a named set of options, for example paper: the published protocol to the letter
   --out RUN        run folder; by default runs/TASK-DATE-TIME
   --resume RUN     continue a run that was stopped, to the numbers it would have had
+  --distributed    this is one of several processes that train together; SLURM, Open MPI or a TPU says which, or else
+                   --coordinator HOST:PORT (of process 0) --processes N --process I (0 to N-1)
 """
 
 
@@ -42,12 +45,16 @@ def main(arguments: Sequence[str], prog: str = PROG) -> None:
         arguments: of the command line.
         prog: how the user calls it, for help and messages.
     """
-    arguments, given = _take(arguments, "task", "preset", "out", "resume")
+    arguments, given = _take(arguments, "task", "preset", "out", "resume", *processes.OPTIONS)
+    arguments, distributed = [a for a in arguments if a != "--distributed"], "--distributed" in arguments
     if given["resume"]:
         if arguments or given["task"] or given["preset"] or given["out"]:
             raise UserError("--resume RUN takes no other options: the run's own are in its config.json")
         folder = Path(given["resume"])
-        task, config = runs.open_config(folder)
+        processes.join(distributed, given)
+        values = processes.of_first("config", lambda: options.to_json(runs.open_config(folder)[1]))
+        task = get(values["task"])
+        config = options.from_json(task.config, values, folder / runs.CONFIG)
     else:
         if not given["task"]:
             print(HELP.format(prog=prog, tasks=", ".join(MODULES)))
@@ -57,17 +64,43 @@ def main(arguments: Sequence[str], prog: str = PROG) -> None:
         task = get(given["task"])
         config = _configure(task, arguments, given, prog)
         folder = Path(given["out"] or time.strftime(f"runs/{given['task']}-%Y%m%d-%H%M%S"))
-        runs.check_new(folder)
+        processes.join(distributed, given)
+        if processes.first():
+            runs.check_new(folder)
+        _check_same(config)
     check_platform()
+    again = f"continue with {prog} --resume {folder}"
+    if distributed:
+        again += ", and the same options of --distributed"
+    last_words.will_be(f"error: the run died (killed, out of memory, or aborted: see above): {again}, or begin anew")
     try:
         summary = execute(task, config, folder)
+    except Stopped as stopped:
+        if processes.first():
+            print(f"stopped: {again}", file=sys.stderr)
+        watch.finish()
+        raise SystemExit(0 if stopped.preempted else 130) from None
     except KeyboardInterrupt:
-        if not runs.exists(folder):  # still preparing the data: guard says what to do
+        if not (processes.first() and runs.exists(folder)):  # still preparing the data: guard says what to do
             raise
-        print(f"stopped: continue with {prog} --resume {folder}", file=sys.stderr)
+        print(f"stopped: {again}", file=sys.stderr)
         raise SystemExit(130) from None
-    print(task.table(summary))
-    print(f"{folder}: numbers in summary.json, pictures in figures/, predictions in predictions.zarr")
+    if processes.first():
+        print(task.table(summary))
+        print(f"{folder}: numbers in summary.json, pictures in figures/, predictions in predictions.zarr")
+    watch.finish()
+
+
+def _check_same(config: TaskConfig) -> None:
+    """Refuse processes of one run with different options.
+
+    Raises:
+        UserError: names the options.
+    """
+    ours = options.to_json(config)
+    theirs = processes.of_first("config", lambda: ours)
+    if differing := [options.flag(name) for name in sorted(ours.keys() | theirs) if ours.get(name) != theirs.get(name)]:
+        raise UserError(f"this process has other options than process 0 ({', '.join(differing)}): give all the same")
 
 
 def _take(arguments: Sequence[str], *names: str) -> tuple[list[str], dict[str, str | None]]:
@@ -100,21 +133,25 @@ def _configure(task: Task[Any, Any], arguments: Sequence[str], given: dict[str, 
 def execute(task: Task[Any, Any], config: TaskConfig, folder: Path) -> Json:
     """Prepare, train from the last checkpoint on, judge; return the summary that is in ``summary.json``.
 
-    The run folder is made when the data are there, so that a mistake in the options leaves none.
+    The run folder is made when the data are there, so that a mistake in the options leaves none. Of several processes
+    the first one alone uses it, and judges; the summary of the others is empty.
 
     Raises:
         UserError: the data cannot be had; the folder has a run with other options; the loss is not finite.
-        KeyboardInterrupt: Ctrl-C or SIGTERM; the same call continues.
+        Stopped: Ctrl-C or SIGTERM; the same call continues.
     """
     began = time.monotonic()
-    with reading.recorded() as read:
+    with reading.recorded(silent=not processes.first()) as read:
         experiment = task.prepare(config)
-    if runs.exists(folder):
+    processes.wait("prepared")
+    if processes.first() and runs.exists(folder):
         runs.check_same(folder, config)
-    else:
+    elif processes.first():
         runs.create(folder, config)
-    with progress() as bar, _stopping() as stop:
+    with progress(hidden=not processes.first()) as bar, _stopping() as stop:
         variables = _train(experiment, folder, bar, stop)
+        if not processes.first():
+            return {}
         bar.add_task("judging", total=None)
         judgement = experiment.judge(variables, runs.read_metrics(folder))
         seconds = round(time.monotonic() - began, 1)
@@ -140,9 +177,10 @@ def _train(experiment: Experiment, folder: Path, bar: Progress, stop: Callable[[
     """Train all phases, from the last checkpoint on; return the variables that the last one leaves."""
     mesh = loop.member_mesh(len(experiment.names), experiment.batch)
     fit = partial(loop.fit, keys=experiment.keys, mesh=mesh, names=experiment.names, stop=stop)
-    fit = partial(fit, save=lambda step, state: runs.save_state(folder, step, state))
-    reached, before, state = runs.reached(folder), 0, None
-    log = runs.MetricsLog(folder, after=reached)
+    reached, before, state, log = processes.largest(runs.reached(folder) if processes.first() else 0), 0, None, None
+    if processes.first():
+        log = runs.MetricsLog(folder, after=reached)
+        fit = partial(fit, save=lambda step, state: runs.save_state(folder, step, state))
     for phase in experiment.phases:
         end = before + phase.steps
         if reached <= end:  # else the checkpoint is of a later phase
@@ -152,18 +190,20 @@ def _train(experiment: Experiment, folder: Path, bar: Progress, stop: Callable[[
             state = fit(phase.problem, data=phase.data, steps=end, begin=begin, report=report)
         before = end
     assert state is not None
-    return state.variables
+    variables: Variables = processes.whole(state.variables)
+    return variables
 
 
 def _report(
-    phase: Phase, first: int, end: int, log: runs.MetricsLog, bar: Progress
+    phase: Phase, first: int, end: int, log: runs.MetricsLog | None, bar: Progress
 ) -> Callable[[int, dict[str, np.ndarray]], None]:
-    """Return what writes the metrics of a phase, which begins after step `first`, and shows them."""
+    """Return what writes the metrics of a phase, which begins after step `first`, if there is a log, and shows them."""
     before = end - phase.steps
     shown = bar.add_task(phase.name, total=phase.steps, completed=first - before)
 
     def report(step: int, metrics: dict[str, np.ndarray]) -> None:
-        log.write(step, metrics)
+        if log is not None:
+            log.write(step, metrics)
         text = ", ".join(f"{name} {values.mean():.3g}" for name, values in metrics.items())
         bar.update(shown, completed=step - before, description=f"{phase.name} ({text})")
 
@@ -175,37 +215,72 @@ def _begin(
 ) -> loop.TrainState:
     """Return the state that a phase begins with: a checkpoint of it, what the phase before has left, or a fresh one."""
     fresh = loop.start(phase.problem, keys, mesh)
-    if checkpoint is not None and (found := runs.load_state(checkpoint, fresh)) is not None:
-        return found[1]
+    if checkpoint is not None:
+        own = processes.whole(fresh)
+        found = runs.load_state(checkpoint, own) if processes.first() else None
+        begun: loop.TrainState = processes.from_first(found[1] if found else own)
+        return begun
     if left is None:
         return fresh
-    params, state = phase.begin(*jax.device_get((left.params, left.state)))
-    return loop.TrainState(params, state, jax.vmap(phase.problem.optimizer.init)(params))
+    params, state = phase.begin(*jax.device_get(processes.whole((left.params, left.state))))
+    begun = processes.from_first(loop.TrainState(params, state, jax.vmap(phase.problem.optimizer.init)(params)))
+    return begun
+
+
+class Stopped(KeyboardInterrupt):
+    """Training was asked to stop, and has, with its state saved.
+
+    Attributes:
+        preempted: by SIGTERM, to which a scheduler expects the exit code 0; else by Ctrl-C.
+    """
+
+    def __init__(self, preempted: bool) -> None:
+        super().__init__()
+        self.preempted = preempted
+
+
+class _Wish:
+    """Whether to stop: what was asked of any process, on which all agree whenever they look at the metrics."""
+
+    BY_HAND, PREEMPTED = 1, 2
+
+    def __init__(self) -> None:
+        self.asked = self.agreed = self.looks = 0
+
+    def __call__(self) -> bool:
+        self.looks += 1
+        self.asked = self.PREEMPTED if processes.preempted(self.looks) else self.asked
+        self.agreed = processes.largest(self.asked)
+        return self.agreed > 0
 
 
 @contextlib.contextmanager
-def _stopping() -> Iterator[Callable[[], bool]]:
+def _stopping() -> Iterator[_Wish]:
     """Turn Ctrl-C and SIGTERM into a wish to stop at the next look; a second Ctrl-C stops at once."""
-    asked = False
+    wish = _Wish()
 
     def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
+        if wish.asked and number == signal.SIGINT:
+            wish.agreed = 0
             raise KeyboardInterrupt
-        asked = True
+        wish.asked = wish.BY_HAND if number == signal.SIGINT else wish.PREEMPTED
         print("stopping at the next checkpoint; Ctrl-C again stops at once", file=sys.stderr)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: asked
+        yield wish
+    except KeyboardInterrupt:
+        if not wish.agreed:
+            raise
+        raise Stopped(wish.agreed == wish.PREEMPTED) from None
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: one of JAX's own
 
 
 def command_line(arguments: Sequence[str] | None = None, prog: str = PROG) -> None:
     """Run `main` with the arguments given, by default the program's own."""
-    with guard():
+    with last_words.heard(), watch.ending(), guard():
         main(sys.argv[1:] if arguments is None else arguments, prog)
 
 
