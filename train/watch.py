@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 from jax._src.distributed import global_state  # JAX has no public way to its key-value store
@@ -27,6 +27,7 @@ SILENT_S = 60.0  # a process of which nothing was heard for so long is lost
 SURELY_S = 10.0  # the same when an operation with all has failed: then somebody is
 
 
+@runtime_checkable
 class Store(Protocol):
     """JAX's key-value store, which all processes see."""
 

@@ -94,9 +94,10 @@ def test_rows_that_are_spread_are_padded_at_the_end() -> None:
 
 
 def test_a_step_moves_nothing_that_the_loop_has_not_placed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the loop hands over what is still on the host, the guard refuses it."""
+    """Where the loop hands over the number of the step as it is on the host, the guard refuses it."""
     assert np.isfinite(trained(X, 1, 2)["w"]).all()
-    monkeypatch.setattr(processes, "place", lambda tree, sharding: tree)
+    place = processes.place
+    monkeypatch.setattr(processes, "place", lambda tree, to: tree if isinstance(tree, np.uint32) else place(tree, to))
     with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
         trained(X, 1, 2)
 
@@ -204,12 +205,20 @@ def test_one_that_fails_tells_the_others_why(store: Path, tmp_path: Path) -> Non
         (True, ("h:1", "2", "2"), "--process is 2 of --processes 2"),
         (True, ("h:1", "two", "0"), "--process is 0 of --processes two"),
         (True, ("h:1", "2", "-1"), "--process is -1 of"),
-        (True, (None, None, None), "JAX finds no SLURM, Open MPI or TPU here"),
     ],
 )
 def test_options_that_do_not_fit_are_told(asked: bool, given: tuple[str | None, ...], told: str) -> None:
     with pytest.raises(UserError, match=re.escape(told)):
         processes._where(asked, dict(zip(processes.OPTIONS, given, strict=True)))
+
+
+@pytest.mark.slow
+def test_a_machine_on_which_nobody_says_who_is_who_is_told() -> None:
+    command = [sys.executable, "-m", "train.run", "--task", "mtype", "--distributed"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --distributed: JAX finds no SLURM, Open MPI or TPU here")
+    assert done.stderr.count("\n") == 1
 
 
 def test_devices_without_work_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
