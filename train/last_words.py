@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+DIED = "error: the program died (killed, out of memory, or aborted: see above)"
 _listener: "subprocess.Popen[str] | None" = None
 
 
@@ -18,7 +19,7 @@ def heard() -> Iterator[None]:
     global _listener
     command = [sys.executable, "-I", "-S", __file__]
     with subprocess.Popen(command, stdin=subprocess.PIPE, text=True, start_new_session=True) as _listener:
-        will_be("error: the program died (killed, out of memory, or aborted: see above): repeat the command")
+        will_be(f"{DIED}: repeat the command")
         try:
             yield
         finally:

@@ -58,6 +58,9 @@ def join(asked: bool, given: Mapping[str, str | None]) -> None:
     check_platform()
     watch.start()
     count, mine = jax.process_count(), len(jax.local_devices())
+    # JAX aborts a process that has lost the coordinator.
+    gone = f"error: process {jax.process_index()} of {count} was aborted: process 0 of {count} is gone, or see above"
+    last_words.will_be(f"{last_words.DIED}: repeat the command" if first() else gone)
     if len(jax.devices()) != count * mine:
         raise UserError(f"{count} processes have {len(jax.devices())} devices, {mine} of them here: give all as many")
 

@@ -72,7 +72,8 @@ def main(arguments: Sequence[str], prog: str = PROG) -> None:
     again = f"continue with {prog} --resume {folder}"
     if distributed:
         again += ", and the same options of --distributed"
-    last_words.will_be(f"error: the run died (killed, out of memory, or aborted: see above): {again}, or begin anew")
+    if processes.first():
+        last_words.will_be(f"{last_words.DIED}: {again}, or repeat the command if there is no such folder")
     try:
         summary = execute(task, config, folder)
     except Stopped as stopped:

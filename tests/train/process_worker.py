@@ -1,4 +1,4 @@
-"""One of several processes that train together, for tests: they all do this, and write what they found.
+"""One of several processes that train together, for tests: they train a while and write what they found, or for ever.
 
 It imports little: a process takes a second to start.
 """
@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from spiketype.edge import UserError
-from spiketype.train import loop, processes, watch
+from spiketype.edge import UserError, guard
+from spiketype.train import last_words, loop, processes, watch
 from spiketype.train.loop import Problem
 from spiketype.train.processes import Spread
 
@@ -42,7 +42,7 @@ def problem() -> Problem:
     return Problem(init, draw, loss, optax.sgd(0.01))
 
 
-def trained(x: Any, devices: int, members: int) -> Any:
+def trained(x: Any, devices: int, members: int, steps: int = STEPS) -> Any:
     """What training leaves, and the metrics of each step; two members divide the devices, one and three the batch."""
     keys = jnp.stack([jax.random.key(seed) for seed in range(members)])
     looks: list[dict[str, list[float]]] = []
@@ -52,7 +52,7 @@ def trained(x: Any, devices: int, members: int) -> Any:
         problem(),
         keys,
         lambda step: (common, member),
-        STEPS,
+        steps,
         mesh,
         ["a", "b", "c"][:members],
         report=lambda step, metrics: looks.append({name: values.tolist() for name, values in metrics.items()}),
@@ -62,10 +62,8 @@ def trained(x: Any, devices: int, members: int) -> Any:
     return {"w": mine.params["w"].tolist(), "count": mine.state["count"].tolist(), "looks": looks}
 
 
-def main(folder: Path, given: list[str]) -> None:
-    """Be one of the processes."""
-    options = dict(zip(("coordinator", "processes", "process"), given[2::2], strict=True))
-    processes.join(True, options)
+def finite(folder: Path) -> None:
+    """Train a while, and ask all that processes can ask each other."""
     read: list[tuple[int, int]] = []
 
     def rows(begin: int, stop: int) -> np.ndarray:
@@ -89,5 +87,20 @@ def main(folder: Path, given: list[str]) -> None:
     watch.finish()
 
 
+def endless(folder: Path) -> None:
+    """Train until something ends it; a file says that it has begun."""
+    trained(X, jax.device_count(), 1)
+    (folder / f"{jax.process_index()}.json").write_text("{}")
+    trained(X, jax.device_count(), 1, 10**9)
+
+
+def main(folder: Path, what: str, given: list[str]) -> None:
+    """Be one of the processes."""
+    options = dict(zip(("coordinator", "processes", "process"), given[2::2], strict=True))
+    with last_words.heard(), watch.ending(), guard():
+        processes.join(True, options)
+        {"finite": finite, "endless": endless}[what](folder)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])
