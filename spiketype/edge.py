@@ -206,7 +206,7 @@ def _keep_compiled() -> None:
     """Keep the programs that JAX compiles in the user's cache, unless JAX is told where; processors have their own."""
     import jax
 
-    if jax.config.jax_compilation_cache_dir is not None:
+    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
         return
     with contextlib.suppress(OSError):  # a home that cannot be written: they are compiled each time
         cpuinfo = Path("/proc/cpuinfo")

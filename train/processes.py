@@ -44,7 +44,8 @@ def join(asked: bool, given: Mapping[str, str | None]) -> None:
         "--coordinator and --processes, and see that they reach it"
     )
     try:
-        jax.distributed.initialize(*where, initialization_timeout=START_S)
+        coordinator, count, number = where
+        jax.distributed.initialize(coordinator, count, number, initialization_timeout=START_S)
     except ValueError as error:
         raise UserError(
             f"--distributed: JAX finds no SLURM, Open MPI or TPU here ({error}): give --coordinator HOST:PORT, "
@@ -57,23 +58,23 @@ def join(asked: bool, given: Mapping[str, str | None]) -> None:
         ) from error
     check_platform()
     watch.start()
-    count, mine = jax.process_count(), len(jax.local_devices())
+    size, mine = jax.process_count(), len(jax.local_devices())
     # JAX aborts a process that has lost the coordinator.
-    gone = f"error: process {jax.process_index()} of {count} was aborted: process 0 of {count} is gone, or see above"
+    gone = f"error: process {jax.process_index()} of {size} was aborted: process 0 of {size} is gone, or see above"
     last_words.will_be(f"{last_words.DIED}: repeat the command" if first() else gone)
-    if len(jax.devices()) != count * mine:
-        raise UserError(f"{count} processes have {len(jax.devices())} devices, {mine} of them here: give all as many")
+    if len(jax.devices()) != size * mine:
+        raise UserError(f"{size} processes have {len(jax.devices())} devices, {mine} of them here: give all as many")
 
 
-def _where(asked: bool, given: Mapping[str, str | None]) -> tuple[str, int, int] | tuple[()] | None:
-    """Return the arguments of `jax.distributed.initialize`; None where there is one process."""
+def _where(asked: bool, given: Mapping[str, str | None]) -> tuple[str, int, int] | tuple[None, None, None] | None:
+    """Return coordinator, number of processes and that of this one, Nones where JAX finds out; None for one alone."""
     values = [given[name] for name in OPTIONS]
     if not asked and any(values):
         raise UserError("--coordinator, --processes and --process need --distributed")
     if not asked:
         return None
     if not any(values):
-        return ()
+        return None, None, None
     coordinator, count, number = (value or "" for value in values)
     if not all(values):
         raise UserError("--coordinator HOST:PORT, --processes N and --process I go together: give all three, or none")
@@ -154,7 +155,7 @@ def check_equal(tree: PyTree, what: str) -> None:
         return
     mine = np.uint32(0)
     for leaf in jax.tree.leaves(tree):
-        if isinstance(leaf, Spread) or jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.extended):
+        if isinstance(leaf, Spread):
             continue
         mine = np.uint32(zlib.crc32(np.ascontiguousarray(leaf).tobytes(), int(mine)))
     all_of_them = np.ravel(multihost_utils.process_allgather(mine))
@@ -183,7 +184,12 @@ class Spread:
         shape = (-(-self.shape[0] // parts) * parts, *self.shape[1:])
         rows = cache(partial(self._rows, whole=shape[0]))  # devices of several members hold the same ones
         sharding = NamedSharding(mesh, PartitionSpec("data"))
-        return jax.make_array_from_callback(shape, sharding, lambda index: rows(index[0].start, index[0].stop))
+
+        def part(index: tuple[slice, ...] | None) -> np.ndarray:
+            assert index is not None
+            return rows(index[0].start, index[0].stop)
+
+        return jax.make_array_from_callback(shape, sharding, part)
 
     def _rows(self, start: int | None, stop: int | None, whole: int) -> np.ndarray:
         """Return rows of the array that has `whole` of them, the last ones zeros."""
@@ -204,9 +210,11 @@ def place(tree: PyTree, sharding: NamedSharding) -> PyTree:
 
 
 def _place(leaf: Array, sharding: NamedSharding) -> jax.Array:
-    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
-        return jax.device_put(leaf, sharding)
-    return jax.make_array_from_process_local_data(sharding, leaf, leaf.shape)
+    known = isinstance(leaf, jax.Array) and not leaf.is_fully_addressable
+    placed: jax.Array = (
+        jax.device_put(leaf, sharding) if known else jax.make_array_from_process_local_data(sharding, leaf, leaf.shape)
+    )
+    return placed
 
 
 def whole(tree: PyTree) -> PyTree:

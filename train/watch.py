@@ -46,7 +46,9 @@ class Store(Protocol):
 
 def store() -> Store:
     """Return the store; there are several processes."""
-    found: Store = global_state.client
+    client = global_state.client
+    assert client is not None
+    found: Store = client
     return found
 
 
@@ -80,7 +82,7 @@ class _Watch(threading.Thread):
                 coordinator = self.heard[0][0] if self.number else self.word
                 trouble = f"{coordinator.name} is gone, or cannot be reached ({str(error).splitlines()[0]})"
             if trouble and not self.over.is_set():
-                print(f"error: {trouble}", file=sys.stderr)
+                last_words.will_be(f"error: {trouble}")  # after all that JAX has to say, which may be aborting already
                 self.leave(1, "")
 
     def speak(self, ended: str | None = None) -> None:
@@ -109,7 +111,6 @@ class _Watch(threading.Thread):
 
     def leave(self, code: int, why: str) -> None:
         """End this process at once; process 0, whose end takes the store away, when the others have heard why."""
-        last_words.will_be("")
         with contextlib.suppress(RuntimeError):
             self.speak(why)
             until = time.monotonic() + SURELY_S
@@ -161,6 +162,7 @@ def ending() -> Iterator[None]:
     except SystemExit as stopped:
         if _watch is None:
             raise
+        last_words.will_be("")
         _watch.leave(stopped.code if isinstance(stopped.code, int) else 1, str(stopped.__context__ or "it was stopped"))
     except Exception:
         if _watch is None:
@@ -169,4 +171,5 @@ def ending() -> Iterator[None]:
         _watch.silent_s = SURELY_S
         _watch.join(3 * SURELY_S)
         traceback.print_exc()
+        last_words.will_be("")
         _watch.leave(1, "an error of the program, which it told")

@@ -18,7 +18,7 @@ import pytest
 from process_worker import BATCH, ROWS, STEPS, X, trained
 
 from spiketype.edge import UserError
-from spiketype.train import last_words, loop, processes, run, runs, watch
+from spiketype.train import last_words, loop, processes, runs, watch
 from spiketype.train.processes import Spread
 
 WORKER = Path(__file__).with_name("process_worker.py")
@@ -121,6 +121,12 @@ def await_lines(folder: Path, lines: int, started: list[subprocess.Popen[str]]) 
         time.sleep(0.05)
 
 
+def alone(arguments: list[str]) -> list[subprocess.Popen[str]]:
+    """Start a run of one process."""
+    command = [sys.executable, "-m", "train.run", *arguments]
+    return [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)]
+
+
 def losses(folder: Path) -> np.ndarray:
     return np.array([json.loads(line)["loss"] for line in (folder / runs.METRICS).read_text().splitlines()])
 
@@ -128,9 +134,9 @@ def losses(folder: Path) -> np.ndarray:
 @pytest.mark.slow
 def test_four_processes_and_one_continue_each_others_runs(store: Path, tmp_path: Path) -> None:
     """Four are told to make way by SIGTERM, one is, four finish: to the numbers of one that was never stopped."""
-    options = [*SMALL, "--store", str(store), "--steps", "1500"]
+    options = [*SMALL, "--store", str(store), "--steps", "600"]
     whole, folder = tmp_path / "whole", tmp_path / "run"
-    run.main([*options, "--out", str(whole)])
+    never_stopped = alone([*options, "--out", str(whole)])
     resume = ["--resume", str(folder)]
 
     four = start(4, ["-m", "train.run", *options, "--out", str(folder)])
@@ -142,7 +148,7 @@ def test_four_processes_and_one_continue_each_others_runs(store: Path, tmp_path:
     assert not any("Traceback" in told or "--resume" in told for _, _, told in done[1:])
 
     stopped = len(losses(folder))
-    one = [subprocess.Popen([sys.executable, "-m", "train.run", *resume], stderr=subprocess.PIPE, text=True)]
+    one = alone(resume)
     await_lines(folder, stopped + 2, one)
     one[0].send_signal(signal.SIGTERM)
     (code, _, told), *_ = end(one)
@@ -152,11 +158,13 @@ def test_four_processes_and_one_continue_each_others_runs(store: Path, tmp_path:
 
     done = end(start(4, ["-m", "train.run", *resume]))
     assert [code for code, _, _ in done] == [0] * 4, done
-    assert len(losses(folder)) == 30
-    np.testing.assert_allclose(losses(folder)[:5], losses(whole)[:5], rtol=1e-3)
+    assert [code for code, _, _ in end(never_stopped)] == [0]
+    assert len(losses(folder)) == 12
+    np.testing.assert_allclose(losses(folder)[:2], losses(whole)[:2], rtol=1e-2)  # means over 50 steps of Adam
+    np.testing.assert_allclose(losses(folder), losses(whole), rtol=0.2)
     for name in ("cells", "samples", "confusion"):
         assert name in json.loads((folder / runs.SUMMARY).read_text())
-    assert not any(out for _, out, _ in done[1:])
+    assert not any(line for _, out, _ in done[1:] for line in out.splitlines() if not line.startswith("[Gloo]"))
 
 
 @pytest.mark.slow
