@@ -1,7 +1,7 @@
 """EAP stores as tables: feature images or waveforms as inputs, cell types as labels, cell models as groups."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -76,8 +76,20 @@ def _type_of(cell_name: str) -> str:
     return cell_name.rpartition("_")[0] or cell_name
 
 
-def load(path: Path) -> EapTable:
+ReadRows = Callable[[int, int], np.ndarray]  # start, stop -> these rows
+
+
+def all_rows(read: ReadRows, count: int) -> np.ndarray:
+    """Return rows 0 to `count`."""
+    return read(0, count)
+
+
+def load(path: Path, rows: Callable[[ReadRows, int], np.ndarray] = all_rows) -> EapTable:
     """Read the labels of an EAP store, and what a result is judged by.
+
+    Args:
+        path: the store.
+        rows: (how to read rows, how many there are) -> all of them; several processes may each read some.
 
     Raises:
         UserError: not a complete EAP store, or damaged.
@@ -99,10 +111,15 @@ def load(path: Path) -> EapTable:
         cell=group[cell],
         cell_names=cell_names,
         distance_um=np.min(nearest, axis=0),
-        amplitude_uV=arrays["amplitude_uV"].astype(np.float32).max(axis=1),
+        amplitude_uV=rows(lambda start, stop: _peaks(path, start, stop), len(cell)),
     )
     _tell(table)
     return table
+
+
+def _peaks(path: Path, start: int, stop: int) -> np.ndarray:
+    found: np.ndarray = store.read(path, "amplitude_uV", start, stop).max(axis=1)
+    return found
 
 
 def _tell(table: EapTable) -> None:
@@ -133,8 +150,14 @@ class Inputs:
         whole: the array, or None where it does not fit in memory and stays on disk.
     """
 
-    def __init__(self, path: Path, features: Features, scaled: bool) -> None:
+    def __init__(self, path: Path, features: Features, scaled: bool, whole: bool = True) -> None:
         """Open the inputs of a complete store, which need have no labels.
+
+        Args:
+            path: the store.
+            features: which inputs.
+            scaled: bring them to comparable units, as `scale` does.
+            whole: read them into memory if they fit.
 
         Raises:
             UserError: not an EAP store, or incomplete, damaged, without these features, or of a probe that is not a
@@ -150,8 +173,16 @@ class Inputs:
         _check_images(path, grid, [array.shape for array in self._arrays.values()], features)
         self.shape = (first[0], int(grid[0]), int(grid[1]), first[2] if features == "waveform" else len(self.images))
         self.whole: Float32[np.ndarray, "sample row column image"] | None = None
-        if batches.fits(COPIES * 4 * math.prod(self.shape)):
-            self.whole = self._images({name: array[:] for name, array in self._arrays.items()})
+        if whole and self.fit():
+            self.whole = self.between(0, self.shape[0])
+
+    def fit(self, parts: int = 1) -> bool:
+        """Say whether one of so many equal parts of the inputs fits in memory."""
+        return batches.fits(COPIES * 4 * math.prod(self.shape) // parts)
+
+    def between(self, start: int, stop: int) -> Float32[np.ndarray, "sample row column image"]:
+        """Return the inputs of samples `start` to `stop`."""
+        return self._images({name: array[start:stop] for name, array in self._arrays.items()})
 
     def pieces(
         self, index: Int[np.ndarray, " index"], size: int

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 Either = Array | np.ndarray  # what a trained network is applied to may be NumPy's
 Size = Literal["xs", "s", "m", "l", "xl"]
+Precision = Literal["float32", "bf16"]
 # Kernel width, depth of the two convolutions, width of the dense layer; "l" is the published network.
 SIZES: dict[str, tuple[int, int, int, int]] = {
     "xs": (2, 4, 8, 128),
@@ -27,15 +28,17 @@ BAND_CHANNELS = 40
 
 
 class CNN(nn.Module):
-    """A network from images (batch, row, column, image) to `outputs` numbers a sample; float32.
+    """A network from images (batch, row, column, image) to `outputs` numbers a sample.
 
-    Call `init` and `apply` as with any flax.linen module: parameters are an explicit pytree. With ``train=True``
-    `apply` needs the key ``rngs={"dropout": key}``.
+    Parameters and outputs are float32; with the precision bf16 what is between them has 16 bits. Call `init` and
+    `apply` as with any flax.linen module: parameters are an explicit pytree. With ``train=True`` `apply` needs the key
+    ``rngs={"dropout": key}``.
     """
 
     outputs: int
     size: Size = "l"
     dropout: float = 0.7
+    precision: Precision = "float32"
 
     @nn.compact
     def __call__(
@@ -43,12 +46,14 @@ class CNN(nn.Module):
     ) -> Float[Array, "batch outputs"]:
         """Return the logits."""
         kernel, first, second, dense = SIZES[self.size]
+        dtype = jnp.bfloat16 if self.precision == "bf16" else jnp.float32
+        x = jnp.asarray(x, dtype)
         for depth in (first, second):
             x = ConvBlock(depth, kernel)(x)
-        x = nn.relu(nn.Dense(dense)(x.reshape(len(x), -1)))
+        x = nn.relu(nn.Dense(dense, dtype=dtype)(x.reshape(len(x), -1)))
         if train:
             x = dropout(self.make_rng("dropout"), x, self.dropout)
-        return nn.Dense(self.outputs)(x)
+        return nn.Dense(self.outputs, dtype=jnp.float32)(x)
 
 
 class ConvBlock(nn.Module):
@@ -61,8 +66,8 @@ class ConvBlock(nn.Module):
     def __call__(self, x: Float[Either, "batch row column in"]) -> Float[Array, "batch _ _ depth"]:
         """Convolve in the form that is fastest where it runs; bias and ReLU commute with the maximum."""
         shape = (self.width, self.width, x.shape[-1], self.depth)
-        kernel = self.param("kernel", nn.initializers.he_normal(), shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.depth,))
+        kernel = self.param("kernel", nn.initializers.he_normal(), shape).astype(x.dtype)
+        bias = self.param("bias", nn.initializers.zeros, (self.depth,)).astype(x.dtype)
         narrow = x.shape[2] <= BAND_COLUMNS and x.shape[3] <= BAND_CHANNELS
         on_cpu = _conv_band if narrow else _conv_patches
         convolved = jax.lax.platform_dependent(x, kernel, cpu=on_cpu, default=_conv)

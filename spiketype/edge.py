@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import platform
@@ -111,7 +112,7 @@ class _Shown(Progress):
     def _tell(self) -> None:
         now = time.monotonic()
         self.told = now if self.told is None else self.told
-        if self.console.is_terminal or now - self.told < LINE_EVERY_S:
+        if self.disable or self.console.is_terminal or now - self.told < LINE_EVERY_S:
             return
         self.told = now
         for task in self.tasks:
@@ -121,8 +122,8 @@ class _Shown(Progress):
                 print(line, file=sys.stderr, flush=True)
 
 
-def progress() -> Progress:
-    """Return a progress display on stderr: description, bar, count, rate, time spent and time left."""
+def progress(hidden: bool = False) -> Progress:
+    """Return a progress display on stderr, or a hidden one: description, bar, count, rate, time spent and time left."""
     return _Shown(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -131,6 +132,7 @@ def progress() -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
+        disable=hidden,
     )
 
 
@@ -245,15 +247,45 @@ def read_json(path: Path, otherwise: str) -> Json:
     return value
 
 
+COMPILED_BYTES = 2**30  # that are kept; the least used go first
+# Devices that are threads of one processor wait for each other in every sum over all. XLA aborts after 40 s, which a
+# part may take on a machine with other work: of eight devices at a load of 20, three were still computing.
+PATIENCE = "--xla_cpu_collective_call_terminate_timeout_seconds"
+PATIENCE_S = 3600
+
+
+def _keep_compiled() -> None:
+    """Keep the programs that JAX compiles in the user's cache, unless JAX is told where; processors have their own."""
+    import jax
+
+    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
+        return
+    with contextlib.suppress(OSError):  # a home that cannot be written: they are compiled each time
+        cpuinfo = Path("/proc/cpuinfo")
+        lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+        can = sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
+        kind = "\n".join([platform.machine(), platform.processor(), *can])
+        name = hashlib.sha256(kind.encode()).hexdigest()[:16]
+        folder = cache_dir() / "compiled" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_compilation_cache_max_size", COMPILED_BYTES)
+
+
 def check_platform() -> None:
     """Ask JAX for its devices before any work, so that a platform that is not there is said in one sentence.
+
+    What JAX compiles from then on is kept in the user's cache.
 
     Raises:
         UserError: ``JAX_PLATFORMS`` names a platform that JAX does not find on this machine.
     """
     import jax  # here, because readers and the simulator's children do without it
 
-    wanted = os.environ.get("JAX_PLATFORMS", "")
+    wanted, flags = os.environ.get("JAX_PLATFORMS", ""), os.environ.get("XLA_FLAGS", "")
+    if PATIENCE not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {PATIENCE}={PATIENCE_S}".strip()
+    _keep_compiled()
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:

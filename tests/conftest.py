@@ -13,6 +13,7 @@ from tests import typecheck
 signal.signal(signal.SIGINT, signal.default_int_handler)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_enable_compilation_cache", False)  # tests share nothing
 # In CI the same examples every time: chance finds bugs on a developer's machine, not in somebody else's landing.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):

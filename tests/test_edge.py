@@ -1,4 +1,9 @@
-"""Where the program meets the user: progress in a file, where nothing can be drawn."""
+"""Where the program meets the user and the machine: progress in a file, compiled programs that are kept."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,3 +21,27 @@ def test_progress_writes_lines_where_it_cannot_draw(
             bar.advance(task)
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("spikes: ")]
     assert [line.split(",")[0] for line in lines] == ["spikes: 3 of 10"]
+
+
+KEPT = """
+import jax
+from spiketype.edge import check_platform
+check_platform()
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+print(jax.jit(lambda x: (x @ x.T).sum())(jax.numpy.ones((3, 3))))
+"""
+
+
+def test_compiled_programs_are_kept_for_the_next_time(tmp_path: Path) -> None:
+    def kept(**settings: str) -> set[Path]:
+        environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XDG_CACHE_HOME": str(tmp_path), **settings}
+        command = [sys.executable, "-W", "error", "-c", KEPT]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+        assert (done.stdout, done.stderr) == ("27.0\n", "")
+        return set(tmp_path.rglob("*-cache"))
+
+    first = kept()
+    assert first
+    assert all(path.is_relative_to(tmp_path / "spiketype" / "compiled") for path in first)
+    assert kept() == first  # read without a word
+    assert kept(JAX_COMPILATION_CACHE_DIR=str(tmp_path / "elsewhere")) > first

@@ -20,6 +20,8 @@ import optax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from spiketype.edge import PyTree, UserError
+from spiketype.train import processes
+from spiketype.train.processes import Spread
 
 Metrics = dict[str, jax.Array]
 REMEDY = "lower --learning-rate, or look at the data; a checkpoint, if there is one, is from before"
@@ -76,10 +78,20 @@ class NonFiniteLoss(UserError):
 
 
 def member_mesh(members: int, batch: int, devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Return a mesh (member, data) over as many of the devices as divide the members and the batch."""
+    """Return a mesh (member, data) over as many of the devices as divide the members and the batch.
+
+    Raises:
+        UserError: there are several processes, and devices that would have nothing to do.
+    """
     devices = list(jax.devices() if devices is None else devices)
     by_member = math.gcd(members, len(devices))
     by_data = math.gcd(batch, len(devices) // by_member)
+    if processes.several() and by_member * by_data < len(devices):
+        each = len(devices) // by_member
+        raise UserError(
+            f"{len(devices)} devices of {jax.process_count()} processes cannot share {members} trainings with batches "
+            f"of {batch}: give a --batch that {each} divides, such as {-(-batch // each) * each}"
+        )
     chosen = np.array(devices[: by_member * by_data]).reshape(by_member, by_data)
     return Mesh(chosen, ("member", "data"), axis_types=(AxisType.Auto,) * 2)
 
@@ -91,7 +103,8 @@ def start(problem: Problem, keys: jax.Array, mesh: Mesh) -> TrainState:
         params, state = problem.init(key)
         return TrainState(params, state, problem.optimizer.init(params))
 
-    state: TrainState = jax.jit(jax.vmap(one), out_shardings=_by_member(mesh))(keys)
+    by_member = _by_member(mesh)
+    state: TrainState = jax.jit(jax.vmap(one), out_shardings=by_member)(processes.place(keys, by_member))
     return state
 
 
@@ -106,7 +119,7 @@ def make_step(problem: Problem, mesh: Mesh) -> Callable[[TrainState, PyTree, PyT
 
     `common` is seen by every member, `member` and `keys` have a leading member axis. It makes the problem's interval of
     steps, of which `number` is the first. Metrics are (step, member) and include ``loss``, and ``finished`` where the
-    problem has it.
+    problem has it; every device has them.
     """
     split_batch = NamedSharding(mesh, PartitionSpec("data"))
 
@@ -136,9 +149,8 @@ def make_step(problem: Problem, mesh: Mesh) -> Callable[[TrainState, PyTree, PyT
         return state, metrics
 
     members = jax.vmap(several, in_axes=(0, 0, 0, None, None), out_axes=(0, 1), spmd_axis_name="member")
-    by_member, by_column = _by_member(mesh), NamedSharding(mesh, PartitionSpec(None, "member"))
 
-    @partial(jax.jit, donate_argnums=0, out_shardings=(by_member, by_column))
+    @partial(jax.jit, donate_argnums=0, out_shardings=(_by_member(mesh), NamedSharding(mesh, PartitionSpec())))
     def step(state: TrainState, common: PyTree, member: PyTree, keys: jax.Array, number: jax.Array) -> Stepped:
         after: Stepped = members(state, member, keys, common, number)
         return after
@@ -196,8 +208,10 @@ def fit(
         begin: (steps taken, state) to continue from: a checkpoint, or the result of an earlier phase with the state
             of this problem's optimizer. Its memory is reused.
         report: called about every `every` steps with the mean of each metric since the last call, (member,).
-        save: called with a state that is finite, every `save_every_s`, at the end and before stopping.
-        stop: asked about every `every` steps; training that is stopped continues to the same numbers.
+        save: called with a state that is finite, every `save_every_s`, at the end and before stopping. It is on devices
+            of this process.
+        stop: asked about every `every` steps; training that is stopped continues to the same numbers. All processes
+            ask, and must get the same answer.
         every: steps between two looks at the metrics.
         save_every_s: seconds between two checkpoints.
 
@@ -207,11 +221,14 @@ def fit(
     """
     first, state = begin or (0, start(problem, keys, mesh))
     place = _Placed(mesh)
-    state, keys = jax.device_put((state, keys), _by_member(mesh))
+    state, keys = processes.place((state, keys), _by_member(mesh))
     step, saved, pending = make_step(problem, mesh), time.monotonic(), []
     for number in range(first + 1, steps + 1, problem.interval):
         common, member = place(*data(number))
-        state, metrics = step(state, common, member, keys, np.uint32(number))
+        counted = processes.place(np.uint32(number), place.shardings[0])
+        # All that a step needs is where it needs it, except for constants, which the first one brings when it compiles.
+        with jax.transfer_guard("allow" if number == first + 1 else "disallow"):
+            state, metrics = step(state, common, member, keys, counted)
         pending.append(metrics)
         last = number + problem.interval - 1
         if last % every >= problem.interval and last != steps:
@@ -219,9 +236,10 @@ def fit(
         means, pending = _means(pending, last, names), []
         report(last, means)
         stopped, over = stop(), last == steps or bool(np.all(means.get("finished", 0) == 1))
-        if stopped or over or time.monotonic() - saved > save_every_s:
-            _check_params(state.params, last, names)
-            save(last, state)
+        if stopped or over or processes.largest(time.monotonic() - saved > save_every_s):
+            found = processes.whole(state)
+            _check_params(found.params, last, names)
+            save(last, found)
             saved = time.monotonic()
         if over:
             break
@@ -238,6 +256,7 @@ class _Placed:
     """Data on the mesh: common on every device, member data with their member; what stays the same is moved once."""
 
     def __init__(self, mesh: Mesh) -> None:
+        self.mesh = mesh
         self.shardings = (NamedSharding(mesh, PartitionSpec()), _by_member(mesh))
         self.given: list[PyTree] = [None, None]
         self.placed: list[PyTree] = [None, None]
@@ -246,8 +265,19 @@ class _Placed:
         """Return (common, member) data where the step wants them."""
         for i, (value, sharding) in enumerate(zip(data, self.shardings, strict=True)):
             if value is not self.given[i]:
-                self.given[i], self.placed[i] = value, jax.device_put(value, sharding)
+                if self.given[i] is None:
+                    processes.check_equal(value, "data")
+                self.given[i], self.placed[i] = value, self._on_devices(value, sharding)
         return self.placed
+
+    def _on_devices(self, value: PyTree, sharding: NamedSharding) -> PyTree:
+        """Return arrays that are placed by `sharding`, and those that are spread by rows."""
+
+        def on_devices(leaf: PyTree) -> jax.Array:
+            array: jax.Array = leaf.on(self.mesh) if isinstance(leaf, Spread) else processes.place(leaf, sharding)
+            return array
+
+        return jax.tree.map(on_devices, value)
 
 
 def _means(pending: list[Metrics], last: int, names: Sequence[str]) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ from rich.progress import Progress
 from spiketype import reading
 from spiketype.edge import Json, UserError, check_platform, guard, progress
 from spiketype.train import config as options
-from spiketype.train import loop, runs
+from spiketype.train import last_words, loop, processes, runs, watch
 from spiketype.train.task import Experiment, History, Phase, Task, TaskConfig, Variables
 from spiketype.train.tasks import MODULES, get
 
@@ -27,6 +27,7 @@ PROG = "python -m train.run"
 SAVE_EVERY_S = 60.0
 HELP = """usage: {prog} --task TASK [--preset PRESET] [--out RUN] [options of the task]
        {prog} --resume RUN
+       either with --distributed, the same in every process
 
 Train a network, judge it, and leave a run folder with numbers and pictures. Data that are missing are simulated.
 
@@ -35,6 +36,8 @@ Train a network, judge it, and leave a run folder with numbers and pictures. Dat
   --out RUN        run folder; by default runs/TASK-DATE-TIME
   --resume RUN     continue a run that was stopped, to the numbers it would have had
   --save-every S   seconds between two checkpoints, by default {seconds:g}; also with --resume
+  --distributed    this is one of several processes that train together; SLURM, Open MPI or a TPU says which, or else
+                   --coordinator HOST:PORT (of process 0) --processes N --process I (0 to N-1)
 """
 
 
@@ -45,7 +48,8 @@ def main(arguments: Sequence[str], prog: str = PROG) -> None:
         arguments: of the command line.
         prog: how the user calls it, for help and messages.
     """
-    arguments, given = _take(arguments, "task", "preset", "out", "resume", "save-every")
+    arguments, given = _take(arguments, "task", "preset", "out", "resume", "save-every", *processes.OPTIONS)
+    arguments, distributed = [a for a in arguments if a != "--distributed"], "--distributed" in arguments
     save_every_s = _seconds(given["save-every"])
     if given["resume"]:
         if arguments or given["task"] or given["preset"] or given["out"]:
@@ -53,7 +57,10 @@ def main(arguments: Sequence[str], prog: str = PROG) -> None:
                 "--resume RUN takes no other options but --save-every: the run's own are in its config.json"
             )
         folder = Path(given["resume"])
-        task, config = runs.open_config(folder)
+        processes.join(distributed, given)
+        values = processes.of_first("config", lambda: options.to_json(runs.open_config(folder)[1]))
+        task = get(values["task"])
+        config = options.from_json(task.config, values, folder / runs.CONFIG)
     else:
         if not given["task"]:
             print(HELP.format(prog=prog, tasks=", ".join(MODULES), seconds=SAVE_EVERY_S))
@@ -63,17 +70,44 @@ def main(arguments: Sequence[str], prog: str = PROG) -> None:
         task = get(given["task"])
         config = _configure(task, arguments, given, prog)
         folder = Path(given["out"] or time.strftime(f"runs/{given['task']}-%Y%m%d-%H%M%S"))
-        runs.check_new(folder)
+        processes.join(distributed, given)
+        if processes.first():
+            runs.check_new(folder)
+        _check_same(config)
     check_platform()
+    again = f"continue with {prog} --resume {folder}"
+    if distributed:
+        again += ", and the same options of --distributed"
+    if processes.first():
+        last_words.will_be(f"{last_words.DIED}: {again}, or repeat the command if there is no such folder")
     try:
         summary = execute(task, config, folder, save_every_s)
+    except Stopped as stopped:
+        if processes.first():
+            print(f"stopped: {again}", file=sys.stderr)
+        watch.finish()
+        raise SystemExit(0 if stopped.preempted else 130) from None
     except KeyboardInterrupt:
-        if not runs.exists(folder):  # still preparing the data: guard says what to do
+        if not (processes.first() and runs.exists(folder)):  # still preparing the data: guard says what to do
             raise
-        print(f"stopped: continue with {prog} --resume {folder}", file=sys.stderr)
+        print(f"stopped: {again}", file=sys.stderr)
         raise SystemExit(130) from None
-    print(task.table(summary))
-    print(f"{folder}: numbers in summary.json, pictures in figures/, predictions in predictions.zarr")
+    if processes.first():
+        print(task.table(summary))
+        print(f"{folder}: numbers in summary.json, pictures in figures/, predictions in predictions.zarr")
+    watch.finish()
+
+
+def _check_same(config: TaskConfig) -> None:
+    """Refuse processes of one run with different options.
+
+    Raises:
+        UserError: names the options.
+    """
+    ours = options.to_json(config)
+    theirs = processes.of_first("config", lambda: ours)
+    if differing := [options.flag(name) for name in sorted(ours.keys() | theirs) if ours.get(name) != theirs.get(name)]:
+        raise UserError(f"this process has other options than process 0 ({', '.join(differing)}): give all the same")
 
 
 def _take(arguments: Sequence[str], *names: str) -> tuple[list[str], dict[str, str | None]]:
@@ -117,7 +151,8 @@ def _configure(task: Task[Any, Any], arguments: Sequence[str], given: dict[str, 
 def execute(task: Task[Any, Any], config: TaskConfig, folder: Path, save_every_s: float = SAVE_EVERY_S) -> Json:
     """Prepare, train from the last checkpoint on, judge; return the summary that is in ``summary.json``.
 
-    The run folder is made when the data are there, so that a mistake in the options leaves none.
+    The run folder is made when the data are there, so that a mistake in the options leaves none. Of several processes
+    the first one alone uses it, and judges; the summary of the others is empty.
 
     Args:
         task: of the configuration.
@@ -127,18 +162,21 @@ def execute(task: Task[Any, Any], config: TaskConfig, folder: Path, save_every_s
 
     Raises:
         UserError: the data cannot be had; the folder has a run with other options; the loss is not finite.
-        KeyboardInterrupt: Ctrl-C or SIGTERM; the same call continues.
+        Stopped: Ctrl-C or SIGTERM; the same call continues.
     """
     began = time.monotonic()
-    with reading.recorded() as read:
+    with reading.recorded(silent=not processes.first()) as read:
         experiment = task.prepare(config)
-    if runs.exists(folder):
+    processes.wait("prepared")
+    if processes.first() and runs.exists(folder):
         runs.check_same(folder, config)
         runs.clean(folder)
-    else:
+    elif processes.first():
         runs.create(folder, config)
-    with progress() as bar, _stopping() as stop:
+    with progress(hidden=not processes.first()) as bar, _stopping() as stop:
         variables, history = _train(experiment, folder, bar, stop, save_every_s)
+        if not processes.first():
+            return {}
         bar.add_task("judging", total=None)
         judgement = experiment.judge(variables, history)
         seconds = round(time.monotonic() - began, 1)
@@ -165,33 +203,35 @@ def _train(
 ) -> tuple[Variables, History]:
     """Train all phases, from the last checkpoint on; return the variables that the last one leaves, and the metrics."""
     mesh = loop.member_mesh(len(experiment.names), experiment.batch)
-    found = runs.checkpoint(folder)
-    log = runs.MetricsLog(folder, found.history if found else [])
     fit = partial(loop.fit, keys=experiment.keys, mesh=mesh, names=experiment.names, stop=stop)
-    save = partial(runs.save_state, folder, history=log.history)
-    fit = partial(fit, save=save, save_every_s=save_every_s)
-    reached, before, state = found.step if found else 0, 0, None
+    found = runs.checkpoint(folder) if processes.first() else None
+    reached, before, state = processes.largest(found.step if found else 0), 0, None
+    log = runs.MetricsLog(folder, found.history if found else []) if processes.first() else None
+    if log:
+        fit = partial(fit, save=partial(runs.save_state, folder, history=log.history), save_every_s=save_every_s)
     for phase in experiment.phases:
         end = before + phase.steps
         if reached <= end:  # else the checkpoint is of a later phase
-            inside = found if reached > before else None
-            begin = max(reached, before), _begin(phase, experiment.keys, mesh, inside, state)
+            kept = (found,) if reached > before else ()
+            begin = max(reached, before), _begin(phase, experiment.keys, mesh, kept, state)
             report = _report(phase, begin[0], end, log, bar)
             state = fit(phase.problem, data=phase.data, steps=end, begin=begin, report=report)
         before = end
     assert state is not None
-    return state.variables, log.history
+    variables: Variables = processes.whole(state.variables)
+    return variables, log.history if log else []
 
 
 def _report(
-    phase: Phase, first: int, end: int, log: runs.MetricsLog, bar: Progress
+    phase: Phase, first: int, end: int, log: runs.MetricsLog | None, bar: Progress
 ) -> Callable[[int, dict[str, np.ndarray]], None]:
-    """Return what writes the metrics of a phase, which begins after step `first`, and shows them."""
+    """Return what writes the metrics of a phase, which begins after step `first`, if there is a log, and shows them."""
     before = end - phase.steps
     shown = bar.add_task(phase.name, total=phase.steps, completed=first - before)
 
     def report(step: int, metrics: dict[str, np.ndarray]) -> None:
-        log.write(step, metrics)
+        if log is not None:
+            log.write(step, metrics)
         text = ", ".join(f"{name} {values.mean():.3g}" for name, values in metrics.items())
         bar.update(shown, completed=step - before, description=f"{phase.name} ({text})")
 
@@ -199,41 +239,82 @@ def _report(
 
 
 def _begin(
-    phase: Phase, keys: jax.Array, mesh: Mesh, checkpoint: runs.Checkpoint | None, left: loop.TrainState | None
+    phase: Phase,
+    keys: jax.Array,
+    mesh: Mesh,
+    kept: tuple[runs.Checkpoint | None, ...],
+    left: loop.TrainState | None,
 ) -> loop.TrainState:
-    """Return the state that a phase begins with: a checkpoint of it, what the phase before has left, or a fresh one."""
+    """Return the state that a phase begins with: a checkpoint of it, what the phase before has left, or a fresh one.
+
+    kept: the checkpoint, which the first process alone has (the others None); empty if there is none of this phase.
+    """
     fresh = loop.start(phase.problem, keys, mesh)
-    if checkpoint is not None:
-        return checkpoint.state(fresh)
+    if kept:
+        own, found = processes.whole(fresh), kept[0]
+        begun: loop.TrainState = processes.from_first(found.state(own) if found else own)
+        return begun
     if left is None:
         return fresh
-    params, state = phase.begin(*jax.device_get((left.params, left.state)))
-    return loop.TrainState(params, state, jax.vmap(phase.problem.optimizer.init)(params))
+    params, state = phase.begin(*jax.device_get(processes.whole((left.params, left.state))))
+    begun = processes.from_first(loop.TrainState(params, state, jax.vmap(phase.problem.optimizer.init)(params)))
+    return begun
+
+
+class Stopped(KeyboardInterrupt):
+    """Training was asked to stop, and has, with its state saved.
+
+    Attributes:
+        preempted: by SIGTERM, to which a scheduler expects the exit code 0; else by Ctrl-C.
+    """
+
+    def __init__(self, preempted: bool) -> None:
+        super().__init__()
+        self.preempted = preempted
+
+
+class _Wish:
+    """Whether to stop: what was asked of any process, on which all agree whenever they look at the metrics."""
+
+    BY_HAND, PREEMPTED = 1, 2
+
+    def __init__(self) -> None:
+        self.asked = self.agreed = self.looks = 0
+
+    def __call__(self) -> bool:
+        self.looks += 1
+        self.asked = self.PREEMPTED if processes.preempted(self.looks) else self.asked
+        self.agreed = processes.largest(self.asked)
+        return self.agreed > 0
 
 
 @contextlib.contextmanager
-def _stopping() -> Iterator[Callable[[], bool]]:
+def _stopping() -> Iterator[_Wish]:
     """Turn Ctrl-C and SIGTERM into a wish to stop at the next look; a second Ctrl-C stops at once."""
-    asked = False
+    wish = _Wish()
 
     def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
+        if wish.asked and number == signal.SIGINT:
+            wish.agreed = 0
             raise KeyboardInterrupt
-        asked = True
+        wish.asked = wish.BY_HAND if number == signal.SIGINT else wish.PREEMPTED
         print("stopping at the next checkpoint; Ctrl-C again stops at once", file=sys.stderr)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: asked
+        yield wish
+    except KeyboardInterrupt:
+        if not wish.agreed:
+            raise
+        raise Stopped(wish.agreed == wish.PREEMPTED) from None
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: one of JAX's own
 
 
 def command_line(arguments: Sequence[str] | None = None, prog: str = PROG) -> None:
     """Run `main` with the arguments given, by default the program's own."""
-    with guard():
+    with last_words.heard(), watch.ending(), guard():
         main(sys.argv[1:] if arguments is None else arguments, prog)
 
 

@@ -109,3 +109,17 @@ def test_the_compiled_network_is_flax_s_layers():
     y = nn.relu(y.reshape(4, -1) @ params["Dense_0"]["kernel"] + params["Dense_0"]["bias"][None])
     y = y @ params["Dense_1"]["kernel"] + params["Dense_1"]["bias"][None]
     np.testing.assert_allclose(jax.jit(net.apply)({"params": params}, x), y, rtol=1e-3, atol=1e-3)
+
+
+def test_sixteen_bits_between_the_layers():
+    """Parameters, gradients and outputs have 32; what a layer hands to the next is rounded."""
+    exact, rounded = CNN(3, "xs", 0.5), CNN(3, "xs", 0.5, "bf16")
+    x, rngs = normal(4, 10, 10, 2), {"dropout": jax.random.key(1)}
+    params = rounded.init(jax.random.key(0), x)
+    jax.tree.map(np.testing.assert_array_equal, params, exact.init(jax.random.key(0), x))
+    ours, theirs = (net.apply(params, x, train=True, rngs=rngs) for net in (rounded, exact))
+    assert ours.dtype == jnp.float32
+    np.testing.assert_allclose(ours, theirs, rtol=0.05, atol=0.05)
+    assert not np.allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+    gradient = jax.grad(lambda p: jnp.sum(rounded.apply(p, x) ** 2))(params)
+    assert {a.dtype for a in jax.tree.leaves((params, gradient))} == {np.dtype(np.float32)}

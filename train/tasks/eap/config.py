@@ -8,7 +8,7 @@ from tyro.conf import arg
 
 from spiketype.datasets import eap
 from spiketype.edge import UserError
-from spiketype.models.cnn import Size
+from spiketype.models.cnn import Precision, Size
 from spiketype.simulator.eap.config import Rotation
 from spiketype.train.config import check_least, check_positive, check_seeds, check_share
 
@@ -44,6 +44,9 @@ class EapTaskConfig:
     """An EAP store to use instead of simulating one."""
     network: Size = "l"
     """Size of the network; l is the published one."""
+    precision: Precision = "float32"
+    """Of what is between the network's layers; bf16, which is for GPUs and TPUs, halves its memory. Parameters and
+    losses are float32 either way."""
     steps: int = 2000
     """Training steps."""
     batch: int = 250

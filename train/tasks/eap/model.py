@@ -75,7 +75,7 @@ def _apply(net: CNN, variables: Variables, x: jax.Array | np.ndarray) -> PyTree:
 
 def network(config: EapTaskConfig, outputs: int) -> CNN:
     """Return the network of every member."""
-    return CNN(outputs, config.network, config.dropout)
+    return CNN(outputs, config.network, config.dropout, config.precision)
 
 
 def restore(config: EapTaskConfig, arrays: PyTree, manifest: Json) -> EapModel:

@@ -18,7 +18,9 @@ from spiketype.models.augment import quarter_turns
 from spiketype.models.cnn import CNN
 from spiketype.models.losses import cross_entropy, squared_error
 from spiketype.simulator.eap.config import EapConfig
+from spiketype.train import processes
 from spiketype.train.loop import Problem, step_keys
+from spiketype.train.processes import Spread
 from spiketype.train.task import Data, Experiment, Member, Phase, Task, member_keys, of_members
 from spiketype.train.tasks.eap import judge, model
 from spiketype.train.tasks.eap.config import PAPER, EapTaskConfig
@@ -86,12 +88,14 @@ def learning_rate(config: EapTaskConfig) -> float | optax.Schedule:
 def prepare(config: EapTaskConfig) -> Experiment:
     """Load (or simulate) the samples, split them, and set up one member for every seed and fold."""
     path = find_store(config)
-    table = eap.load(path)
+    processes.wait("store")
+    table = eap.load(path, processes.in_parts)
     label, classes = classes_of(config, table)
     split = _split(config, table, label)
     seeds = range(config.seed, config.seed + config.seeds)
     members = [Member(seed, fold) for seed in seeds for fold in range(len(split.folds))]
-    inputs, net = Inputs(path, config.features, config.scaled), network(config, len(classes) or 3)
+    inputs, net = _inputs(config, path), network(config, len(classes) or 3)
+    on_devices = inputs.whole is not None or _spread(inputs)
     turns = config.turns and turnable(path)
     manifest = {
         "classes": list(classes),
@@ -102,15 +106,26 @@ def prepare(config: EapTaskConfig) -> Experiment:
         "optimistic": split.optimistic,
         "members": [member._asdict() | _part(table, split.folds[member.fold]) for member in members],
     }
-    problem = make_problem(config, net, inputs.shape[1:], turns, inputs.whole is not None)
+    problem = make_problem(config, net, inputs.shape[1:], turns, on_devices)
+    data = _data(config, split, members, inputs, table, label, on_devices)
     held_out = replace(table, cell=table.type, cell_names=table.type_names) if split.kind == "type" else table
     return Experiment(
-        phases=(Phase("training", problem, _data(config, split, members, inputs, table, label), config.steps),),
+        phases=(Phase("training", problem, data, config.steps),),
         names=tuple(f"seed {m.seed}, {split.folds[m.fold].name}" for m in members),
         keys=member_keys(members),
         batch=PIECE if config.batch % PIECE == 0 else config.batch,
         judge=partial(judge.judge, config, held_out, inputs, label, split, partial(EapModel, net, manifest)),
     )
+
+
+def _inputs(config: EapTaskConfig, path: Path) -> Inputs:
+    """Return the inputs; of several processes none has all of them in memory."""
+    return Inputs(path, config.features, config.scaled, whole=not processes.several())
+
+
+def _spread(inputs: Inputs) -> bool:
+    """Say whether the inputs fit in the memory of all processes together; all say the same."""
+    return processes.several() and not processes.largest(not inputs.fit(jax.process_count()))
 
 
 def _split(config: EapTaskConfig, table: EapTable, label: np.ndarray | None) -> Split:
@@ -133,6 +148,7 @@ def _data(
     inputs: Inputs,
     table: EapTable,
     label: np.ndarray | None,
+    on_devices: bool,
 ) -> Data:
     """Return what the loop asks for at every step: all samples and the members' plans, or batches read from disk."""
     target = table.position_um / np.float32(LENGTH_UM) if label is None else label
@@ -140,8 +156,9 @@ def _data(
     longest = max(len(fold.train) for fold in split.folds)
     plans = [batches.plan(fold.train, in_class, config.balanced, longest) for fold in split.folds]
     mine, keys = of_members(members, plans), member_keys(members)
-    if inputs.whole is not None:
-        common = (jnp.asarray(inputs.whole), jnp.asarray(target))
+    if on_devices:
+        x = Spread(inputs.shape, inputs.between) if inputs.whole is None else jnp.asarray(inputs.whole)
+        common = (x, jnp.asarray(target))
         return lambda step: (common, mine)
 
     @jax.jit

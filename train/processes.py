@@ -1,0 +1,227 @@
+"""Several processes that train one run: how they come together, and what they agree on.
+
+Each process runs the same command (``--distributed``), sees the devices of all, and makes the same steps; the first
+one, number 0, alone reads and writes the run folder. One process, without ``--distributed``, takes the same way: it is
+number 0 of 1. `watch` ends all when one is lost.
+"""
+
+import json
+import re
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from spiketype.edge import Json, PyTree, UserError, check_platform
+from spiketype.train import last_words, watch
+
+OPTIONS = ("coordinator", "processes", "process")
+START_S = 300  # for all processes to come
+FOR_EVER_MS = 7 * 24 * 3600 * 1000  # `watch` ends a wait for a process that is lost
+Array = jax.Array | np.ndarray
+
+
+def join(asked: bool, given: Mapping[str, str | None]) -> None:
+    """Meet the other processes of this run, before JAX is used for anything; nothing where `asked` is false.
+
+    Args:
+        asked: ``--distributed`` is given.
+        given: ``coordinator`` (HOST:PORT), ``processes`` and ``process``; all None where SLURM, Open MPI or a TPU says.
+
+    Raises:
+        UserError: options that do not fit together; the others did not come.
+    """
+    where = _where(asked, given)
+    if where is None:
+        return
+    last_words.will_be(
+        f"error: the processes of --distributed did not come together in {START_S} s: start them all, with the same "
+        "--coordinator and --processes, and see that they reach it"
+    )
+    try:
+        coordinator, count, number = where
+        jax.distributed.initialize(coordinator, count, number, initialization_timeout=START_S)
+    except ValueError as error:
+        raise UserError(
+            f"--distributed: JAX finds no SLURM, Open MPI or TPU here ({error}): give --coordinator HOST:PORT, "
+            "--processes N and --process I"
+        ) from error
+    except RuntimeError as error:
+        why = str(error).splitlines()[0]
+        raise UserError(
+            f"--distributed: the processes did not come together ({why}): see that all run, and reach the coordinator"
+        ) from error
+    check_platform()
+    watch.start()
+    size, mine = jax.process_count(), len(jax.local_devices())
+    # JAX aborts a process that has lost the coordinator.
+    gone = f"error: process {jax.process_index()} of {size} was aborted: process 0 of {size} is gone, or see above"
+    last_words.will_be(f"{last_words.DIED}: repeat the command" if first() else gone)
+    if len(jax.devices()) != size * mine:
+        raise UserError(f"{size} processes have {len(jax.devices())} devices, {mine} of them here: give all as many")
+
+
+def _where(asked: bool, given: Mapping[str, str | None]) -> tuple[str, int, int] | tuple[None, None, None] | None:
+    """Return coordinator, number of processes and that of this one, Nones where JAX finds out; None for one alone."""
+    values = [given[name] for name in OPTIONS]
+    if not asked and any(values):
+        raise UserError("--coordinator, --processes and --process need --distributed")
+    if not asked:
+        return None
+    if not any(values):
+        return None, None, None
+    coordinator, count, number = (value or "" for value in values)
+    if not all(values):
+        raise UserError("--coordinator HOST:PORT, --processes N and --process I go together: give all three, or none")
+    if not re.fullmatch(r"[^\s:]+:\d{1,5}", coordinator):
+        raise UserError(f"--coordinator is {coordinator}: give HOST:PORT of process 0, such as 10.0.0.1:12345")
+    if not (count.isdecimal() and number.isdecimal() and int(number) < int(count)):
+        raise UserError(f"--process is {number} of --processes {count}: give whole numbers, --process from 0 on")
+    return coordinator, int(count), int(number)
+
+
+def first() -> bool:
+    """Say whether this process is the one that reads and writes the run folder."""
+    return not several() or jax.process_index() == 0
+
+
+def several() -> bool:
+    """Say whether there are other processes."""
+    return jax.distributed.is_initialized() and jax.process_count() > 1
+
+
+# ---- what they agree on: every process calls these, in the same order
+
+
+def of_first(name: str, make: Callable[[], Json]) -> Json:
+    """Return what process 0 makes; `name` once in a run."""
+    if not several():
+        return make()
+    if first():
+        watch.store().key_value_set(name, json.dumps(make()))
+    found: Json = json.loads(watch.store().blocking_key_value_get(name, FOR_EVER_MS))
+    return found
+
+
+def wait(name: str) -> None:
+    """Wait until all processes are here, however long that takes; `name` once in a run."""
+    if several():
+        watch.store().wait_at_barrier(name, FOR_EVER_MS)
+
+
+def largest(value: int) -> int:
+    """Return the largest of the processes' values."""
+    return int(np.max(multihost_utils.process_allgather(np.int32(value)))) if several() else value
+
+
+def preempted(look: int) -> bool:
+    """Say whether a cluster's notice has come to any process; `look` counts the calls."""
+    return several() and multihost_utils.reached_preemption_sync_point(look)
+
+
+def from_first(tree: PyTree) -> PyTree:
+    """Return the arrays that process 0 has, on the host; the others give some of the same shapes."""
+    return multihost_utils.broadcast_one_to_all(tree) if several() else tree
+
+
+def in_parts(read: Callable[[int, int], np.ndarray], count: int) -> np.ndarray:
+    """Return rows 0 to `count`, of which each process reads its part: `read` (start, stop) gives some."""
+    if not several():
+        return read(0, count)
+    size = -(-count // jax.process_count())
+    start, stop = (min((jax.process_index() + k) * size, count) for k in (0, 1))
+    found = _padded(read(start, stop), size)
+    gathered: np.ndarray = np.asarray(multihost_utils.process_allgather(found, tiled=True))[:count]
+    return gathered
+
+
+def _padded(rows: np.ndarray, count: int) -> np.ndarray:
+    """Return rows followed by as many zeros as make `count`."""
+    return np.pad(rows, ((0, count - len(rows)), *[(0, 0)] * (rows.ndim - 1)))
+
+
+def check_equal(tree: PyTree, what: str) -> None:
+    """Refuse arrays that are not the same in all processes.
+
+    Raises:
+        UserError: names the first process that differs, and says `what`.
+    """
+    if not several():
+        return
+    mine = np.uint32(0)
+    for leaf in jax.tree.leaves(tree):
+        if isinstance(leaf, Spread):
+            continue
+        mine = np.uint32(zlib.crc32(np.ascontiguousarray(leaf).tobytes(), int(mine)))
+    all_of_them = np.ravel(multihost_utils.process_allgather(mine))
+    if differing := np.flatnonzero(all_of_them != all_of_them[0]).tolist():
+        raise UserError(f"process {differing[0]} has other {what} than process 0: give all the same files and options")
+
+
+# ---- global arrays
+
+
+@dataclass(frozen=True)
+class Spread:
+    """An array whose rows are spread over the mesh's axis ``data``: a process reads those of its devices alone.
+
+    Attributes:
+        shape: of the whole.
+        read: (start, stop) -> these rows.
+    """
+
+    shape: tuple[int, ...]
+    read: Callable[[int, int], np.ndarray]
+
+    def on(self, mesh: Mesh) -> jax.Array:
+        """Return the global array, with rows of zeros at its end, so that the devices have equally many."""
+        parts = mesh.shape["data"]
+        shape = (-(-self.shape[0] // parts) * parts, *self.shape[1:])
+        rows = cache(partial(self._rows, whole=shape[0]))  # devices of several members hold the same ones
+        sharding = NamedSharding(mesh, PartitionSpec("data"))
+
+        def part(index: tuple[slice, ...] | None) -> np.ndarray:
+            assert index is not None
+            return rows(index[0].start, index[0].stop)
+
+        return jax.make_array_from_callback(shape, sharding, part)
+
+    def _rows(self, start: int | None, stop: int | None, whole: int) -> np.ndarray:
+        """Return rows of the array that has `whole` of them, the last ones zeros."""
+        start, stop = start or 0, whole if stop is None else stop
+        return _padded(self.read(min(start, self.shape[0]), min(stop, self.shape[0])), stop - start)
+
+
+def place(tree: PyTree, sharding: NamedSharding) -> PyTree:
+    """Return arrays of all devices, of which every process gives the part that its devices hold.
+
+    Args:
+        tree: arrays that every process has whole, or that are global already.
+        sharding: of all of them.
+    """
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+    return jax.tree.map(lambda leaf: _place(leaf, sharding), tree)
+
+
+def _place(leaf: Array, sharding: NamedSharding) -> jax.Array:
+    known = isinstance(leaf, jax.Array) and not leaf.is_fully_addressable
+    placed: jax.Array = (
+        jax.device_put(leaf, sharding) if known else jax.make_array_from_process_local_data(sharding, leaf, leaf.shape)
+    )
+    return placed
+
+
+def whole(tree: PyTree) -> PyTree:
+    """Return global arrays as arrays of this process's own; every process calls this."""
+    leaves = jax.tree.leaves(tree)
+    if all(leaf.is_fully_addressable for leaf in leaves):
+        return tree
+    everywhere = NamedSharding(leaves[0].sharding.mesh, PartitionSpec())
+    copies = jax.jit(lambda arrays: arrays, out_shardings=everywhere)(tree)
+    return jax.tree.map(lambda array: array.addressable_data(0), copies)
