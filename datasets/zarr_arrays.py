@@ -13,6 +13,7 @@ from zarr.storage import LocalStore
 from spiketype.damage import ALWAYS_BYTES, INFLATED, PICKLED, check_size, readable
 from spiketype.edge import UserError
 
+ABOUT = ("zarr.json", ".zarray", ".zattrs")
 MARKS = ("zarr.json", ".zarray")
 
 
@@ -47,13 +48,25 @@ def check(array: "zarr.Array[Any]", where: str) -> None:
 
 
 def check_chunks(array: "zarr.Array[Any]", where: str) -> None:
-    """Refuse the same of each chunk, which needs no look at the files."""
+    """Refuse the same of each chunk, which for numbers needs no look at the files."""
     filters = getattr(array.metadata, "filters", None) or ()  # of Zarr 2, as the compressor
     if any(isinstance(codec, Pickle) for codec in (*filters, getattr(array.metadata, "compressor", None))):
         raise UserError(f"{where}: {PICKLED}")
     for shape in (array.chunks, array.shards or ()):
         if math.prod(shape) * array.dtype.itemsize > max(ALWAYS_BYTES, 2 * array.nbytes):
             raise UserError(f"{where} is in chunks of {' x '.join(map(str, shape))}, larger than itself: it is damaged")
+    if array.dtype.kind in "TO" and not array.compressors and not array.shards and isinstance(array.store, LocalStore):
+        _check_words(array.store.root / array.path, math.prod(array.chunks), where)
+
+
+def _check_words(folder: Path, most: int, where: str) -> None:
+    """Refuse chunks of words that begin with a larger number of them than they can have: as much would be allocated."""
+    for inside, _, files in os.walk(folder):
+        for name in (name for name in files if name not in ABOUT):
+            with readable(where, "words"), open(os.path.join(inside, name), "rb") as file:
+                said = int.from_bytes(file.read(4), "little")
+            if said > most:
+                raise UserError(f"{where} says that a chunk of {most} has {said} words: it is damaged")
 
 
 def _stored(array: "zarr.Array[Any]", enough: int) -> int:

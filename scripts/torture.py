@@ -4,8 +4,8 @@
     python scripts/torture.py fuzz all --count 3000
 
 Every file is a function of reader, seed and number, so that one that did harm is made again by ``--first NUMBER --count
-1``. A reading may end in an answer or a UserError, within 20 s and ten times the memory of the files (or 100 MB); what
-else happens is printed, and the exit code is then 1.
+1``. A reading may end in an answer or a UserError, within 10 s of the processor and ten times the memory of the files
+(or 100 MB); what else happens is printed, and the exit code is then 1.
 """
 
 import argparse

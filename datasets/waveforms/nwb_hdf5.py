@@ -43,6 +43,7 @@ class _Reader:
         tables = [file["units"]] if "units" in file else []
         for module in file.get("processing", {}).values():
             tables += [t for t in module.values() if self.word(t.attrs.get("neurodata_type", "")) == "Units"]
+        tables = [table for table in tables if hasattr(table, "keys")]  # and no dataset, over which `in` would go
         found: dict[str, Any] = {
             "version": self.word(version),
             "tables": [table.name for table in tables],

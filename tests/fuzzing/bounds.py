@@ -29,10 +29,11 @@ from spiketype.edge import UserError
 from tests.fuzzing.mutate import CANARY, Files, mutated
 from tests.fuzzing.readers import READERS, Reader
 
-MOST_S = 20.0  # of a reading
+MOST_S = 10.0  # of the processor for a reading
+WAITED_TIMES = 12  # as long by the clock, for readings by another process, and where the machine is busy
 MOST_TIMES, LEAST_BYTES = 10, 100_000_000  # memory of a reading: so many times its files, or so many bytes
 ADDRESSES = 6 * 2**30  # bytes that a process of readings may ask for beyond what it has at its start
-WAITED_S = 90.0  # for a process that a signal does not interrupt
+WAITED_S = 200.0  # for a process that a signal does not interrupt
 
 
 class TookTooLong(BaseException):
@@ -111,13 +112,19 @@ def _in_time() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise TookTooLong
 
-    earlier = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, MOST_S)
+    timers = (
+        (signal.SIGPROF, signal.ITIMER_PROF, MOST_S),
+        (signal.SIGALRM, signal.ITIMER_REAL, WAITED_TIMES * MOST_S),
+    )
+    earlier = [signal.signal(number, stop) for number, _, _ in timers]
+    for _, timer, seconds in timers:
+        signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, earlier)
+        for (number, timer, _), before in zip(timers, earlier, strict=True):
+            signal.setitimer(timer, 0)
+            signal.signal(number, before)
 
 
 def _resident_bytes(reset: bool = False) -> int:
