@@ -213,6 +213,7 @@ def test_a_finished_store_is_left_alone(tmp_path, small, monkeypatch):
 def test_a_store_of_the_old_schema_is_refused_with_a_sentence(tmp_path, small):
     path = generate.generate(small(), tmp_path / "s", 0)
     zarr.open_group(path, mode="r+").attrs["schema_version"] = 1
+    manifest.remove(path)
     for use in (lambda: generate.generate(small(), path, 0), lambda: eap.load(path), lambda: waveforms.load(path)):
         with pytest.raises(UserError, match=f"{path} has schema version 1, not 2: make it again"):
             use()

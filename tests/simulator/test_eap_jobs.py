@@ -113,6 +113,7 @@ def test_a_block_that_is_written_twice_has_the_same_bytes(tmp_path, config):
     group["done"][...] = False  # all again, in another order
     tasks = shares.tasks(other, config, probe(config.probe), models, found.sources, np.arange(4))
     assert {task.index for task in engines.here(tasks)} == {0, 1, 2, 3}
+    store.finish(other)
     assert_same_bytes(path, other)
 
 
