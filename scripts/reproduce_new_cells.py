@@ -27,16 +27,18 @@ from spiketype.train.judging.report import number, text_table
 from spiketype.train.run import once
 from spiketype.train.tasks.eap.config import EapTaskConfig
 
+Features = Literal["aw", "waveform"]
 PER_CELL, SEED = 80, 1
 NOISES_uV = (0.0, 30.0)
-STEPS = {"aw": 2000, "waveform": 1000}
+STEPS: dict[str, dict[Features, int]] = {
+    "binary": {"aw": 800, "waveform": 400},
+    "mtype": {"aw": 2000, "waveform": 1000},
+}
 SURE = 0.8  # share of the samples that are the surest
 OTHER_LAYERS = ("L1_*", "L23_*", "L4_*", "L6_*")
 ALONE = ("*_TTPC2_*", "*_UTPC_*", "*_SBC_*")  # m-types of layer 5 of which no second model can be simulated
 # m-types that look alike: a call inside a row is no grave mistake.
 ALIKE = (("STPC", "TTPC1"), ("LBC", "NBC", "SBC"), ("BP", "BTC", "DBC", "MC"), ("ChC",), ("NGC",))
-
-Features = Literal["aw", "waveform"]
 
 
 class Tested(NamedTuple):
@@ -93,12 +95,12 @@ def _excitatory(stores: dict[float, Path], out: Path) -> str:
     """Return how well excitatory and inhibitory are told on types that were not trained on, and trained on 13 alone."""
     rows = []
     for noise_uV, path in stores.items():
-        for features in STEPS:
-            config = EapTaskConfig(task="binary", data=path, features=features, split="type", steps=STEPS[features])
+        for features, steps in STEPS["binary"].items():
+            config = EapTaskConfig(task="binary", data=path, features=features, split="type", steps=steps)
             rows += _rows("other types", noise_uV, features, _run(config, out / f"binary-{features}-{noise_uV:g}uV"))
     path = stores[0.0]
     lists = _thirteen(path, out / "13.json")
-    few = EapTaskConfig(task="binary", data=path, split="lists", lists=lists, steps=STEPS["aw"])
+    few = EapTaskConfig(task="binary", data=path, split="lists", lists=lists, steps=STEPS["binary"]["aw"])
     rows += _rows("the 13 of layer 5", 0.0, "aw", _run(few, out / "binary-aw-13"))
     header = ["trained on", "noise (uV)", "inputs", "axons of the tested", "types", "balanced (%)"]
     header += ["of the surest 80 % right", "logistic regression, balanced (%)"]
@@ -163,8 +165,8 @@ def _m_types(path: Path, out: Path) -> str:
     """Return how well m-types of layer 5 are called: of models that were not trained on, and recognised again."""
     rows, confusions = [], []
     for split, name in (("group", "cell models not trained on"), ("random", "cell models trained on (optimistic)")):
-        for features in STEPS:
-            config = EapTaskConfig(task="mtype", data=path, features=features, split=split, steps=STEPS[features])
+        for features, steps in STEPS["mtype"].items():
+            config = EapTaskConfig(task="mtype", data=path, features=features, split=split, steps=steps)
             tested = _run(config, out / f"mtype-{features}-{split}")
             alike = _alike(tested.classes)
             y, p, unit = tested.label, tested.probability, tested.type
