@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 
 from spiketype.train.judging.calls import Calls
 from spiketype.train.judging.intervals import bootstrap, percentile, resample_means, wilson
+from spiketype.train.tasks.eap import figures
 from spiketype.train.tasks.eap.metrics import (
     Resampling,
     accuracy_against,
@@ -210,6 +211,17 @@ def test_summary_is_json(by_group):
     margin = result["baselines"]["majority"]["ours_minus_this_percent"]
     assert margin["value"] == pytest.approx(30, abs=8)
     assert (margin["low"] > 0) is not by_group  # the majority class is right about half of the cells
+
+
+@pytest.mark.parametrize("cells", [12, 50])
+def test_of_very_many_cells_the_worst_are_drawn(cells):
+    result = summary(make(cells=cells, classes=2, seeds=1), names("cell", cells), Resampling(True), "group", 4)
+    axes = figures.cells_figure(result, "title").axes[0]
+    drawn = [label.get_text() for label in axes.get_xticklabels()]
+    value = {row["cell"]: row["accuracy_percent"]["value"] for row in result["per_cell"]}
+    assert len(drawn) == min(cells, figures.MOST_BARS)
+    assert max(value[name] for name in drawn) <= min([v for k, v in value.items() if k not in drawn] or [100])
+    assert ("40 of 50 that are called worst" in axes.get_title()) == (cells == 50)
 
 
 def test_summary_of_a_single_cell_is_json():

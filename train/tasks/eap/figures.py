@@ -12,6 +12,7 @@ from spiketype.train.judging.figures import BLUE, CYCLE, GREY, ORANGE, round_tic
 from spiketype.train.tasks.eap.positions import Positions
 
 MOST_POINTS = 3000
+MOST_BARS = 40  # in one picture
 
 
 def heading(title: str, summary: Json) -> str:
@@ -28,8 +29,13 @@ def _ends(estimates: Sequence[Json]) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 def cells_figure(summary: Json, title: str) -> Figure:
-    """Draw Table II as bars: accuracy of each cell model, its interval, the mean over cells and the baselines."""
-    rows = summary["per_cell"]
+    """Draw Table II as bars: accuracy of each cell model, its interval, the mean over cells and the baselines.
+
+    Of more than `MOST_BARS` cell models, those are drawn that are called worst.
+    """
+    every = summary["per_cell"]
+    weakest = sorted(every, key=lambda row: row["accuracy_percent"]["value"])[:MOST_BARS]
+    rows = every if len(every) <= MOST_BARS else weakest
     value, low, high = _ends([row["accuracy_percent"] for row in rows])
     figure = Figure(figsize=(max(6.4, 0.42 * len(rows) + 2.8), 4.6), layout="constrained")
     axes = figure.add_subplot()
@@ -44,7 +50,8 @@ def cells_figure(summary: Json, title: str) -> Figure:
             axes.bar([np.nan], [np.nan], color=colour, alpha=0.75, label=name)
     axes.set_xticks(range(len(rows)), [row["cell"] for row in rows], rotation=45, ha="right", rotation_mode="anchor")
     axes.set(ylabel="accuracy (%)", ylim=(0, 102), xlim=(-0.6, len(rows) - 0.4))
-    axes.set_title(heading(title, summary), fontsize=10)
+    some = "" if len(rows) == len(every) else f"\nthe {len(rows)} of {len(every)} that are called worst"
+    axes.set_title(heading(title, summary) + some, fontsize=10)
     figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     return figure
 
