@@ -38,6 +38,8 @@ def readable(path: Path | str, kind: str, remedy: str = "") -> Iterator[None]:
     except UserError:
         raise
     except FileNotFoundError as error:
+        if isinstance(path, Path) and not path.exists():
+            raise UserError(f"{path} does not exist{_told(remedy)}") from None
         raise UserError(f"{path} does not exist, or a part of it is missing ({error}){_told(remedy)}") from None
     except MemoryError as error:
         raise UserError(

@@ -332,7 +332,7 @@ def test_help_spells_every_flag_in_lower_case(capsys):
 
 def test_not_a_store(tmp_path, small):
     (tmp_path / "s").mkdir()
-    with pytest.raises(UserError, match="does not exist, or a part of it is missing"):
+    with pytest.raises(UserError, match="does not exist"):
         generate.generate(small(), tmp_path / "s", 0)
 
 

@@ -370,8 +370,8 @@ def test_one_day_is_judged_without_intervals_over_days(trained: Path, tmp_path: 
         (["--seeds", "0"], "--seeds 0: give at least one"),
         (["--seed", str(2**32)], "below 2**32"),
         (["--learning-rate", "0"], "--learning-rate is 0.0: it must be positive"),
-        (["--data", "nowhere"], "nowhere is not a Zarr 3 store"),
-        (["--store", "nowhere"], "nowhere is not a Zarr 3 store"),
+        (["--data", "nowhere"], "nowhere does not exist"),
+        (["--store", "nowhere"], "nowhere does not exist"),
     ],
 )
 def test_mistakes_are_told(

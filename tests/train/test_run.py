@@ -298,7 +298,7 @@ def simulate(config: EapConfig, out: Path) -> Path:
         (["--task", "mtype", "--probe", "mea"], "neuropixels1"),
         (["--task", "mtype", "--cell-models", "nowhere"], "nowhere"),
         (["--task", "mtype", "--split", "lists"], "--split lists needs --lists FILE"),
-        (["--task", "mtype", "--store", "nowhere"], "nowhere is not a Zarr 3 store"),
+        (["--task", "mtype", "--store", "nowhere"], "nowhere does not exist"),
         (["--resume", "nowhere"], "nowhere is no run folder"),
         (["--resume", "a", "--steps", "3"], "--resume RUN takes no other options but --save-every"),
         (["--resume", "a", "--out", "b"], "--resume RUN takes no other options but --save-every"),
