@@ -174,7 +174,7 @@ def test_a_simulated_store_has_its_place_in_the_cache(tmp_path: Path, monkeypatc
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(simulator, "generate", lambda wanted, path: made.append(path) or path)
     assert find_store(RapheTaskConfig(store_seed=11)) == made[0]
-    assert made[0] == tmp_path / "spiketype" / "raphe" / "seed11-aa607f02ce9568b8.zarr"
+    assert made[0] == tmp_path / "spiketype" / "raphe" / "seed11-5c62b0414fef7a2d.zarr"
     made[0].mkdir()
     assert find_store(RapheTaskConfig(store_seed=11)) == made[0]
     assert find_store(RapheTaskConfig(store_seed=11, copies=2)) == made[1] != made[0]

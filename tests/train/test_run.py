@@ -178,14 +178,18 @@ def test_location_from_waveforms(store: Path, other: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_binary_holds_out_cell_models(store: Path, tmp_path: Path) -> None:
-    summary = train("binary", store, tmp_path / "run", "--features", "afw")
+@pytest.mark.parametrize(("split", "trained_on"), [("auto", 4), ("group", 6)])
+def test_binary_holds_out_types_or_cell_models(store: Path, tmp_path: Path, split: str, trained_on: int) -> None:
+    """Of two types of a class, each with two cell models: by default both models of a type are on one side."""
+    summary = train("binary", store, tmp_path / "run", "--features", "afw", "--split", split)
     assert not summary["optimistic"]
-    assert "group" in summary["split"]
+    assert summary["split"] == {"auto": "type", "group": "group"}[split]
     about = json.loads((tmp_path / "run" / runs.MANIFEST).read_text())
     assert about["classes"] == ["inhibitory", "excitatory"]
     for member in about["members"]:
-        assert len(member["trained_on"]) == 6
+        assert len(member["trained_on"]) == trained_on
+        types = {name.rpartition("_")[0] for name in member["trained_on"]}
+        assert len(types) == (2 if split == "auto" else 4)
 
 
 @pytest.mark.slow
@@ -352,7 +356,7 @@ def broken_grid(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (broken_schema, "has schema version 99, not 1"),
+        (broken_schema, "has schema version 99, not 2"),
         (broken_kind, "holds 'raphe', not an 'eap' store"),
         (broken_chunk, "amplitude_uV: the chunk of samples"),
         (broken_value, "sample 37 is not finite"),
