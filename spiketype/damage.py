@@ -156,14 +156,14 @@ class Archive:
         names: of the arrays.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, remedy: str = "") -> None:
         """Read the table of contents.
 
         Raises:
-            UserError: no .npz.
+            UserError: no .npz; it ends with the remedy.
         """
-        self.path = path
-        with readable(path, ".npz without pickles"), zipfile.ZipFile(path) as archive:
+        self.path, self._remedy = path, remedy
+        with readable(path, ".npz without pickles", remedy), zipfile.ZipFile(path) as archive:
             self._members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         self.names = list(self._members)
 
@@ -177,7 +177,7 @@ class Archive:
         what = f"{self.path}, array {name!r},"
         check_size(what, info.file_size, info.compress_size)
         with (
-            readable(self.path, ".npz without pickles"),
+            readable(self.path, ".npz without pickles", self._remedy),
             zipfile.ZipFile(self.path) as archive,
             archive.open(info) as file,
         ):

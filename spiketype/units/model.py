@@ -119,8 +119,9 @@ def load(folder: Path = WEIGHTS, name: str = NAME) -> UnitsModel:
         UserError: it is not there, or damaged.
     """
     path = folder / f"{name}.npz"
-    with readable(path, "the weights of the model", "install spiketype again"):
-        archive = Archive(path)
+    remedy = "install spiketype again"
+    with readable(path, "the weights of the model", remedy):
+        archive = Archive(path, remedy)
         arrays = {each: archive.read(each) for each in archive.names}
         experts = tuple(Linear(*(arrays[f"{kind}_{field}"] for field in Linear._fields)) for kind in EXPERTS)
         usual, found = float(arrays["usual"]), {field: arrays[field] for field in ARRAYS}
