@@ -113,7 +113,10 @@ def make_step(problem: Problem, mesh: Mesh) -> Callable[[TrainState, PyTree, PyT
 
     `common` is seen by every member, `member` and `keys` have a leading member axis. It makes the problem's interval of
     steps, of which `number` is the first. Metrics are (step, member) and include ``loss``, and ``finished`` where the
-    problem has it; every device has them.
+    problem has it.
+
+    Its sums are over the axis ``data`` alone, and members never wait for each other: were there operations over both
+    axes, processes could meet them in different orders, and each wait for ever for another.
     """
     split_batch = NamedSharding(mesh, PartitionSpec("data"))
 
@@ -143,8 +146,9 @@ def make_step(problem: Problem, mesh: Mesh) -> Callable[[TrainState, PyTree, PyT
         return state, metrics
 
     members = jax.vmap(several, in_axes=(0, 0, 0, None, None), out_axes=(0, 1), spmd_axis_name="member")
+    by_member, by_column = _by_member(mesh), NamedSharding(mesh, PartitionSpec(None, "member"))
 
-    @partial(jax.jit, donate_argnums=0, out_shardings=(_by_member(mesh), NamedSharding(mesh, PartitionSpec())))
+    @partial(jax.jit, donate_argnums=0, out_shardings=(by_member, by_column))
     def step(state: TrainState, common: PyTree, member: PyTree, keys: jax.Array, number: jax.Array) -> Stepped:
         after: Stepped = members(state, member, keys, common, number)
         return after
@@ -227,7 +231,7 @@ def fit(
         last = number + problem.interval - 1
         if last % every >= problem.interval and last != steps:
             continue
-        means, pending = _means(pending, last, names), []
+        means, pending = _means(processes.whole(pending), last, names), []
         report(last, means)
         stopped, over = stop(), last == steps or bool(np.all(means.get("finished", 0) == 1))
         if stopped or over or processes.largest(time.monotonic() - saved > save_every_s):

@@ -223,5 +223,10 @@ def whole(tree: PyTree) -> PyTree:
     if all(leaf.is_fully_addressable for leaf in leaves):
         return tree
     everywhere = NamedSharding(leaves[0].sharding.mesh, PartitionSpec())
-    copies = jax.jit(lambda arrays: arrays, out_shardings=everywhere)(tree)
+    copies = jax.jit(_same, out_shardings=everywhere)(tree)
     return jax.tree.map(lambda array: array.addressable_data(0), copies)
+
+
+def _same(tree: PyTree) -> PyTree:
+    """Return what is given: a function with a name is compiled once."""
+    return tree
