@@ -115,8 +115,8 @@ def make_step(problem: Problem, mesh: Mesh) -> Callable[[TrainState, PyTree, PyT
     steps, of which `number` is the first. Metrics are (step, member) and include ``loss``, and ``finished`` where the
     problem has it.
 
-    Its sums are over the axis ``data`` alone, and members never wait for each other: were there operations over both
-    axes, processes could meet them in different orders, and each wait for ever for another.
+    Its sums are over the axis ``data`` alone: members never wait for each other, and their metrics are gathered when
+    somebody looks at them.
     """
     split_batch = NamedSharding(mesh, PartitionSpec("data"))
 
@@ -219,6 +219,7 @@ def fit(
     """
     first, state = begin or (0, start(problem, keys, mesh))
     place = _Placed(mesh)
+    processes.connect(mesh)
     state, keys = processes.place((state, keys), _by_member(mesh))
     step, saved, pending = make_step(problem, mesh), time.monotonic(), []
     for number in range(first + 1, steps + 1, problem.interval):
