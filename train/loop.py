@@ -119,7 +119,10 @@ def make_step(problem: Problem, mesh: Mesh) -> Callable[[TrainState, PyTree, PyT
 
     `common` is seen by every member, `member` and `keys` have a leading member axis. It makes the problem's interval of
     steps, of which `number` is the first. Metrics are (step, member) and include ``loss``, and ``finished`` where the
-    problem has it; every device has them.
+    problem has it.
+
+    Its sums are over the axis ``data`` alone: members never wait for each other, and their metrics are gathered when
+    somebody looks at them.
     """
     split_batch = NamedSharding(mesh, PartitionSpec("data"))
 
@@ -149,8 +152,9 @@ def make_step(problem: Problem, mesh: Mesh) -> Callable[[TrainState, PyTree, PyT
         return state, metrics
 
     members = jax.vmap(several, in_axes=(0, 0, 0, None, None), out_axes=(0, 1), spmd_axis_name="member")
+    by_member, by_column = _by_member(mesh), NamedSharding(mesh, PartitionSpec(None, "member"))
 
-    @partial(jax.jit, donate_argnums=0, out_shardings=(_by_member(mesh), NamedSharding(mesh, PartitionSpec())))
+    @partial(jax.jit, donate_argnums=0, out_shardings=(by_member, by_column))
     def step(state: TrainState, common: PyTree, member: PyTree, keys: jax.Array, number: jax.Array) -> Stepped:
         after: Stepped = members(state, member, keys, common, number)
         return after
@@ -221,6 +225,7 @@ def fit(
     """
     first, state = begin or (0, start(problem, keys, mesh))
     place = _Placed(mesh)
+    processes.connect(mesh)
     state, keys = processes.place((state, keys), _by_member(mesh))
     step, saved, pending = make_step(problem, mesh), time.monotonic(), []
     for number in range(first + 1, steps + 1, problem.interval):
@@ -233,7 +238,7 @@ def fit(
         last = number + problem.interval - 1
         if last % every >= problem.interval and last != steps:
             continue
-        means, pending = _means(pending, last, names), []
+        means, pending = _means(processes.whole(pending), last, names), []
         report(last, means)
         stopped, over = stop(), last == steps or bool(np.all(means.get("finished", 0) == 1))
         if stopped or over or processes.largest(time.monotonic() - saved > save_every_s):

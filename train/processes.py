@@ -11,8 +11,10 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import count
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -24,6 +26,7 @@ OPTIONS = ("coordinator", "processes", "process")
 START_S = 300  # for all processes to come
 FOR_EVER_MS = 7 * 24 * 3600 * 1000  # `watch` ends a wait for a process that is lost
 Array = jax.Array | np.ndarray
+_meetings = count()
 
 
 def join(asked: bool, given: Mapping[str, str | None]) -> None:
@@ -44,8 +47,8 @@ def join(asked: bool, given: Mapping[str, str | None]) -> None:
         "--coordinator and --processes, and see that they reach it"
     )
     try:
-        coordinator, count, number = where
-        jax.distributed.initialize(coordinator, count, number, initialization_timeout=START_S)
+        coordinator, total, number = where
+        jax.distributed.initialize(coordinator, total, number, initialization_timeout=START_S)
     except ValueError as error:
         raise UserError(
             f"--distributed: JAX finds no SLURM, Open MPI or TPU here ({error}): give --coordinator HOST:PORT, "
@@ -64,6 +67,7 @@ def join(asked: bool, given: Mapping[str, str | None]) -> None:
     last_words.will_be(f"{last_words.DIED}: repeat the command" if first() else gone)
     if len(jax.devices()) != size * mine:
         raise UserError(f"{size} processes have {len(jax.devices())} devices, {mine} of them here: give all as many")
+    connect(Mesh(np.array(jax.devices()), ("all",)))
 
 
 def _where(asked: bool, given: Mapping[str, str | None]) -> tuple[str, int, int] | tuple[None, None, None] | None:
@@ -75,14 +79,14 @@ def _where(asked: bool, given: Mapping[str, str | None]) -> tuple[str, int, int]
         return None
     if not any(values):
         return None, None, None
-    coordinator, count, number = (value or "" for value in values)
+    coordinator, total, number = (value or "" for value in values)
     if not all(values):
         raise UserError("--coordinator HOST:PORT, --processes N and --process I go together: give all three, or none")
     if not re.fullmatch(r"[^\s:]+:\d{1,5}", coordinator):
         raise UserError(f"--coordinator is {coordinator}: give HOST:PORT of process 0, such as 10.0.0.1:12345")
-    if not (count.isdecimal() and number.isdecimal() and int(number) < int(count)):
-        raise UserError(f"--process is {number} of --processes {count}: give whole numbers, --process from 0 on")
-    return coordinator, int(count), int(number)
+    if not (total.isdecimal() and number.isdecimal() and int(number) < int(total)):
+        raise UserError(f"--process is {number} of --processes {total}: give whole numbers, --process from 0 on")
+    return coordinator, int(total), int(number)
 
 
 def first() -> bool:
@@ -129,20 +133,20 @@ def from_first(tree: PyTree) -> PyTree:
     return multihost_utils.broadcast_one_to_all(tree) if several() else tree
 
 
-def in_parts(read: Callable[[int, int], np.ndarray], count: int) -> np.ndarray:
-    """Return rows 0 to `count`, of which each process reads its part: `read` (start, stop) gives some."""
+def in_parts(read: Callable[[int, int], np.ndarray], length: int) -> np.ndarray:
+    """Return rows 0 to `length`, of which each process reads its part: `read` (start, stop) gives some."""
     if not several():
-        return read(0, count)
-    size = -(-count // jax.process_count())
-    start, stop = (min((jax.process_index() + k) * size, count) for k in (0, 1))
+        return read(0, length)
+    size = -(-length // jax.process_count())
+    start, stop = (min((jax.process_index() + k) * size, length) for k in (0, 1))
     found = _padded(read(start, stop), size)
-    gathered: np.ndarray = np.asarray(multihost_utils.process_allgather(found, tiled=True))[:count]
+    gathered: np.ndarray = np.asarray(multihost_utils.process_allgather(found, tiled=True))[:length]
     return gathered
 
 
-def _padded(rows: np.ndarray, count: int) -> np.ndarray:
-    """Return rows followed by as many zeros as make `count`."""
-    return np.pad(rows, ((0, count - len(rows)), *[(0, 0)] * (rows.ndim - 1)))
+def _padded(rows: np.ndarray, length: int) -> np.ndarray:
+    """Return rows followed by as many zeros as make `length`."""
+    return np.pad(rows, ((0, length - len(rows)), *[(0, 0)] * (rows.ndim - 1)))
 
 
 def check_equal(tree: PyTree, what: str) -> None:
@@ -164,6 +168,21 @@ def check_equal(tree: PyTree, what: str) -> None:
 
 
 # ---- global arrays
+
+
+def connect(mesh: Mesh) -> None:
+    """Have the devices along each axis of a mesh meet, in all processes at once.
+
+    CPUs must do so within 30 s of each other. Without this they would in the first step, which takes minutes to compile
+    for one and no time for another that has it in the cache.
+    """
+    if not several():
+        return
+    for axis in (name for name in mesh.axis_names if mesh.shape[name] > 1):
+        ones = place(np.ones(mesh.shape[axis], np.float32), NamedSharding(mesh, PartitionSpec(axis)))
+        total = jax.jit(jnp.sum, out_shardings=NamedSharding(mesh, PartitionSpec())).lower(ones).compile()
+        wait(f"meeting {next(_meetings)}")
+        jax.block_until_ready(total(ones))
 
 
 @dataclass(frozen=True)
@@ -223,5 +242,10 @@ def whole(tree: PyTree) -> PyTree:
     if all(leaf.is_fully_addressable for leaf in leaves):
         return tree
     everywhere = NamedSharding(leaves[0].sharding.mesh, PartitionSpec())
-    copies = jax.jit(lambda arrays: arrays, out_shardings=everywhere)(tree)
+    copies = jax.jit(_same, out_shardings=everywhere)(tree)
     return jax.tree.map(lambda array: array.addressable_data(0), copies)
+
+
+def _same(tree: PyTree) -> PyTree:
+    """Return what is given: a function with a name is compiled once."""
+    return tree

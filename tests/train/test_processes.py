@@ -22,7 +22,7 @@ from spiketype.train import last_words, loop, processes, runs, watch
 from spiketype.train.processes import Spread
 
 WORKER = Path(__file__).with_name("process_worker.py")
-PATIENCE_S = 240  # of a test; a process takes a few seconds
+PATIENCE_S = 600  # of a test, on a machine with other work; a process takes a few seconds
 
 
 def close(ours: Any, theirs: Any) -> None:
