@@ -418,7 +418,7 @@ def test_calls_of_units_and_of_spikes(spikes):
 
 
 def test_a_call_does_not_depend_on_the_batch():
-    net = model.network(UnitConfig(width=8), 2)
+    net = model.network(UnitConfig(width=8), ("a", "b"), Path("nowhere"))
     params = [net.init(jax.random.key(k), jnp.zeros((1, 1, 6)), jnp.zeros((1, 0)))["params"] for k in range(2)]
     variables = {"params": jax.tree.map(lambda *a: jnp.stack(a), *params)}
     z = np.random.default_rng(0).normal(size=(1200, 6)).astype(np.float32)
