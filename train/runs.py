@@ -144,14 +144,14 @@ class Checkpoint(NamedTuple):
 
 
 def save_state(folder: Path, step: int, state: TrainState, history: History) -> None:
-    """Write the checkpoint to continue from, and keep the one before it.
+    """Write the checkpoint to continue from, and keep the one before it, if that is whole: a kill loses neither.
 
     Arrays are on the host, in msgpack, so that any kind of device opens it.
     """
     last, newer = folder / LAST, folder / "checkpoints/.last.msgpack.partial"
     tree = flax.serialization.to_state_dict(jax.device_get(state))
     checked.write_msgpack(newer, {"step": step, "state": tree, "history": json.dumps(history)})
-    if last.exists():
+    if checked.is_msgpack(last):
         os.replace(last, folder / PREVIOUS)
     os.replace(newer, last)
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from spiketype import reading
 from spiketype.damage import readable
-from spiketype.datasets.waveforms import columns, matlab_file, piped
+from spiketype.datasets import piped
+from spiketype.datasets.waveforms import columns, matlab_file
 from spiketype.datasets.waveforms.columns import HISTOGRAMS, WAVEFORM, WAVEFORMS, Column
 from spiketype.datasets.waveforms.table import WaveformTable
 from spiketype.edge import UserError

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spiketype import reading
-from spiketype.datasets.waveforms import nwb_hdf5, piped
+from spiketype.datasets import piped
+from spiketype.datasets.waveforms import nwb_hdf5
 from spiketype.datasets.waveforms.nwb_hdf5 import MEAN
 from spiketype.edge import UserError
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spiketype.datasets import waveforms
-from spiketype.datasets.waveforms import histograms, nwb, piped
+from spiketype.datasets import piped, waveforms
+from spiketype.datasets.waveforms import histograms, nwb
 from spiketype.edge import UserError
 from tests.datasets import nwb_units
 

@@ -24,7 +24,7 @@ from types import FrameType
 import numpy as np
 
 from spiketype import reading
-from spiketype.datasets.waveforms import piped
+from spiketype.datasets import piped
 from spiketype.edge import UserError
 from tests.fuzzing.mutate import CANARY, Files, mutated
 from tests.fuzzing.readers import READERS, Reader

@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,33 @@ def test_of_two_generations_the_one_that_is_whole_is_used(folder: Path, capsys: 
     (folder / runs.PREVIOUS).write_bytes(damaged)
     with pytest.raises(UserError, match=r"previous.msgpack is damaged .*: delete it and repeat"):
         runs.checkpoint(folder)
+
+
+def test_a_damaged_checkpoint_does_not_take_the_place_of_a_whole_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (10, 11):
+        save(folder, step, state(float(step)))
+    (folder / runs.LAST).write_bytes(b"damaged")
+    replace_file, left = os.replace, [2]  # the kill comes before the last of: the write's, to previous, to last
+
+    def killed(source: Path, target: Path) -> None:
+        left[0] -= 1
+        if left[0] < 1:
+            raise KeyboardInterrupt
+        replace_file(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            save(folder, 12, state(12.0))
+    found = runs.checkpoint(folder)
+    assert found is not None
+    assert found.step == 10
+    save(folder, 13, state(13.0))
+    found = runs.checkpoint(folder)
+    assert found is not None
+    assert found.step == 13
 
 
 def test_what_a_killed_run_left_half_written_is_removed(folder: Path) -> None:

@@ -1,8 +1,8 @@
 """What a reading program of its own hands over: arrays and JSON, never pickles.
 
-HDF5 and SciPy end their process over some damaged files, so a process of its own reads these. It runs this file, with
-the name of a program (`matlab_file`, `nwb_hdf5`) whose function ``read`` returns what is handed over; neither imports
-anything of spiketype, to start quickly.
+HDF5 and SciPy end their process over some damaged files, and HDF5 never comes to the end of others, so a process of its
+own reads these. It runs this file, with the name of a program (`matlab_file`, `nwb_hdf5`, `sweep_file`) whose function
+``read`` returns what is handed over; those of many small files import nothing of spiketype, to start quickly.
 """
 
 import io
