@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Int32
@@ -32,6 +32,7 @@ DIMENSIONS = {
     "excitatory": ("cell_model",),
     "contact_um": ("channel", "axis"),
 }
+Samples = Any  # an array of NumPy, or of JAX inside a program: functions of both use its `__array_namespace__`
 COPIES = 3  # of the inputs at once while they are read, scaled and moved to the device
 
 
@@ -209,10 +210,23 @@ class Inputs:
             yield read.sample, self._images(flat).reshape(*read.sample.shape, *self.shape[1:])
 
     def _images(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-        values = [arrays[name].astype(np.float32, copy=False) for name in self.images]
-        stacked = values[0] if values[0].ndim == 3 else np.stack(values, axis=-1)
-        images = stacked.reshape(len(stacked), *self.shape[1:])
-        return scale(images, self.images) if self._scaled else images
+        images: np.ndarray = as_images({k: arrays[k] for k in self.images}, self.shape[1:], self._scaled)
+        return images
+
+
+def as_images(arrays: Mapping[str, Samples], shape: tuple[int, ...], scaled: bool) -> Samples:
+    """Return a network's inputs (sample, row, column, image), of arrays of a store.
+
+    Args:
+        arrays: by name, in the order of the images; of NumPy, or of JAX inside a program.
+        shape: row, column, image.
+        scaled: bring them to comparable units, as `scale` does.
+    """
+    images, values = tuple(arrays), list(arrays.values())
+    xp = values[0].__array_namespace__()
+    stacked = values[0] if values[0].ndim == 3 else xp.stack(values, axis=-1)
+    found = xp.reshape(xp.astype(stacked, np.float32), (len(stacked), *shape))
+    return scale(found, images) if scaled else found
 
 
 def _groups(path: Path, cells: int) -> tuple[tuple[str, ...], Int32[np.ndarray, " cell"]]:
@@ -244,23 +258,22 @@ def _names(path: Path, name: str) -> tuple[str, ...]:
     return tuple(map(str, store.read(path, name)))
 
 
-def scale(inputs: Float[np.ndarray, "*shape image"], images: tuple[str, ...]) -> Float[np.ndarray, "*shape image"]:
-    """Bring inputs to comparable units of about 1, by fixed formulas: nothing is fitted to the samples.
+def scale(inputs: Samples, images: tuple[str, ...]) -> Samples:
+    """Bring inputs (..., image) to comparable units of about 1, by fixed formulas: nothing is fitted to the samples.
 
     Amplitudes become ln(1 + A / 5 uV), which makes the fall with distance, over two decades, a slope; widths become
     ln(w / 0.5 ms), 0 at contacts below the detection threshold, whose width is the whole window; waveforms become
     sign(v) ln(1 + |v| / 5 uV).
     """
+    xp = inputs.__array_namespace__()
     if images == IMAGES["waveform"]:
-        found: np.ndarray = np.sign(inputs) * np.log1p(np.abs(inputs) / np.float32(THRESHOLD_UV))
-        return found
-    scaled = np.empty_like(inputs)
-    for i, name in enumerate(images):
-        x = inputs[..., i]
-        if name == "amplitude_uV":
-            scaled[..., i] = np.log1p(x / np.float32(THRESHOLD_UV))
-        else:
-            quiet = x > np.float32(WINDOW_MS - 1e-3)
-            shortest = np.maximum(x, np.float32(TYPICAL_WIDTH_MS / 20))
-            scaled[..., i] = np.where(quiet, 0, np.log(shortest / np.float32(TYPICAL_WIDTH_MS)))
-    return scaled
+        return xp.sign(inputs) * xp.log1p(xp.abs(inputs) / np.float32(THRESHOLD_UV))
+    return xp.stack([_scaled(inputs[..., i], name) for i, name in enumerate(images)], axis=-1)
+
+
+def _scaled(x: Samples, name: str) -> Samples:
+    xp = x.__array_namespace__()
+    if name == "amplitude_uV":
+        return xp.log1p(x / np.float32(THRESHOLD_UV))
+    shortest = xp.maximum(x, np.float32(TYPICAL_WIDTH_MS / 20))
+    return xp.where(x > np.float32(WINDOW_MS - 1e-3), np.float32(0), xp.log(shortest / np.float32(TYPICAL_WIDTH_MS)))

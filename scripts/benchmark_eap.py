@@ -20,8 +20,9 @@ import numpy as np
 
 from spiketype.edge import cores
 from spiketype.simulator.eap import forward, lowrank, placement
-from spiketype.simulator.eap.blocks import CPU_BATCH, RANK_MULTIPLE
+from spiketype.simulator.eap.blocks import CPU_BATCH
 from spiketype.simulator.eap.engines import ONE_THREAD
+from spiketype.simulator.eap.factored import RANK_MULTIPLE
 from spiketype.simulator.eap.probes import points, probe
 from spiketype.simulator.neuron import cells, membrane
 from spiketype.simulator.neuron.source import Source
@@ -95,11 +96,17 @@ def prepare(paths: Sequence[str], barrier: Barrier) -> None:
     barrier.wait()
 
 
+def padded(source: Source) -> forward.Factors:
+    """Factors of a cell, padded as in the store writer."""
+    factors, _, rank = lowrank.factorise(source)
+    return lowrank.pad(factors, 1344, -(-rank // RANK_MULTIPLE) * RANK_MULTIPLE)
+
+
 @cache
 def known(path: str) -> tuple[str, forward.Factors]:
     """Name and factors of a cell, once in each process, padded as in the store writer."""
     source = Source.load(Path(path))
-    return source.name, lowrank.pad(lowrank.factorise(source)[0], 1344, RANK_MULTIPLE)
+    return source.name, padded(source)
 
 
 def ours(path: str, batches: int) -> int:
@@ -127,7 +134,7 @@ def reference(source: Source, count: int) -> np.ndarray:
 
 def disagreement(source: Source, count: int) -> float:
     """Largest difference (uV) between ours and LFPykit's potentials."""
-    factors = lowrank.pad(lowrank.factorise(source)[0], 1344, RANK_MULTIPLE)
+    factors = padded(source)
     got = forward.potentials(factors, points(probe()), *placed(source.name, 0, CPU_BATCH))[:count]
     return float(np.abs(np.asarray(got) - reference(source, count)).max())
 

@@ -15,7 +15,7 @@ from spiketype.datasets import batches
 from spiketype.models.cnn import CNN
 from spiketype.train import loop
 from spiketype.train.tasks.eap.config import EapTaskConfig
-from spiketype.train.tasks.eap.task import make_problem
+from spiketype.train.tasks.eap.task import from_memory, make_problem
 
 SAMPLES, CLASSES, BATCH = 11_700, 13, 1000
 
@@ -64,7 +64,7 @@ def _measure(which: str, steps: int) -> float | None:
 def ours(x: np.ndarray, y: np.ndarray, members: int) -> Callable[[int], None]:
     """The loop's own step on the problem of the EAP tasks, with the published settings."""
     config = EapTaskConfig(batch=BATCH, dropout=0.7, learning_rate=5e-4, schedule="constant", balanced=False)
-    problem = make_problem(config, CNN(CLASSES, "l", config.dropout), x.shape[1:], turns=False)
+    problem = make_problem(config, CNN(CLASSES, "l", config.dropout), x.shape[1:], False, from_memory(BATCH))
     shared = jnp.asarray(x), jnp.asarray(y)
     plan = batches.plan(np.arange(len(x)), y, balanced=False)
     own = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * members), plan)

@@ -5,7 +5,7 @@ the bytes it writes are the same.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,17 +15,15 @@ import numpy as np
 
 from spiketype.datasets import store
 from spiketype.edge import UserError
-from spiketype.simulator.eap import features, forward, lowrank, placement, recording
+from spiketype.simulator.eap import factored, features, forward, placement, recording
 from spiketype.simulator.eap.config import EapConfig
+from spiketype.simulator.eap.factored import Cell, Medium
 from spiketype.simulator.eap.probes import Probe, points
 from spiketype.simulator.neuron.cells import CellModel
-from spiketype.simulator.neuron.source import Source
 
 CPU_BATCH, ACCELERATOR_BATCH = 32, 256  # candidates at once: what stays in a core's cache; about what a block needs
-RANK_MULTIPLE = 48  # ranks are padded to whole multiples: at the default error all 13 cells share one program
 NOISE = 1000  # folded into a candidate's key: no number that the placement's own split of that key uses
 GIVE_UP = 20_000  # candidates for each accepted one, and one more: with fewer accepted a store takes for ever
-REMEMBERED = 16  # cells whose factors a worker keeps: at most one is in work, and hundreds would fill the memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,18 +40,6 @@ class BlockTask:
     index: int  # number of the block in the store
     number: int  # among the blocks of its cell: of the stream of its candidates
     samples: int  # in the block
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What the blocks of a cell have in common."""
-
-    factors: forward.Factors
-    error_uV: float
-    rank: int
-    spikes: int
-    times: int
-    dt_ms: float
 
 
 class Recording(NamedTuple):
@@ -99,9 +85,7 @@ def write_block(task: BlockTask) -> None:
     """
     if store.is_done(task.path, task.index):  # another process does the same
         return
-    config = task.config
-    contact_um = task.layout.contact_um.tobytes()
-    cell = _cell(task.source, task.segments, config.error_uV, contact_um, config.box, config.sigma_S_per_m)
+    config, cell = task.config, cell_of(task)
     contacts = points(task.layout, config.contact_points)
     batch = CPU_BATCH if jax.default_backend() == "cpu" else ACCELERATOR_BATCH
     block: dict[str, np.ndarray] = {}
@@ -129,6 +113,31 @@ def write_block(task: BlockTask) -> None:
     store.mark_done(task.path, task.index, small)
 
 
+def medium_of(task: BlockTask) -> Medium:
+    """Return what the factors of a block's cell depend on beside its currents."""
+    config = task.config
+    return Medium(config.error_uV, task.layout.contact_um.tobytes(), config.box, config.sigma_S_per_m)
+
+
+def cell_of(task: BlockTask) -> Cell:
+    """Return the cell of a block."""
+    return factored.cell(task.source, medium_of(task), task.segments)
+
+
+def recorded(config: EapConfig, dt_ms: float) -> Recording:
+    """Return what the program that a configuration needs depends on, for currents in steps of `dt_ms`."""
+    return Recording(
+        sigma_S_per_m=config.sigma_S_per_m,
+        source=config.source,
+        noise_uV=config.noise_uV / np.sqrt(config.mean_of),
+        dtype=config.dtype,
+        dt_ms=dt_ms,
+        recorded_dt_ms=1 / config.waveform_kHz if config.waveform_kHz else dt_ms,
+        common_average=config.common_average,
+        keep_waveforms=bool(config.waveform_kHz),
+    )
+
+
 def _candidates(
     task: BlockTask, cell: Cell, contacts: np.ndarray, first: int, batch: int
 ) -> tuple[dict[str, jax.Array], np.ndarray]:
@@ -138,18 +147,8 @@ def _candidates(
     placed = placement.draw(*of, first, batch, config.rotation, config.box, cell.spikes, task.number)
     number = first + np.arange(batch, dtype=np.uint32)
     key = placement.stream(config.seed, model.name, task.number)
-    how = Recording(
-        sigma_S_per_m=config.sigma_S_per_m,
-        source=config.source,
-        noise_uV=config.noise_uV / np.sqrt(config.mean_of),
-        dtype=config.dtype,
-        dt_ms=cell.dt_ms,
-        recorded_dt_ms=1 / config.waveform_kHz if config.waveform_kHz else cell.dt_ms,
-        common_average=config.common_average,
-        keep_waveforms=bool(config.waveform_kHz),
-    )
     matrices = recording.matrices(config, cell.times, cell.dt_ms)
-    arrays, reached_uV = _simulate(cell.factors, contacts, placed, number, key, *matrices, how)
+    arrays, reached_uV = simulate(cell.factors, contacts, placed, number, key, *matrices, recorded(config, cell.dt_ms))
     arrays |= {
         "spike": placed.spike,
         "candidate": number,
@@ -160,7 +159,7 @@ def _candidates(
 
 
 @partial(jax.jit, static_argnames="how")
-def _simulate(
+def simulate(
     factors: forward.Factors,
     contacts: jax.Array,
     placed: placement.Placement,
@@ -170,7 +169,17 @@ def _simulate(
     colouring: jax.Array | None,
     how: Recording,
 ) -> tuple[dict[str, jax.Array], jax.Array]:
-    """Return features, waveforms and largest amplitudes of a batch of placements of one cell."""
+    """Return features, waveforms and largest amplitudes of a batch of placements of one cell.
+
+    Args:
+        factors: of the cell.
+        contacts: points of the probe's contacts, from `probes.points`.
+        placed: the candidates.
+        number: of the candidates in their block.
+        key: of the block's stream, for the noise.
+        resampling, colouring: from `recording.matrices`.
+        how: the rest of the configuration.
+    """
     eap = forward.potentials(factors, contacts, *placed, how.sigma_S_per_m, how.source)
     reached_uV = (eap.max(axis=2) - eap.min(axis=2)).max(axis=1)  # before noise
     keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.fold_in(key, k), NOISE))(number)
@@ -191,16 +200,3 @@ def _simulate(
         waveform = eap if same else jnp.dot(eap, resampling, precision=forward.EXACT)
         arrays["eap_uV"] = waveform.astype(how.dtype)
     return arrays, reached_uV
-
-
-@lru_cache(maxsize=REMEMBERED)
-def _cell(
-    file: Path, segments: int, error_uV: float, contact_um: bytes, box: placement.Box, sigma_S_per_m: float
-) -> Cell:
-    """Return a cell's currents in factors, padded so that a program compiled for another cell serves this one."""
-    source = Source.load(file)
-    contacts = np.frombuffer(contact_um, np.float32).reshape(-1, 3)
-    factors, worst_uV, rank = lowrank.factorise(source, error_uV, contacts, box, sigma_S_per_m)
-    padded = lowrank.pad(factors, segments, -(-rank // RANK_MULTIPLE) * RANK_MULTIPLE)
-    spikes, _, times = source.current_nA.shape
-    return Cell(padded, worst_uV, rank, spikes, times, source.dt_ms)

@@ -12,9 +12,11 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from pathlib import Path
 
-from spiketype.edge import UserError, keeping_signals
-from spiketype.simulator.eap.blocks import BlockTask, write_block
+from spiketype.edge import UserError, cores, keeping_signals
+from spiketype.simulator.eap import factored
+from spiketype.simulator.eap.blocks import BlockTask, cell_of, medium_of, write_block
 
 # One thread in each worker: the bits of a sum depend on how it is divided among threads.
 ONE_THREAD = {
@@ -23,6 +25,9 @@ ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
+
+
+Submit = Callable[[Callable[[BlockTask], None], BlockTask], Future[None]]
 
 
 def here(tasks: Iterable[BlockTask]) -> Iterator[BlockTask]:
@@ -42,7 +47,7 @@ def processes(tasks: Iterable[BlockTask], workers: int) -> Iterator[BlockTask]:
     with _pool(workers) as submit:
         running: dict[Future[None], BlockTask] = {}
         for task in queue.first(workers):
-            running[submit(task)] = task
+            running[submit(write_block, task)] = task
         while running:
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
@@ -50,8 +55,24 @@ def processes(tasks: Iterable[BlockTask], workers: int) -> Iterator[BlockTask]:
                 future.result()
                 # For the worker that has just become free: it knows the cell.
                 if (following := queue.after(task)) is not None:
-                    running[submit(following)] = following
+                    running[submit(write_block, following)] = following
                 yield task
+
+
+def factorised(tasks: Sequence[BlockTask]) -> Iterator[Path]:
+    """Yield, in order, where the factors of the tasks' cells are, found by processes of one thread where missing."""
+    paths = [factored.cache_path(task.source, medium_of(task), True) for task in tasks]
+    missing = {path: task for path, task in zip(paths, tasks, strict=True) if not path.exists()}
+    with _pool(min(cores(), max(1, len(missing)))) as submit:
+        running = {path: submit(_factorise, task) for path, task in missing.items()}
+        for path in paths:
+            if path in running:
+                running[path].result()
+            yield path
+
+
+def _factorise(task: BlockTask) -> None:
+    cell_of(task)
 
 
 def cluster(tasks: Sequence[BlockTask], scheduler: str) -> Iterator[BlockTask]:
@@ -106,7 +127,7 @@ class _Queue:
 
 
 @contextmanager
-def _pool(workers: int) -> Iterator[Callable[[BlockTask], Future[None]]]:
+def _pool(workers: int) -> Iterator[Submit]:
     """Yield what runs tasks in processes of one thread each."""
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(ONE_THREAD)  # the children start with these; this process has read its own already
@@ -114,9 +135,9 @@ def _pool(workers: int) -> Iterator[Callable[[BlockTask], Future[None]]]:
     theirs, ours = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(workers, context, _end_when_closed, (theirs,))
 
-    def submit(task: BlockTask) -> Future[None]:
+    def submit(work: Callable[[BlockTask], None], task: BlockTask) -> Future[None]:
         with keeping_signals():  # processes are started here
-            return pool.submit(write_block, task)
+            return pool.submit(work, task)
 
     try:
         yield submit

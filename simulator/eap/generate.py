@@ -46,7 +46,7 @@ def generate(
     """
     if workers is not None and workers < 0:
         raise UserError(f"--workers is {workers}: it must be at least 0")
-    models, layout = _models(config), probe(config.probe)
+    models, layout = models_of(config), probe(config.probe)
     found: Attempt | None = None
     if not out.exists():
         store.choose_block(config.per_cell)  # refused now, not after the currents
@@ -68,7 +68,8 @@ def generate(
     return out
 
 
-def _models(config: EapConfig) -> Sequence[CellModel]:
+def models_of(config: EapConfig) -> Sequence[CellModel]:
+    """Return the cell models, or their variants, that a configuration names."""
     models = cells.catalogue(config.cell_models, config.exclude, config.axon)
     if differing := cells.axons_differ(models):
         note("cell models", differing)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Float32, Int, PRNGKeyArray
 
 from spiketype.edge import UserError
 
@@ -70,17 +70,31 @@ def draw(
     Raises:
         UserError: the rotation set is unknown, or the seed does not fit 32 bits.
     """
-    if rotation not in ROTATIONS:
-        raise UserError(f"unknown rotation {rotation!r}: choose one of {', '.join(ROTATIONS)}")
     if not 0 <= seed < 2**32:
         raise UserError(f"seed {seed}: give an integer from 0 to 2**32 - 1")
+    key = stream(seed, cell_name, block)
+    which = number_of(rotation, m_type, excitatory)
+    placed: Placement = drawn(key, np.uint32(first), count, which, *corners_um(box), np.float32(n_spikes))
+    return placed
+
+
+def number_of(rotation: str, m_type: str, excitatory: bool) -> np.int32:
+    """Return the number of the rotation set, in `ROTATIONS`, that a cell is turned by.
+
+    Raises:
+        UserError: the rotation set is unknown.
+    """
+    if rotation not in ROTATIONS:
+        raise UserError(f"unknown rotation {rotation!r}: choose one of {', '.join(ROTATIONS)}")
     if rotation == "physrot" and not (excitatory or m_type in UPRIGHT_M_TYPES):
         rotation = "3drot"
-    key = stream(seed, cell_name, block)
+    return np.int32(ROTATIONS.index(rotation))
+
+
+def corners_um(box: Box) -> tuple[Float32[np.ndarray, "3"], Float32[np.ndarray, "3"]]:
+    """Return the lowest and the highest corner of a box."""
     low, high = np.array([box.x_um, box.y_um, box.z_um], np.float32).T
-    which = np.int32(ROTATIONS.index(rotation))
-    placed: Placement = _draw(key, np.uint32(first), count, which, low, high, np.float32(n_spikes))
-    return placed
+    return low, high
 
 
 def stream(seed: int, cell_name: str, block: int | None = None) -> PRNGKeyArray:
@@ -90,7 +104,7 @@ def stream(seed: int, cell_name: str, block: int | None = None) -> PRNGKeyArray:
 
 
 @partial(jax.jit, static_argnames="count")
-def _draw(
+def drawn(
     key: jax.Array,
     first: jax.Array,
     count: int,
@@ -99,7 +113,10 @@ def _draw(
     high_um: jax.Array,
     n_spikes: jax.Array,
 ) -> Placement:
-    """Draw with one program for all rotation sets and one draw of numbers: each takes XLA a second to compile."""
+    """Draw as `draw`, inside a program: ``key`` is of a `stream`, ``rotation`` a number in `ROTATIONS`.
+
+    One program and one draw of numbers serve all rotation sets: each takes XLA a second to compile.
+    """
 
     def one(candidate: jax.Array) -> Placement:
         uniform = jax.random.uniform(jax.random.fold_in(key, candidate), (7,), jnp.float32)

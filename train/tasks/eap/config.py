@@ -42,6 +42,9 @@ class EapTaskConfig:
     """Cell models: bbp (the 13 of layer 5 in the MEArec package) and/or folders of the same layout."""
     data: Annotated[Path | None, arg(aliases=("--store",), metavar="STORE")] = None
     """An EAP store to use instead of simulating one."""
+    stream: bool = False
+    """Simulate every batch inside the training step, instead of drawing from the samples of the store: no sample comes
+    twice. The store says how, and is what is judged on; cells that are held out are held out of the stream."""
     network: Size = "l"
     """Size of the network; l is the published one."""
     precision: Precision = "float32"

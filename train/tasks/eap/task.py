@@ -25,6 +25,7 @@ from spiketype.train.task import Data, Experiment, Member, Phase, Task, member_k
 from spiketype.train.tasks.eap import judge, model
 from spiketype.train.tasks.eap.config import PAPER, EapTaskConfig
 from spiketype.train.tasks.eap.model import LENGTH_UM, EapModel, classes_of, network
+from spiketype.train.tasks.eap.streamed import Sampler, streamed
 
 PIECE = 200  # samples whose activations stay in a core's cache: faster on a CPU than a large batch at once
 TURNABLE = ("xrot", "3drot")  # sets whose distribution a quarter turn of the array leaves as it is
@@ -48,25 +49,30 @@ def find_store(config: EapTaskConfig) -> Path:
     return generate(wanted, store.cached("eap", f"{config.rotation}-{config.per_cell}", wanted))
 
 
-def make_problem(
-    config: EapTaskConfig, net: CNN, shape: tuple[int, ...], turns: bool, in_memory: bool = True
-) -> Problem:
-    """Return network, batches, loss and optimizer, for inputs of `shape` (row, column, image).
+def from_memory(batch: int) -> Sampler:
+    """Return what draws a batch from common data, inputs and targets of all samples; member data are a plan."""
 
-    Common data are inputs and targets of all samples and member data a batches.Plan; or, where the inputs are on disk,
-    common data are nothing and member data the batch of the step.
-    """
+    def sample(common: PyTree, member: PyTree, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        index = batches.draw(member, key, batch)  # as _data draws it where the inputs are on disk
+        return common[0][index], common[1][index]
+
+    return sample
+
+
+def as_given(common: PyTree, member: PyTree, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return the batch of the step, which was read from disk: the member data."""
+    return member[0], member[1]
+
+
+def make_problem(config: EapTaskConfig, net: CNN, shape: tuple[int, ...], turns: bool, sample: Sampler) -> Problem:
+    """Return network, batches, loss and optimizer, for inputs of `shape` (row, column, image)."""
 
     def init(key: jax.Array) -> tuple[PyTree, PyTree]:
         return net.init(key, jnp.zeros((1, *shape)))["params"], {}
 
     def draw(common: PyTree, member: PyTree, key: jax.Array) -> PyTree:
         index_key, turn_key = jax.random.split(key)
-        if in_memory:
-            index = batches.draw(member, index_key, config.batch)  # as _data draws it where the inputs are on disk
-            x, y = common[0][index], common[1][index]
-        else:
-            x, y = member
+        x, y = sample(common, member, index_key)
         return quarter_turns(turn_key, x, y) if turns else (x, y)
 
     def loss(params: PyTree, state: PyTree, batch: PyTree, key: jax.Array) -> tuple[jax.Array, PyTree]:
@@ -95,7 +101,6 @@ def prepare(config: EapTaskConfig) -> Experiment:
     seeds = range(config.seed, config.seed + config.seeds)
     members = [Member(seed, fold) for seed in seeds for fold in range(len(split.folds))]
     inputs, net = _inputs(config, path), network(config, len(classes) or 3)
-    on_devices = inputs.whole is not None or _spread(inputs)
     turns = config.turns and turnable(path)
     manifest = {
         "classes": list(classes),
@@ -106,8 +111,13 @@ def prepare(config: EapTaskConfig) -> Experiment:
         "optimistic": split.optimistic,
         "members": [member._asdict() | _part(table, split.folds[member.fold]) for member in members],
     }
-    problem = make_problem(config, net, inputs.shape[1:], turns, on_devices)
-    data = _data(config, split, members, inputs, table, label, on_devices)
+    target = table.position_um / np.float32(LENGTH_UM) if label is None else label
+    plans = _plans(config, split, members, label, len(target))
+    if config.stream:
+        sample, data = streamed(config, path, inputs.shape[1:], plans, label)
+    else:
+        sample, data = _stored(config, members, inputs, target, plans)
+    problem = make_problem(config, net, inputs.shape[1:], turns, sample)
     held_out = replace(table, cell=table.type, cell_names=table.type_names) if split.kind == "type" else table
     return Experiment(
         phases=(Phase("training", problem, data, config.steps),),
@@ -141,25 +151,26 @@ def _split(config: EapTaskConfig, table: EapTable, label: np.ndarray | None) -> 
     return splits.make(kind, label, table.cell, table.cell_names, config.folds, config.seed, lists=config.lists)
 
 
-def _data(
-    config: EapTaskConfig,
-    split: Split,
-    members: Sequence[Member],
-    inputs: Inputs,
-    table: EapTable,
-    label: np.ndarray | None,
-    on_devices: bool,
-) -> Data:
-    """Return what the loop asks for at every step: all samples and the members' plans, or batches read from disk."""
-    target = table.position_um / np.float32(LENGTH_UM) if label is None else label
-    in_class = np.zeros(len(target), np.int32) if label is None else label
+def _plans(
+    config: EapTaskConfig, split: Split, members: Sequence[Member], label: np.ndarray | None, count: int
+) -> batches.Plan:
+    """Return what each member draws its batches by, stacked."""
+    in_class = np.zeros(count, np.int32) if label is None else label
     longest = max(len(fold.train) for fold in split.folds)
     plans = [batches.plan(fold.train, in_class, config.balanced, longest) for fold in split.folds]
-    mine, keys = of_members(members, plans), member_keys(members)
-    if on_devices:
+    stacked: batches.Plan = of_members(members, plans)
+    return stacked
+
+
+def _stored(
+    config: EapTaskConfig, members: Sequence[Member], inputs: Inputs, target: np.ndarray, plans: batches.Plan
+) -> tuple[Sampler, Data]:
+    """Return batches of the store's samples, and the data they come from: all in memory, or read step by step."""
+    if inputs.whole is not None or _spread(inputs):
         x = Spread(inputs.shape, inputs.between) if inputs.whole is None else jnp.asarray(inputs.whole)
         common = (x, jnp.asarray(target))
-        return lambda step: (common, mine)
+        return from_memory(config.batch), lambda step: (common, plans)
+    keys = member_keys(members)
 
     @jax.jit
     def drawn(number: jax.Array) -> jax.Array:
@@ -169,7 +180,7 @@ def _data(
             index_key, _ = jax.random.split(step_keys(key, number)[0])
             return batches.draw(plan, index_key, config.batch)
 
-        return jax.vmap(of_member)(mine, keys)
+        return jax.vmap(of_member)(plans, keys)
 
     streams: list[Iterator[tuple[np.ndarray, np.ndarray]]] = []
 
@@ -180,7 +191,7 @@ def _data(
         sample, x = next(streams[0])
         return (), (x, target[sample])
 
-    return read
+    return as_given, read
 
 
 def _part(table: EapTable, fold: splits.Fold) -> Json:

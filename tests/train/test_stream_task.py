@@ -1,0 +1,69 @@
+"""Training on batches that are simulated in the step, through the command line."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+import pytest
+import run_folder
+from optimizers import adam
+
+from spiketype.datasets import store
+from spiketype.simulator.eap import generate, stream, template
+from spiketype.simulator.eap.config import EapConfig
+from spiketype.simulator.neuron import cells, membrane
+from spiketype.train import run, runs
+from tests.simulator.eap_program import folder_of
+from tests.simulator.synthetic_source import attempted
+
+NAMES = [model.name for model in cells.catalogue()][:8]
+SMALL = ("--network", "xs", "--batch", "20", "--steps", "100", "--stream")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _made_up_currents(tmp_path_factory):
+    sources = tmp_path_factory.mktemp("sources")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(membrane, "attempt", lambda models, workers=None: attempted(sources, models))
+        patch.setattr(template, "versions", dict)
+        patch.setattr(optax, "adam", adam)
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, _made_up_currents) -> Path:
+    folder = tmp_path_factory.mktemp("store")
+    models = (str(folder_of(folder / "models", NAMES)),)
+    config = EapConfig(per_cell=20, probe="mea4x4", threshold_uV=5.0, error_uV=0.01, cell_models=models)
+    return generate.generate(config, folder / "a.zarr", 0)
+
+
+def test_a_run_learns_from_what_it_simulates_and_continues_after_damage(made, tmp_path, capsys) -> None:
+    folder = tmp_path / "run"
+    split = ["--split", "kfold", "--folds", "2", "--features", "waveform"]
+    run.main(["--task", "mtype", "--store", str(made), *split, "--save-every", "0", "--out", str(folder), *SMALL])
+    whole = runs.read_summary(folder)
+    losses = [row["loss"] for row in run_folder.metrics(folder)]
+    assert np.all(np.array(losses[-1]) < losses[0])
+    last = folder / runs.LAST
+    last.write_bytes(last.read_bytes()[:-1])
+    run.main(["--resume", str(folder)])
+    assert {**runs.read_summary(folder), "seconds": 0} == {**whole, "seconds": 0}
+
+
+def test_cells_that_are_held_out_are_never_simulated(made, tmp_path, monkeypatch) -> None:
+    seen: list[int] = []
+    samples = stream.samples
+
+    def watched(here, how, cell, block, count):
+        jax.debug.callback(lambda c: seen.extend(np.ravel(c).tolist()), cell)
+        return samples(here, how, cell, block, count)
+
+    monkeypatch.setattr(stream, "samples", watched)
+    names = [str(name) for name in store.read(made, "cell_name")]
+    lists = tmp_path / "lists.json"
+    lists.write_text(f'{{"train": ["{names[0]}", "{names[5]}"], "test": ["{names[1]}"]}}')
+    options = ["--split", "lists", "--lists", str(lists), "--out", str(tmp_path / "run"), *SMALL]
+    run.main(["--task", "location", "--store", str(made), *options, "--steps", "3"])
+    assert set(seen) == {0, 5}
