@@ -1,5 +1,5 @@
-"""Ratios of speed, from one run on this machine: ``python scripts/benchmark.py`` eap, train, stream, lspin, raphe or
-dec.
+"""Ratios of speed, from one run on this machine: ``python scripts/benchmark.py`` eap, generate, train, stream,
+lspin, raphe or dec.
 
 Rounds alternate between what is compared and the median of their ratios is printed, because machines are shared.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 import tyro
 from benchmark_dec import benchmark as dec
 from benchmark_eap import benchmark as eap
+from benchmark_generate import benchmark as generate
 from benchmark_lspin import benchmark as lspin
 from benchmark_raphe import benchmark as raphe
 from benchmark_stream import benchmark as stream
@@ -35,5 +36,13 @@ if __name__ == "__main__":
     with guard():
         if not {"-h", "--help"} & set(sys.argv):
             print(machine(), flush=True)
-        subjects = {"eap": eap, "train": train, "lspin": lspin, "raphe": raphe, "dec": dec, "stream": stream}
+        subjects = {
+            "eap": eap,
+            "train": train,
+            "lspin": lspin,
+            "raphe": raphe,
+            "dec": dec,
+            "stream": stream,
+            "generate": generate,
+        }
         tyro.extras.subcommand_cli_from_dict(subjects, prog="python scripts/benchmark.py")
