@@ -1,10 +1,10 @@
 """The one store: Zarr 3 groups of arrays that share the ``sample`` axis, written in blocks, resumable.
 
-A store is a folder. Its template (every array, empty) is written first; a *block* is a run of whole chunks along
-``sample`` that one writer fills; its element of ``done`` is written last, so resuming is reading ``done``. No chunk is
-of two blocks, so any number of processes, on any number of machines, may fill a store. Attributes hold ``kind``,
-``schema_version``, ``created_with`` and the complete generating ``config`` as JSON. `finish` writes a `manifest` with
-the SHA-256 of every file, and every file that is read later is held against it.
+A store is a folder, or objects at a URL. Its template (every array, empty) is written first; a *block* is a run of
+whole chunks along ``sample`` that one writer fills; its element of ``done`` is written last, so resuming is reading
+``done``. No chunk is of two blocks, so any number of processes, on any number of machines, may fill a store. Attributes
+hold ``kind``, ``schema_version``, ``created_with`` and the complete generating ``config`` as JSON. `finish` writes a
+`manifest` with the SHA-256 of every file, and every file that is read later is held against it.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ import json
 import math
 import os
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +31,10 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from spiketype import reading
 from spiketype.damage import cause, readable, valid
 from spiketype.datasets import manifest, zarr_arrays
+from spiketype.datasets.checked import checked, writable
 from spiketype.edge import Dataclass, Json, UserError, cache_dir
+from spiketype.location import Location, Remote
+from spiketype.reading import shortened
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -42,6 +46,9 @@ CHUNK_BYTES = 4_000_000  # chunks of 1-10 MB read and write fastest (measured: s
 FILL = {"f": np.nan, "i": -1}  # by kind of dtype: a chunk that was never written must not look like data
 # Blosc alone reads some truncated chunks without a word: the checksum makes every damage an error.
 COMPRESSORS = (BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"), Crc32cCodec())
+
+
+ROOT = "zarr.json"  # of the group
 
 
 class AlreadyThere(UserError):
@@ -72,8 +79,27 @@ class Coordinate:
     long_name: str
 
 
+def exists(path: Location) -> bool:
+    """Say whether there is a template, or in the place of a folder anything at all."""
+    return (path / ROOT).is_file() if isinstance(path, Remote) else path.exists()
+
+
+def check_new(path: Location) -> None:
+    """Refuse a place where no store can be made, before any work for it.
+
+    Raises:
+        AlreadyThere: there is a store, or in the place of a folder something else.
+        UserError: nothing can be written to the URL.
+    """
+    if exists(path):
+        raise _already_there(path)
+    if isinstance(path, Remote):
+        path.check_writable()
+        next(path.files(), None)  # is there such a bucket, and is it ours?
+
+
 def create(
-    path: Path,
+    path: Location,
     kind: str,
     sizes: Mapping[str, int],
     block: int,
@@ -83,8 +109,11 @@ def create(
 ) -> None:
     """Write the template of a store: every array with its final shape, nothing done.
 
+    A folder appears whole. Objects are written one by one, the group's own last, and two writers of one template write
+    the same bytes.
+
     Args:
-        path: the folder; must not exist.
+        path: the folder, which must not exist, or a URL.
         kind: what the store holds, such as ``"eap"``.
         sizes: length of every dimension.
         block: samples in a block; the last one may have fewer.
@@ -94,13 +123,44 @@ def create(
 
     Raises:
         AlreadyThere: `path` exists, or did when the template was complete.
+        UserError: other objects lie at the URL, or nothing can be written to it.
     """
-    there = AlreadyThere(f"{path} exists already: choose another folder or remove it")
-    if path.exists():
-        raise there
+    check_new(path)
+
+    def write(folder: Path) -> None:
+        _template(folder, kind, sizes, block, variables, coordinates, attributes)
+
+    if isinstance(path, Remote):
+        with tempfile.TemporaryDirectory(prefix="spiketype-") as folder:
+            write(Path(folder))
+            _upload(Path(folder), path)
+        return
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     partial.parent.mkdir(parents=True, exist_ok=True)
-    group = zarr.create_group(partial, zarr_format=3)
+    write(partial)
+    try:
+        os.rename(partial, path)
+    except OSError as error:
+        shutil.rmtree(partial)
+        if not path.exists():
+            raise
+        raise _already_there(path) from error
+
+
+def _already_there(path: Location) -> AlreadyThere:
+    return AlreadyThere(f"{path} exists already: choose another folder or remove it")
+
+
+def _template(
+    folder: Path,
+    kind: str,
+    sizes: Mapping[str, int],
+    block: int,
+    variables: Mapping[str, Variable],
+    coordinates: Mapping[str, Coordinate],
+    attributes: Json,
+) -> None:
+    group = zarr.create_group(folder, zarr_format=3)
     # "coordinates" is how xarray learns which arrays are coordinates (CF conventions).
     known: Json = {"kind": kind, "schema_version": SCHEMA_VERSION, "coordinates": " ".join(coordinates)}
     group.attrs.update({**known, **attributes})
@@ -114,14 +174,18 @@ def create(
     blocks = -(-sizes["sample"] // block)
     _create_array(group, "done", done, (blocks,), block)
     if not blocks:
-        manifest.write(partial)
-    try:
-        os.rename(partial, path)
-    except OSError as error:
-        shutil.rmtree(partial)
-        if not path.exists():
-            raise
-        raise there from error
+        manifest.write(folder)
+
+
+def _upload(folder: Path, to: Remote) -> None:
+    """Write the files of a template as objects, that of the group last: where it is, the rest is complete."""
+    names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+    if other := sorted({name for name, _ in to.files()} - set(names)):
+        if exists(to):  # another writer has come first, and has blocks already
+            raise _already_there(to)
+        raise UserError(f"{to} holds other objects ({shortened(other)}): give a URL at which there are none")
+    for name in sorted(names, key=lambda name: name == ROOT):
+        (to / name).write_bytes((folder / name).read_bytes())
 
 
 def _create_array(
@@ -165,29 +229,29 @@ def choose_block(per_group: int, most: int = BLOCK) -> int:
     return block
 
 
-def write_block(path: Path, block: int, index: int, arrays: Mapping[str, Shaped[np.ndarray, "sample ..."]]) -> None:
+def write_block(path: Location, block: int, index: int, arrays: Mapping[str, Shaped[np.ndarray, "sample ..."]]) -> None:
     """Fill block number `index` of `block` samples; different blocks may be written by different processes."""
     manifest.remove(path)
-    group = zarr.open_group(path, mode="r+")
+    group = zarr.open_group(writable(path), mode="r+", zarr_format=3)
     for name, values in arrays.items():
         _array(path, group, name)[index * block : (index + 1) * block] = values
 
 
-def mark_done(path: Path, index: int, small: Mapping[str, tuple[int, ArrayLike]] | None = None) -> None:
+def mark_done(path: Location, index: int, small: Mapping[str, tuple[int, ArrayLike]] | None = None) -> None:
     """Write `small` (array name: position, value), and then say that a block is complete."""
-    group = zarr.open_group(path, mode="r+")
+    group = zarr.open_group(writable(path), mode="r+", zarr_format=3)
     for name, (position, value) in (small or {}).items():
         _array(path, group, name)[position] = value
     _array(path, group, "done")[index] = True
 
 
-def finish(path: Path) -> None:
+def finish(path: Location) -> None:
     """Write the manifest of a store whose blocks are all complete, if it has none: by every writer, at its end."""
     if manifest.read(path) is None and done(path).all():
         manifest.write(path)
 
 
-def done(path: Path) -> Bool[np.ndarray, " block"]:
+def done(path: Location) -> Bool[np.ndarray, " block"]:
     """Say which blocks are complete."""
     finished = read(path, "done")
     if finished.ndim != 1 or finished.dtype != bool:
@@ -195,13 +259,18 @@ def done(path: Path) -> Bool[np.ndarray, " block"]:
     return finished
 
 
-def is_done(path: Path, index: int) -> bool:
+def is_done(path: Location, index: int) -> bool:
     """Say whether one block is complete."""
     return bool(_array(path, _group(path), "done")[index])
 
 
-def clean(path: Path) -> None:
-    """Remove what a killed writer left half-written, `STALE_S` ago or before, in a store and of its template."""
+def clean(path: Location) -> None:
+    """Remove what a killed writer left half-written, `STALE_S` ago or before, in a store and of its template.
+
+    Objects are never half-written.
+    """
+    if isinstance(path, Remote):
+        return
     for leftover in (*path.rglob("*.partial"), *path.parent.glob(f".{path.name}.*.partial")):
         with contextlib.suppress(FileNotFoundError):  # another process cleans as well, or has just finished it
             if time.time() - leftover.stat().st_mtime < STALE_S:
@@ -217,7 +286,7 @@ def producer(attributes: Json) -> str:
         return "spiketype"
 
 
-def kind_of(path: Path) -> str:
+def kind_of(path: Location) -> str:
     """Return the kind of a store, of any schema version; "" where there is none."""
     try:
         return str(_group(path).attrs.get("kind", ""))
@@ -228,7 +297,7 @@ def kind_of(path: Path) -> str:
 class _Attributes(Json):
     """The attributes of a store; one that is asked for and not there is the user's to know."""
 
-    def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
+    def __init__(self, path: Location, values: Mapping[str, Any]) -> None:
         super().__init__(values)
         self.path = path
 
@@ -236,7 +305,7 @@ class _Attributes(Json):
         raise UserError(f"{self.path / 'zarr.json'} lacks the attribute {name}: delete {self.path} and make it again")
 
 
-def attributes(path: Path, kind: str) -> Json:
+def attributes(path: Location, kind: str) -> Json:
     """Return the attributes of a store of the given kind.
 
     Raises:
@@ -250,7 +319,7 @@ def attributes(path: Path, kind: str) -> Json:
     return attrs
 
 
-def validate(path: Path, kind: str, names: Sequence[str]) -> None:
+def validate(path: Location, kind: str, names: Sequence[str]) -> None:
     """Check that a store is of this kind, complete, and has the named arrays; note it if it has no manifest.
 
     Raises:
@@ -280,7 +349,7 @@ def validate(path: Path, kind: str, names: Sequence[str]) -> None:
 
 
 def read(
-    path: Path, name: str, start: int = 0, stop: int | None = None, unknown: bool = False
+    path: Location, name: str, start: int = 0, stop: int | None = None, unknown: bool = False
 ) -> Shaped[np.ndarray, "..."]:
     """Read samples `start` to `stop` (all by default) of one array of a store; -1 is a value if `unknown`.
 
@@ -307,7 +376,7 @@ def read(
 
 
 def check_together(
-    path: Path,
+    path: Location,
     arrays: Mapping[str, Shaped[np.ndarray, "..."]],
     dimensions: Mapping[str, tuple[str, ...]],
     words: Sequence[str] = (),
@@ -378,7 +447,7 @@ def check_values(
 class OnDisk:
     """One array of a store that stays on disk; slices along ``sample`` are read and checked by `read`."""
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Location, name: str) -> None:
         found = _array(path, _group(path), name)
         self.path, self.name = path, name
         self.shape: tuple[int, ...] = found.shape
@@ -398,7 +467,7 @@ def cached(kind: str, name: str, wanted: Dataclass) -> Path:
     return path
 
 
-def open_dataset(path: Path) -> "xr.Dataset":
+def open_dataset(path: Location) -> "xr.Dataset":
     """Open a store as a lazy xarray Dataset, with units, names and provenance."""
     import xarray as xr  # takes a second, which writers need not spend
 
@@ -407,7 +476,7 @@ def open_dataset(path: Path) -> "xr.Dataset":
         with readable(f"{path}/{name}", "an array of Zarr 3"):
             zarr_arrays.check(array, f"{path}/{name}")
     with readable(path, "a store"):
-        found: xr.Dataset = xr.open_zarr(manifest.checked(path), consolidated=False, chunks=None)
+        found: xr.Dataset = xr.open_zarr(checked(path), consolidated=False, chunks=None)
     return found
 
 
@@ -424,12 +493,12 @@ def config(attrs: Json) -> Json:
     return found
 
 
-def _group(path: Path) -> zarr.Group:
+def _group(path: Location) -> zarr.Group:
     with readable(path, "a Zarr 3 store"):
-        return zarr.open_group(manifest.checked(path), mode="r", zarr_format=3)
+        return zarr.open_group(checked(path), mode="r", zarr_format=3)
 
 
-def _array(path: Path, group: zarr.Group, name: str) -> "zarr.Array[Any]":
+def _array(path: Location, group: zarr.Group, name: str) -> "zarr.Array[Any]":
     with _damage(f"{path}/{name} cannot be read", path):
         found = group[name]
     if not isinstance(found, zarr.Array):
@@ -439,7 +508,7 @@ def _array(path: Path, group: zarr.Group, name: str) -> "zarr.Array[Any]":
 
 
 @contextlib.contextmanager
-def _damage(what: str, path: Path) -> Iterator[None]:
+def _damage(what: str, path: Location) -> Iterator[None]:
     """Turn whatever Zarr raises for a damaged file into `what`, the reason and the remedy."""
     try:
         yield

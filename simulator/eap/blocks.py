@@ -15,6 +15,7 @@ import numpy as np
 
 from spiketype.datasets import store
 from spiketype.edge import UserError
+from spiketype.location import Location
 from spiketype.simulator.eap import features, forward, lowrank, placement, recording
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.eap.probes import Probe, points
@@ -32,7 +33,7 @@ REMEMBERED = 16  # cells whose factors a worker keeps: at most one is in work, a
 class BlockTask:
     """All that a worker needs to write one block."""
 
-    path: Path
+    path: Location
     config: EapConfig
     layout: Probe  # read once, by whoever makes the tasks
     model: CellModel

@@ -6,7 +6,6 @@ depends on the store's template alone, so jobs that know nothing of each other a
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from jaxtyping import Int
 
 from spiketype.datasets import store
 from spiketype.edge import UserError
+from spiketype.location import Location
 from spiketype.simulator.eap.blocks import BlockTask
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.eap.probes import Probe
@@ -45,7 +45,7 @@ def parse(text: str) -> Share:
     return Share(int(found[1]), int(found[2]))
 
 
-def blocks(path: Path, share: Share = WHOLE) -> Int[np.ndarray, " block"]:
+def blocks(path: Location, share: Share = WHOLE) -> Int[np.ndarray, " block"]:
     """Return the numbers of the blocks of a share, ascending.
 
     A block takes about as long as its cell has segments.
@@ -57,20 +57,20 @@ def blocks(path: Path, share: Share = WHOLE) -> Int[np.ndarray, " block"]:
     return found
 
 
-def missing(path: Path, share: Share = WHOLE) -> Int[np.ndarray, " block"]:
+def missing(path: Location, share: Share = WHOLE) -> Int[np.ndarray, " block"]:
     """Return the numbers of the blocks of a share that are not done, ascending."""
     of_share = blocks(path, share)
     found: np.ndarray = of_share[~store.done(path)[of_share]]
     return found
 
 
-def cells_of(path: Path, wanted: Int[np.ndarray, " block"]) -> list[int]:
+def cells_of(path: Location, wanted: Int[np.ndarray, " block"]) -> list[int]:
     """Return the positions of the cells that the wanted blocks are of, ascending."""
     return sorted(set((wanted // _per_cell(path)).tolist()))
 
 
 def tasks(
-    path: Path,
+    path: Location,
     config: EapConfig,
     layout: Probe,
     models: Sequence[CellModel],
@@ -93,6 +93,6 @@ def tasks(
     return made
 
 
-def _per_cell(path: Path) -> int:
+def _per_cell(path: Location) -> int:
     """Return the number of blocks of a cell."""
     return store.OnDisk(path, "done").shape[0] // store.OnDisk(path, "segments").shape[0]
