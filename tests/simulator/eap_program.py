@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from spiketype.datasets import store
+from spiketype.location import Location
 from spiketype.simulator.neuron import cells
 
 HERE = Path(__file__).parent
@@ -36,8 +37,9 @@ def folder_of(path: Path, names: list[str]) -> Path:
     return path
 
 
-def start(out: Path, *arguments: str) -> subprocess.Popen[str]:
-    folder = out.parent / "sources"
+def start(out: Location, *arguments: str, sources: Path | None = None) -> subprocess.Popen[str]:
+    """Run the program; the files of currents are in `sources`, by default beside the store."""
+    folder = sources or out.parent / "sources"
     folder.mkdir(exist_ok=True)
     command = [sys.executable, "-W", "error", "-c", PROGRAM, str(folder), "--out", str(out), *arguments]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE)])}
