@@ -1,10 +1,11 @@
 """The one store: Zarr 3 groups of arrays that share the ``sample`` axis, written in blocks, resumable.
 
-A store is a folder, or objects at a URL. Its template (every array, empty) is written first; a *block* is a run of
-whole chunks along ``sample`` that one writer fills; its element of ``done`` is written last, so resuming is reading
-``done``. No chunk is of two blocks, so any number of processes, on any number of machines, may fill a store. Attributes
-hold ``kind``, ``schema_version``, ``created_with`` and the complete generating ``config`` as JSON. `finish` writes a
-`manifest` with the SHA-256 of every file, and every file that is read later is held against it.
+A store is a folder, or objects at a URL. Its template (every array, empty) is written first; a *block* is
+samples that one writer fills; its element of ``done`` is written last, so resuming is reading ``done``. Where blocks
+are many, a writer fills a *run* of them, of which each array has one file, a shard. No file is of two runs, so any
+number of processes, on any number of machines, may fill a store. Attributes hold ``kind``, ``schema_version``,
+``created_with`` and the complete generating ``config`` as JSON. `finish` writes a `manifest` with the SHA-256 of every
+file, and every file that is read later is held against it.
 """
 
 import contextlib
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 2
 BLOCK = 100  # the most samples in a block of simulated data: many workers can share those of one cell
+SHARDS = 20  # runs of a cell at least, where its blocks are written in runs: as many workers can share it
+SHARD_BYTES = 128_000_000  # in a run at most: a worker holds a few times as much
 STALE_S = 600.0  # a file half-written for longer is nobody's: another process may be writing now
 CHUNK_BYTES = 4_000_000  # chunks of 1-10 MB read and write fastest (measured: see DESIGN, the store)
 FILL = {"f": np.nan, "i": -1}  # by kind of dtype: a chunk that was never written must not look like data
@@ -106,6 +109,7 @@ def create(
     variables: Mapping[str, Variable],
     coordinates: Mapping[str, Coordinate],
     attributes: Json,
+    run: int = 1,
 ) -> None:
     """Write the template of a store: every array with its final shape, nothing done.
 
@@ -120,6 +124,7 @@ def create(
         variables: arrays to be filled block by block (or, without ``sample``, row by row by whoever finishes a block).
         coordinates: arrays whose values are known now.
         attributes: ``config``, ``created_with``, ``seed``: anything JSON can hold.
+        run: blocks that one writer fills and marks together: an array has one file or object, a shard, for all of them.
 
     Raises:
         AlreadyThere: `path` exists, or did when the template was complete.
@@ -128,7 +133,7 @@ def create(
     check_new(path)
 
     def write(folder: Path) -> None:
-        _template(folder, kind, sizes, block, variables, coordinates, attributes)
+        _template(folder, kind, sizes, block, variables, coordinates, attributes, run)
 
     if isinstance(path, Remote):
         with tempfile.TemporaryDirectory(prefix="spiketype-") as folder:
@@ -159,20 +164,21 @@ def _template(
     variables: Mapping[str, Variable],
     coordinates: Mapping[str, Coordinate],
     attributes: Json,
+    run: int,
 ) -> None:
     group = zarr.create_group(folder, zarr_format=3)
     # "coordinates" is how xarray learns which arrays are coordinates (CF conventions).
     known: Json = {"kind": kind, "schema_version": SCHEMA_VERSION, "coordinates": " ".join(coordinates)}
     group.attrs.update({**known, **attributes})
     for name, variable in variables.items():
-        _create_array(group, name, variable, tuple(sizes[d] for d in variable.dims), block)
+        _create_array(group, name, variable, tuple(sizes[d] for d in variable.dims), block, run)
     for name, coordinate in coordinates.items():
         values = np.asarray(coordinate.values)
         array = _create_array(group, name, coordinate, values.shape, block)
         array[...] = values
     done = Variable(("block",), "bool", "1", f"the block of {block} samples is complete")
     blocks = -(-sizes["sample"] // block)
-    _create_array(group, "done", done, (blocks,), block)
+    _create_array(group, "done", done, (blocks,), block, run)
     if not blocks:
         manifest.write(folder)
 
@@ -189,20 +195,23 @@ def _upload(folder: Path, to: Remote) -> None:
 
 
 def _create_array(
-    group: zarr.Group, name: str, spec: Variable | Coordinate, shape: tuple[int, ...], block: int
+    group: zarr.Group, name: str, spec: Variable | Coordinate, shape: tuple[int, ...], block: int, run: int = 1
 ) -> "zarr.Array[Any]":
     dtype = np.dtype(spec.dtype) if isinstance(spec, Variable) else np.asarray(spec.values).dtype
     text = dtype.kind in "UT"
-    chunks = tuple(max(1, n) for n in shape)
+    chunks, shards = tuple(max(1, n) for n in shape), None
     if spec.dims[0] == "sample":
-        row_bytes = max(1, math.prod(shape[1:]) * dtype.itemsize)
-        chunks = (_divisor(block, max(1, CHUNK_BYTES // row_bytes)), *chunks[1:])
-    elif isinstance(spec, Variable):  # two processes may write two rows at once
-        chunks = (1, *chunks[1:])
+        row_bytes, rows = max(1, math.prod(shape[1:]) * dtype.itemsize), run * block
+        inside = _divisor(rows, max(1, CHUNK_BYTES // row_bytes))
+        shards = (rows, *chunks[1:]) if run > 1 and inside < rows else None
+        chunks = (inside, *chunks[1:])
+    elif isinstance(spec, Variable):  # two processes may write two rows, or two runs of blocks, at once
+        chunks = (run if name == "done" else 1, *chunks[1:])
     return group.create_array(
         name,
         shape=shape,
         chunks=chunks,
+        shards=shards,
         dtype=str if text else dtype,
         dimension_names=spec.dims,
         attributes={"units": spec.units, "long_name": spec.long_name},
@@ -229,20 +238,40 @@ def choose_block(per_group: int, most: int = BLOCK) -> int:
     return block
 
 
+def choose_run(blocks: int, block_bytes: int) -> int:
+    """Return how many blocks of a cell are written together: a divisor of their number, 1 where they are few.
+
+    Args:
+        blocks: of a cell.
+        block_bytes: of a block, in the largest array.
+    """
+    return _divisor(blocks, max(1, min(blocks // SHARDS, SHARD_BYTES // block_bytes)))
+
+
+def run_of(path: Location) -> int:
+    """Return how many blocks of a store are written together."""
+    return OnDisk(path, "done").chunks[0]
+
+
 def write_block(path: Location, block: int, index: int, arrays: Mapping[str, Shaped[np.ndarray, "sample ..."]]) -> None:
-    """Fill block number `index` of `block` samples; different blocks may be written by different processes."""
+    """Fill block number `index` of `block` samples, or with more samples a run of blocks that begins there.
+
+    Different runs may be written by different processes.
+    """
     manifest.remove(path)
     group = zarr.open_group(writable(path), mode="r+", zarr_format=3)
     for name, values in arrays.items():
-        _array(path, group, name)[index * block : (index + 1) * block] = values
+        _array(path, group, name)[index * block : index * block + len(values)] = values
 
 
-def mark_done(path: Location, index: int, small: Mapping[str, tuple[int, ArrayLike]] | None = None) -> None:
-    """Write `small` (array name: position, value), and then say that a block is complete."""
+def mark_done(
+    path: Location, index: int, small: Mapping[str, tuple[int, ArrayLike]] | None = None, run: int = 1
+) -> None:
+    """Write `small` (array name: position, value), and then say that a block, or a run of some, is complete."""
     group = zarr.open_group(writable(path), mode="r+", zarr_format=3)
     for name, (position, value) in (small or {}).items():
         _array(path, group, name)[position] = value
-    _array(path, group, "done")[index] = True
+    _array(path, group, "done")[index : index + run] = True
 
 
 def finish(path: Location) -> None:

@@ -97,18 +97,19 @@ def _able(models: Sequence[CellModel], failures: Mapping[str, Failure]) -> list[
 def _fill(tasks: Sequence[BlockTask], workers: int | None, share: Share, scheduler: str) -> None:
     """Write blocks, and show how far it is."""
     first = tasks[0]
-    finished = len(shares.blocks(first.path, share)) - len(tasks)
+    todo = len(tasks) * first.run
+    finished = len(shares.blocks(first.path, share)) - todo
     workers = cores() if workers is None else workers
     of = "" if share == WHOLE else f", {share.number}/{share.of}"
     with progress() as bar:
-        shown = bar.add_task(f"EAPs, {first.config.rotation}{of}", total=(finished + len(tasks)) * first.samples)
+        shown = bar.add_task(f"EAPs, {first.config.rotation}{of}", total=(finished + todo) * first.samples)
         bar.advance(shown, finished * first.samples)
         if scheduler:
             running = engines.cluster(tasks, scheduler)
         else:
             running = engines.processes(tasks, workers) if workers else engines.here(tasks)
         for task in running:
-            bar.advance(shown, task.samples)
+            bar.advance(shown, task.run * task.samples)
 
 
 def _tell(out: Location, share: Share) -> None:

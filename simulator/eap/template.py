@@ -67,8 +67,10 @@ def create(
         "created_with": json.dumps(versions(), sort_keys=True),
         "probe_grid": list(layout.grid) if layout.grid else [],
     }
-    block = store.choose_block(config.per_cell)
-    store.create(out, "eap", sizes, block, variables(config, len(time_ms)), coordinates, attributes)
+    block, spec = store.choose_block(config.per_cell), variables(config, len(time_ms))
+    row_bytes = max(each.row_bytes(sizes) for each in spec.values() if each.dims[0] == "sample")
+    run = store.choose_run(config.per_cell // block, block * row_bytes)
+    store.create(out, "eap", sizes, block, spec, coordinates, attributes, run)
 
 
 def _facts(source: Source) -> tuple[int, object]:

@@ -15,14 +15,16 @@ from spiketype.simulator.neuron import cells
 HERE = Path(__file__).parent
 # The real command line, but for the currents: those of made-up neurons, of as many segments as the name is long.
 PROGRAM = """
-import sys
+import os, sys
 from pathlib import Path
+from spiketype.datasets import store
 from spiketype.simulator.eap import template
 from spiketype.simulator.eap.__main__ import command_line
 from spiketype.simulator.neuron import membrane
 from synthetic_source import attempted
 folder = Path(sys.argv.pop(1))
 membrane.attempt = lambda models, workers: attempted(folder, models)
+store.SHARDS = int(os.environ.get("TEST_SHARDS", store.SHARDS))
 template.versions = dict  # the git commit may change while the tests run
 command_line()
 """

@@ -20,6 +20,7 @@ from spiketype.simulator.neuron import cells, membrane
 
 NAMES = [model.name for model in cells.catalogue()[2:4]]
 OPTIONS = {"per_cell": 400, "probe": "tetrode", "threshold_uV": 5.0, "error_uV": 0.1, "waveform_kHz": 4.0}
+SHARDS = 2  # of each cell
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,9 @@ def server() -> Iterator[dict[str, str]]:
 def as_user(server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, value in server.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TEST_SHARDS", str(SHARDS))
     monkeypatch.setattr(location, "RETRIES", 1)
+    monkeypatch.setattr(store, "SHARDS", SHARDS)
     monkeypatch.setattr(template, "versions", dict)
     location.objects.cache_clear()
     yield
@@ -41,7 +44,7 @@ def as_user(server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> EapConfig:
-    """Eight blocks: four of each of two cells."""
+    """Eight blocks, of each of two cells two runs of two."""
     return EapConfig(cell_models=(str(folder_of(tmp_path_factory.mktemp("models") / "two", NAMES)),), **OPTIONS)
 
 
@@ -59,6 +62,7 @@ def whole(config: EapConfig, tmp_path_factory: pytest.TempPathFactory) -> dict[s
         folder = tmp_path_factory.mktemp("whole")
         patch.setattr(membrane, "attempt", lambda models, workers: attempted(folder, models))
         patch.setattr(template, "versions", dict)
+        patch.setattr(store, "SHARDS", SHARDS)
         return contents(generate.generate(config, folder / "s", 0))
 
 
