@@ -82,11 +82,6 @@ class Coordinate:
     long_name: str
 
 
-def exists(path: Location) -> bool:
-    """Say whether there is a template, or in the place of a folder anything at all."""
-    return (path / ROOT).is_file() if isinstance(path, Remote) else path.exists()
-
-
 def check_new(path: Location) -> None:
     """Refuse a place where no store can be made, before any work for it.
 
@@ -94,7 +89,7 @@ def check_new(path: Location) -> None:
         AlreadyThere: there is a store, or in the place of a folder something else.
         UserError: nothing can be written to the URL.
     """
-    if exists(path):
+    if path.exists():
         raise _already_there(path)
     if isinstance(path, Remote):
         path.check_writable()
@@ -187,7 +182,7 @@ def _upload(folder: Path, to: Remote) -> None:
     """Write the files of a template as objects, that of the group last: where it is, the rest is complete."""
     names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
     if other := sorted({name for name, _ in to.files()} - set(names)):
-        if exists(to):  # another writer has come first, and has blocks already
+        if to.exists():  # another writer has come first, and has blocks already
             raise _already_there(to)
         raise UserError(f"{to} holds other objects ({shortened(other)}): give a URL at which there are none")
     for name in sorted(names, key=lambda name: name == ROOT):

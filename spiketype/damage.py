@@ -39,7 +39,7 @@ def readable(path: Location | str, kind: str, remedy: str = "") -> Iterator[None
     except UserError:
         raise
     except FileNotFoundError as error:
-        if isinstance(path, Path) and not path.exists():
+        if not isinstance(path, str) and not path.exists():
             raise UserError(f"{path} does not exist{_told(remedy)}") from None
         raise UserError(f"{path} does not exist, or a part of it is missing ({error}){_told(remedy)}") from None
     except MemoryError as error:

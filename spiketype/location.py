@@ -32,7 +32,7 @@ DENIED = {
     "gs": "set GOOGLE_APPLICATION_CREDENTIALS to the file of an account that may use the bucket",
 }
 REACH = {"s3": ", AWS_REGION, and AWS_ENDPOINT_URL if it is not Amazon's,"}
-RETRIES = 7  # each after twice the time, from 0.1 s on: a server that is away for some seconds is waited for
+RETRIES = 15  # each after a longer time, from 0.1 s on: a server that is away for some seconds is waited for
 PIECE_BYTES = 2**20  # of an object that are in memory while it is read through
 
 
@@ -82,6 +82,10 @@ class Remote:
             about = _client().head(objects(self.root), self.key)
             return about["e_tag"], about["size"], about["last_modified"].timestamp()
         return None
+
+    def exists(self) -> bool:
+        """Say whether there is such an object, or such a store."""
+        return (self if self.key else self / "zarr.json").is_file()
 
     def is_file(self) -> bool:
         """Say whether there is such an object."""

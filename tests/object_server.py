@@ -24,13 +24,24 @@ def s3() -> Iterator[dict[str, str]]:
     server.start()
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
-    boto3.client(
-        "s3", endpoint_url=url, aws_access_key_id="a", aws_secret_access_key="b", region_name="us-east-1"
-    ).create_bucket(Bucket=BUCKET)
+    _client(url).create_bucket(Bucket=BUCKET)
     try:
         yield {**KEYS, "AWS_ENDPOINT_URL": url, "AWS_CONFIG_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
     finally:
         server.stop()
+
+
+def publish(environment: dict[str, str], prefix: str) -> None:
+    """Let everybody read the objects whose names begin so."""
+    client = _client(environment["AWS_ENDPOINT_URL"])
+    for each in client.list_objects_v2(Bucket=BUCKET, Prefix=prefix)["Contents"]:
+        client.put_object_acl(Bucket=BUCKET, Key=each["Key"], ACL="public-read")
+
+
+def _client(url: str):
+    return boto3.client(
+        "s3", endpoint_url=url, aws_access_key_id="a", aws_secret_access_key="b", region_name="us-east-1"
+    )
 
 
 class _Quiet(SimpleHTTPRequestHandler):

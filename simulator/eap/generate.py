@@ -46,11 +46,13 @@ def generate(
     """
     if workers is not None and workers < 0:
         raise UserError(f"--workers is {workers}: it must be at least 0")
-    if isinstance(out, Remote) and out.scheme == "memory" and (workers != 0 or scheduler):
-        raise UserError(f"{out} is in the memory of this process, which no other can write to: give --workers 0")
+    if isinstance(out, Remote):
+        out.check_writable()
+        if out.scheme == "memory" and (workers != 0 or scheduler):
+            raise UserError(f"{out} is in the memory of this process, which no other can write to: give --workers 0")
     models, layout = _models(config), probe(config.probe)
     found: Attempt | None = None
-    if not store.exists(out):
+    if not out.exists():
         store.choose_block(config.per_cell)  # refused now, not after the currents
         with contextlib.suppress(store.AlreadyThere):
             store.check_new(out)

@@ -138,7 +138,9 @@ def test_samples_do_not_depend_on_how_many_blocks_are_written_together(tmp_path,
         generate.generate(config, together, 0, Share(number, 2))
     assert store.run_of(together) == 2
     monkeypatch.setattr(store, "SHARDS", 20)
-    one_by_one = generate.generate(config, tmp_path / "one by one", 0)
+    one_by_one = generate.generate(config, tmp_path / "one by one", 0, Share(1, 2))
+    monkeypatch.setattr(store, "SHARDS", 2)  # it is continued as it was begun
+    generate.generate(config, one_by_one, 0)
     assert store.run_of(one_by_one) == 1
     with store.open_dataset(together) as ours, store.open_dataset(one_by_one) as theirs:
         assert ours.identical(theirs)

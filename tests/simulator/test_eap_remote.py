@@ -94,7 +94,7 @@ def test_a_killed_writer_is_continued(config, whole, tmp_path):
     words = [f"--{name.replace('_', '-').lower()} {value}" for name, value in OPTIONS.items()]
     options = [*" ".join(words).split(), "--cell-models", config.cell_models[0], "--workers", "0"]
     process = start(place, *options, sources=tmp_path)
-    wait_for(lambda: store.exists(place) and store.done(place).any())
+    wait_for(lambda: place.exists() and store.done(place).any())
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     done = store.done(place)
@@ -132,7 +132,6 @@ def test_where_nothing_can_be_written(config, monkeypatch):
         ("s3://nobody/s", r"s3://nobody/s: there is no bucket nobody: make it, or correct the name"),
         ("https://127.0.0.1/s", "can be read, not written: give s3://BUCKET/NAME"),
     ):
-        monkeypatch.setattr(store, "exists", lambda path: False)
         with pytest.raises(UserError, match=words):
             generate.generate(config, location.parse(url), 0)
     with pytest.raises(UserError, match=r"is in the memory of this process, .*: give --workers 0"):
