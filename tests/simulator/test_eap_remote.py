@@ -81,15 +81,7 @@ def test_objects_have_the_bytes_of_files(config, whole, url):
         generate.generate(EapConfig(cell_models=config.cell_models, **{**OPTIONS, "seed": 1}), place, 0)
 
 
-def test_shares_make_one_store(config, whole, capsys):
-    place = location.parse("s3://bucket/shares")
-    for number in (1, 2):
-        generate.generate(config, place, 0, Share(number, 2))
-    assert "share 2/2 is done; the store is complete" in capsys.readouterr().err
-    assert contents(place) == whole
-
-
-def test_a_killed_writer_is_continued(config, whole, tmp_path):
+def test_a_killed_writer_is_continued_by_two_shares(config, whole, tmp_path, capsys):
     place = location.parse("s3://bucket/killed")
     words = [f"--{name.replace('_', '-').lower()} {value}" for name, value in OPTIONS.items()]
     options = [*" ".join(words).split(), "--cell-models", config.cell_models[0], "--workers", "0"]
@@ -99,7 +91,9 @@ def test_a_killed_writer_is_continued(config, whole, tmp_path):
     process.communicate()
     done = store.done(place)
     assert not done.all()
-    generate.generate(config, place, 0)
+    for number in (2, 1):
+        generate.generate(config, place, 0, Share(number, 2))
+    assert "share 1/2 is done; the store is complete" in capsys.readouterr().err
     assert contents(place) == whole
 
 
