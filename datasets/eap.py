@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +11,7 @@ from jaxtyping import Bool, Float, Float32, Int, Int32
 from spiketype import reading
 from spiketype.datasets import batches, store
 from spiketype.edge import Json, UserError
+from spiketype.location import Location
 
 Features = Literal["aw", "fw", "afw", "waveform"]
 # Images of each feature set, in the letters of NeuroCNN: A amplitude, F full width at half maximum, W width.
@@ -50,7 +50,7 @@ class EapTable:
         amplitude_uV: largest amplitude of any contact.
     """
 
-    store: Path
+    store: Location
     m_type: Int32[np.ndarray, " sample"]
     m_type_names: tuple[str, ...]
     excitatory: Bool[np.ndarray, " sample"]
@@ -85,7 +85,7 @@ def all_rows(read: ReadRows, count: int) -> np.ndarray:
     return read(0, count)
 
 
-def load(path: Path, rows: Callable[[ReadRows, int], np.ndarray] = all_rows) -> EapTable:
+def load(path: Location, rows: Callable[[ReadRows, int], np.ndarray] = all_rows) -> EapTable:
     """Read the labels of an EAP store, and what a result is judged by.
 
     Args:
@@ -118,7 +118,7 @@ def load(path: Path, rows: Callable[[ReadRows, int], np.ndarray] = all_rows) -> 
     return table
 
 
-def _peaks(path: Path, start: int, stop: int) -> np.ndarray:
+def _peaks(path: Location, start: int, stop: int) -> np.ndarray:
     found: np.ndarray = store.read(path, "amplitude_uV", start, stop).max(axis=1)
     return found
 
@@ -151,7 +151,7 @@ class Inputs:
         whole: the array, or None where it does not fit in memory and stays on disk.
     """
 
-    def __init__(self, path: Path, features: Features, scaled: bool, whole: bool = True) -> None:
+    def __init__(self, path: Location, features: Features, scaled: bool, whole: bool = True) -> None:
         """Open the inputs of a complete store, which need have no labels.
 
         Args:
@@ -229,7 +229,7 @@ def as_images(arrays: Mapping[str, Samples], shape: tuple[int, ...], scaled: boo
     return scale(found, images) if scaled else found
 
 
-def _groups(path: Path, cells: int) -> tuple[tuple[str, ...], Int32[np.ndarray, " cell"]]:
+def _groups(path: Location, cells: int) -> tuple[tuple[str, ...], Int32[np.ndarray, " cell"]]:
     """Return the published cell models of a store, and for each of its cells which of them it is.
 
     A variant is of its published model, and two collections may have one model: on two sides of a split they would
@@ -243,7 +243,7 @@ def _groups(path: Path, cells: int) -> tuple[tuple[str, ...], Int32[np.ndarray, 
     return names, np.array([names.index(name) for name in of], np.int32)
 
 
-def _check_images(path: Path, grid: object, shapes: list[tuple[int, ...]], features: Features) -> None:
+def _check_images(path: Location, grid: object, shapes: list[tuple[int, ...]], features: Features) -> None:
     """Refuse arrays that are not images of the grid."""
     whole = isinstance(grid, list) and len(grid) == 2 and all(isinstance(n, int) and n > 0 for n in grid)
     channels = math.prod(grid) if isinstance(grid, list) and whole else 0
@@ -254,7 +254,7 @@ def _check_images(path: Path, grid: object, shapes: list[tuple[int, ...]], featu
         )
 
 
-def _names(path: Path, name: str) -> tuple[str, ...]:
+def _names(path: Location, name: str) -> tuple[str, ...]:
     return tuple(map(str, store.read(path, name)))
 
 

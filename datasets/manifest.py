@@ -4,40 +4,47 @@ The checksums of Zarr's chunks tell a chunk whose bits have changed. They say no
 reads fill values), that lies in the place of another, or of names and attributes, which have none.
 """
 
-import asyncio
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from pathlib import Path
+from typing import TypeAlias
 
-from zarr.abc.store import ByteRequest
-from zarr.core.buffer import Buffer, BufferPrototype
-from zarr.storage import LocalStore
-
-from spiketype.edge import UserError, cores, read_json, write_json
+from spiketype.edge import UserError, cores, json_bytes, read_json, write_json
+from spiketype.location import Location, Remote
 
 FILE = "done/manifest.json"  # in the folder of an array: Zarr would warn of a file that lies beside arrays
 MARKS = "done/c/"  # not in the manifest: the last block is marked after it, so that no finished store is without one
+State: TypeAlias = tuple[int | float | str | None, ...]
 
 
-def write(path: Path) -> None:
+def write(path: Location) -> None:
     """Write the manifest of a store whose files are all there; what a killed writer left half-written is removed."""
-    for leftover in path.rglob("[!.]*.partial"):
-        leftover.unlink(missing_ok=True)
-    names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
+    names = _names(path)
     names = [name for name in names if name != FILE and not name.startswith(MARKS) and not name.endswith(".partial")]
     with ThreadPoolExecutor(cores()) as pool:
-        files = dict(zip(names, pool.map(lambda name: _sha256(path / name), names), strict=True))
-    write_json(path / FILE, {"sha256": _digest(files), "files": files})
+        files = dict(zip(names, pool.map(lambda name: sha256(path / name), names), strict=True))
+    about = {"sha256": _digest(files), "files": files}
+    if isinstance(path, Remote):
+        (path / FILE).write_bytes(json_bytes(about))
+    else:
+        write_json(path / FILE, about)
 
 
-def remove(path: Path) -> None:
+def _names(path: Location) -> list[str]:
+    """Return the names of all files or objects of a store, sorted."""
+    if isinstance(path, Remote):
+        return sorted(name for name, _ in path.files())
+    for leftover in path.rglob("[!.]*.partial"):
+        leftover.unlink(missing_ok=True)
+    return sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
+
+
+def remove(path: Location) -> None:
     """Remove the manifest of a store that is about to change."""
     (path / FILE).unlink(missing_ok=True)
 
 
-def read(path: Path) -> dict[str, str] | None:
+def read(path: Location) -> dict[str, str] | None:
     """Return the SHA-256 of each file of a store by its name in it; None if the store has no manifest.
 
     Raises:
@@ -56,64 +63,28 @@ def _digest(files: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 
-def _sha256(file: Path) -> str:
+def sha256(file: Location) -> str:
+    """Return the SHA-256 of a file or an object."""
+    if isinstance(file, Remote):
+        digest = hashlib.sha256()
+        for piece in file.pieces():
+            digest.update(piece)
+        return digest.hexdigest()
     with open(file, "rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def remedy(path: Path) -> str:
+def remedy(path: Location) -> str:
     """Return what to do about a store that is damaged."""
     return f"delete {path} and make the store again"
 
 
-def checked(path: Path) -> "Checked":
-    """Return a store for Zarr to read, each of whose files is compared with the manifest, if there is one."""
-    return _checked(path, _state(path / FILE))
-
-
-@lru_cache(maxsize=16)
-def _checked(path: Path, manifest: tuple[int, ...] | None) -> "Checked":
-    return Checked(path)
-
-
-def _state(file: Path) -> tuple[int, ...] | None:
-    """Return what changes when a file does, None where there is none."""
+def state(file: Location) -> State | None:
+    """Return what changes when a file or an object does, None where there is none."""
+    if isinstance(file, Remote):
+        return file.state()
     try:
         about = file.stat()
     except OSError:
         return None
     return about.st_ino, about.st_size, about.st_mtime_ns
-
-
-class Checked(LocalStore):
-    """A folder that Zarr reads. A file is read once more to be checked, and again only when it has changed."""
-
-    def __init__(self, root: Path, *, read_only: bool = True) -> None:
-        super().__init__(root, read_only=read_only)
-        self._files = read(root)
-        self._known: dict[str, tuple[int, ...]] = {}
-
-    async def get(
-        self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
-    ) -> Buffer | None:
-        """Return the content of a file, None where there is none.
-
-        Raises:
-            UserError: it is not what the manifest says.
-        """
-        if self._files is not None and not key.startswith(MARKS):
-            await asyncio.to_thread(self._check, key, self._files.get(key))
-        return await super().get(key, prototype, byte_range)
-
-    def _check(self, key: str, expected: str | None) -> None:
-        file = self.root / key
-        state = _state(file) if file.is_file() else None
-        if state is None:
-            if expected is not None:
-                raise UserError(f"{file} is missing: {remedy(self.root)}")
-        elif expected is None:
-            raise UserError(f"{file} was not there when the store was finished: {remedy(self.root)}")
-        elif self._known.get(key) != state:
-            if _sha256(file) != expected:
-                raise UserError(f"{file} is damaged (its SHA-256 differs): {remedy(self.root)}")
-            self._known[key] = state

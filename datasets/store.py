@@ -1,10 +1,11 @@
 """The one store: Zarr 3 groups of arrays that share the ``sample`` axis, written in blocks, resumable.
 
-A store is a folder. Its template (every array, empty) is written first; a *block* is a run of whole chunks along
-``sample`` that one writer fills; its element of ``done`` is written last, so resuming is reading ``done``. No chunk is
-of two blocks, so any number of processes, on any number of machines, may fill a store. Attributes hold ``kind``,
-``schema_version``, ``created_with`` and the complete generating ``config`` as JSON. `finish` writes a `manifest` with
-the SHA-256 of every file, and every file that is read later is held against it.
+A store is a folder, or objects at a URL. Its template (every array, empty) is written first; a *block* is
+samples that one writer fills; its element of ``done`` is written last, so resuming is reading ``done``. Where blocks
+are many, a writer fills a *run* of them, of which each array has one file, a shard. No file is of two runs, so any
+number of processes, on any number of machines, may fill a store. Attributes hold ``kind``, ``schema_version``,
+``created_with`` and the complete generating ``config`` as JSON. `finish` writes a `manifest` with the SHA-256 of every
+file, and every file that is read later is held against it.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ import json
 import math
 import os
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,18 +32,26 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from spiketype import reading
 from spiketype.damage import cause, readable, valid
 from spiketype.datasets import manifest, zarr_arrays
+from spiketype.datasets.checked import checked, writable
 from spiketype.edge import Dataclass, Json, UserError, cache_dir
+from spiketype.location import Location, Remote
+from spiketype.reading import shortened
 
 if TYPE_CHECKING:
     import xarray as xr
 
 SCHEMA_VERSION = 2
 BLOCK = 100  # the most samples in a block of simulated data: many workers can share those of one cell
+SHARDS = 20  # runs of a cell at least, where its blocks are written in runs: as many workers can share it
+SHARD_BYTES = 128_000_000  # in a run at most: a worker holds a few times as much
 STALE_S = 600.0  # a file half-written for longer is nobody's: another process may be writing now
 CHUNK_BYTES = 4_000_000  # chunks of 1-10 MB read and write fastest (measured: see DESIGN, the store)
 FILL = {"f": np.nan, "i": -1}  # by kind of dtype: a chunk that was never written must not look like data
 # Blosc alone reads some truncated chunks without a word: the checksum makes every damage an error.
 COMPRESSORS = (BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"), Crc32cCodec())
+
+
+ROOT = "zarr.json"  # of the group
 
 
 class AlreadyThere(UserError):
@@ -72,73 +82,131 @@ class Coordinate:
     long_name: str
 
 
+def check_new(path: Location) -> None:
+    """Refuse a place where no store can be made, before any work for it.
+
+    Raises:
+        AlreadyThere: there is a store, or in the place of a folder something else.
+        UserError: nothing can be written to the URL.
+    """
+    if path.exists():
+        raise _already_there(path)
+    if isinstance(path, Remote):
+        path.check_writable()
+        next(path.files(), None)  # is there such a bucket, and is it ours?
+
+
 def create(
-    path: Path,
+    path: Location,
     kind: str,
     sizes: Mapping[str, int],
     block: int,
     variables: Mapping[str, Variable],
     coordinates: Mapping[str, Coordinate],
     attributes: Json,
+    run: int = 1,
 ) -> None:
     """Write the template of a store: every array with its final shape, nothing done.
 
+    A folder appears whole. Objects are written one by one, the group's own last, and two writers of one template write
+    the same bytes.
+
     Args:
-        path: the folder; must not exist.
+        path: the folder, which must not exist, or a URL.
         kind: what the store holds, such as ``"eap"``.
         sizes: length of every dimension.
         block: samples in a block; the last one may have fewer.
         variables: arrays to be filled block by block (or, without ``sample``, row by row by whoever finishes a block).
         coordinates: arrays whose values are known now.
         attributes: ``config``, ``created_with``, ``seed``: anything JSON can hold.
+        run: blocks that one writer fills and marks together: an array has one file or object, a shard, for all of them.
 
     Raises:
         AlreadyThere: `path` exists, or did when the template was complete.
+        UserError: other objects lie at the URL, or nothing can be written to it.
     """
-    there = AlreadyThere(f"{path} exists already: choose another folder or remove it")
-    if path.exists():
-        raise there
+    check_new(path)
+
+    def write(folder: Path) -> None:
+        _template(folder, kind, sizes, block, variables, coordinates, attributes, run)
+
+    if isinstance(path, Remote):
+        with tempfile.TemporaryDirectory(prefix="spiketype-") as folder:
+            write(Path(folder))
+            _upload(Path(folder), path)
+        return
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     partial.parent.mkdir(parents=True, exist_ok=True)
-    group = zarr.create_group(partial, zarr_format=3)
-    # "coordinates" is how xarray learns which arrays are coordinates (CF conventions).
-    known: Json = {"kind": kind, "schema_version": SCHEMA_VERSION, "coordinates": " ".join(coordinates)}
-    group.attrs.update({**known, **attributes})
-    for name, variable in variables.items():
-        _create_array(group, name, variable, tuple(sizes[d] for d in variable.dims), block)
-    for name, coordinate in coordinates.items():
-        values = np.asarray(coordinate.values)
-        array = _create_array(group, name, coordinate, values.shape, block)
-        array[...] = values
-    done = Variable(("block",), "bool", "1", f"the block of {block} samples is complete")
-    blocks = -(-sizes["sample"] // block)
-    _create_array(group, "done", done, (blocks,), block)
-    if not blocks:
-        manifest.write(partial)
+    write(partial)
     try:
         os.rename(partial, path)
     except OSError as error:
         shutil.rmtree(partial)
         if not path.exists():
             raise
-        raise there from error
+        raise _already_there(path) from error
+
+
+def _already_there(path: Location) -> AlreadyThere:
+    return AlreadyThere(f"{path} exists already: choose another folder or remove it")
+
+
+def _template(
+    folder: Path,
+    kind: str,
+    sizes: Mapping[str, int],
+    block: int,
+    variables: Mapping[str, Variable],
+    coordinates: Mapping[str, Coordinate],
+    attributes: Json,
+    run: int,
+) -> None:
+    group = zarr.create_group(folder, zarr_format=3)
+    # "coordinates" is how xarray learns which arrays are coordinates (CF conventions).
+    known: Json = {"kind": kind, "schema_version": SCHEMA_VERSION, "coordinates": " ".join(coordinates)}
+    group.attrs.update({**known, **attributes})
+    for name, variable in variables.items():
+        _create_array(group, name, variable, tuple(sizes[d] for d in variable.dims), block, run)
+    for name, coordinate in coordinates.items():
+        values = np.asarray(coordinate.values)
+        array = _create_array(group, name, coordinate, values.shape, block)
+        array[...] = values
+    done = Variable(("block",), "bool", "1", f"the block of {block} samples is complete")
+    blocks = -(-sizes["sample"] // block)
+    _create_array(group, "done", done, (blocks,), block, run)
+    if not blocks:
+        manifest.write(folder)
+
+
+def _upload(folder: Path, to: Remote) -> None:
+    """Write the files of a template as objects, that of the group last: where it is, the rest is complete."""
+    names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+    if other := sorted({name for name, _ in to.files()} - set(names)):
+        if to.exists():  # another writer has come first, and has blocks already
+            raise _already_there(to)
+        raise UserError(f"{to} holds other objects ({shortened(other)}): give a URL at which there are none")
+    for name in sorted(names, key=lambda name: name == ROOT):
+        (to / name).write_bytes((folder / name).read_bytes())
 
 
 def _create_array(
-    group: zarr.Group, name: str, spec: Variable | Coordinate, shape: tuple[int, ...], block: int
+    group: zarr.Group, name: str, spec: Variable | Coordinate, shape: tuple[int, ...], block: int, run: int = 1
 ) -> "zarr.Array[Any]":
     dtype = np.dtype(spec.dtype) if isinstance(spec, Variable) else np.asarray(spec.values).dtype
     text = dtype.kind in "UT"
-    chunks = tuple(max(1, n) for n in shape)
+    chunks, shards = tuple(max(1, n) for n in shape), None
     if spec.dims[0] == "sample":
-        row_bytes = max(1, math.prod(shape[1:]) * dtype.itemsize)
-        chunks = (_divisor(block, max(1, CHUNK_BYTES // row_bytes)), *chunks[1:])
-    elif isinstance(spec, Variable):  # two processes may write two rows at once
-        chunks = (1, *chunks[1:])
+        row_bytes, rows = max(1, math.prod(shape[1:]) * dtype.itemsize), run * block
+        inside = _divisor(rows, max(1, CHUNK_BYTES // row_bytes))
+        shards = (rows, *chunks[1:]) if run > 1 and inside < rows else None
+        chunks = (inside, *chunks[1:])
+    elif isinstance(spec, Variable):  # two processes may write two rows, or two runs of blocks, at once
+        chunks = (run if name == "done" else 1, *chunks[1:])
     return group.create_array(
         name,
         shape=shape,
         chunks=chunks,
+        shards=shards,
         dtype=str if text else dtype,
         dimension_names=spec.dims,
         attributes={"units": spec.units, "long_name": spec.long_name},
@@ -165,29 +233,49 @@ def choose_block(per_group: int, most: int = BLOCK) -> int:
     return block
 
 
-def write_block(path: Path, block: int, index: int, arrays: Mapping[str, Shaped[np.ndarray, "sample ..."]]) -> None:
-    """Fill block number `index` of `block` samples; different blocks may be written by different processes."""
+def choose_run(blocks: int, block_bytes: int) -> int:
+    """Return how many blocks of a cell are written together: a divisor of their number, 1 where they are few.
+
+    Args:
+        blocks: of a cell.
+        block_bytes: of a block, in the largest array.
+    """
+    return _divisor(blocks, max(1, min(blocks // SHARDS, SHARD_BYTES // block_bytes)))
+
+
+def run_of(path: Location) -> int:
+    """Return how many blocks of a store are written together."""
+    return OnDisk(path, "done").chunks[0]
+
+
+def write_block(path: Location, block: int, index: int, arrays: Mapping[str, Shaped[np.ndarray, "sample ..."]]) -> None:
+    """Fill block number `index` of `block` samples, or with more samples a run of blocks that begins there.
+
+    Different runs may be written by different processes.
+    """
     manifest.remove(path)
-    group = zarr.open_group(path, mode="r+")
+    group = zarr.open_group(writable(path), mode="r+", zarr_format=3)
     for name, values in arrays.items():
-        _array(path, group, name)[index * block : (index + 1) * block] = values
+        _array(path, group, name)[index * block : index * block + len(values)] = values
 
 
-def mark_done(path: Path, index: int, small: Mapping[str, tuple[int, ArrayLike]] | None = None) -> None:
-    """Write `small` (array name: position, value), and then say that a block is complete."""
-    group = zarr.open_group(path, mode="r+")
+def mark_done(
+    path: Location, index: int, small: Mapping[str, tuple[int, ArrayLike]] | None = None, run: int = 1
+) -> None:
+    """Write `small` (array name: position, value), and then say that a block, or a run of some, is complete."""
+    group = zarr.open_group(writable(path), mode="r+", zarr_format=3)
     for name, (position, value) in (small or {}).items():
         _array(path, group, name)[position] = value
-    _array(path, group, "done")[index] = True
+    _array(path, group, "done")[index : index + run] = True
 
 
-def finish(path: Path) -> None:
+def finish(path: Location) -> None:
     """Write the manifest of a store whose blocks are all complete, if it has none: by every writer, at its end."""
     if manifest.read(path) is None and done(path).all():
         manifest.write(path)
 
 
-def done(path: Path) -> Bool[np.ndarray, " block"]:
+def done(path: Location) -> Bool[np.ndarray, " block"]:
     """Say which blocks are complete."""
     finished = read(path, "done")
     if finished.ndim != 1 or finished.dtype != bool:
@@ -195,13 +283,18 @@ def done(path: Path) -> Bool[np.ndarray, " block"]:
     return finished
 
 
-def is_done(path: Path, index: int) -> bool:
+def is_done(path: Location, index: int) -> bool:
     """Say whether one block is complete."""
     return bool(_array(path, _group(path), "done")[index])
 
 
-def clean(path: Path) -> None:
-    """Remove what a killed writer left half-written, `STALE_S` ago or before, in a store and of its template."""
+def clean(path: Location) -> None:
+    """Remove what a killed writer left half-written, `STALE_S` ago or before, in a store and of its template.
+
+    Objects are never half-written.
+    """
+    if isinstance(path, Remote):
+        return
     for leftover in (*path.rglob("*.partial"), *path.parent.glob(f".{path.name}.*.partial")):
         with contextlib.suppress(FileNotFoundError):  # another process cleans as well, or has just finished it
             if time.time() - leftover.stat().st_mtime < STALE_S:
@@ -217,7 +310,7 @@ def producer(attributes: Json) -> str:
         return "spiketype"
 
 
-def kind_of(path: Path) -> str:
+def kind_of(path: Location) -> str:
     """Return the kind of a store, of any schema version; "" where there is none."""
     try:
         return str(_group(path).attrs.get("kind", ""))
@@ -228,7 +321,7 @@ def kind_of(path: Path) -> str:
 class _Attributes(Json):
     """The attributes of a store; one that is asked for and not there is the user's to know."""
 
-    def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
+    def __init__(self, path: Location, values: Mapping[str, Any]) -> None:
         super().__init__(values)
         self.path = path
 
@@ -236,7 +329,7 @@ class _Attributes(Json):
         raise UserError(f"{self.path / 'zarr.json'} lacks the attribute {name}: delete {self.path} and make it again")
 
 
-def attributes(path: Path, kind: str) -> Json:
+def attributes(path: Location, kind: str) -> Json:
     """Return the attributes of a store of the given kind.
 
     Raises:
@@ -250,7 +343,7 @@ def attributes(path: Path, kind: str) -> Json:
     return attrs
 
 
-def validate(path: Path, kind: str, names: Sequence[str]) -> None:
+def validate(path: Location, kind: str, names: Sequence[str]) -> None:
     """Check that a store is of this kind, complete, and has the named arrays; note it if it has no manifest.
 
     Raises:
@@ -280,7 +373,7 @@ def validate(path: Path, kind: str, names: Sequence[str]) -> None:
 
 
 def read(
-    path: Path, name: str, start: int = 0, stop: int | None = None, unknown: bool = False
+    path: Location, name: str, start: int = 0, stop: int | None = None, unknown: bool = False
 ) -> Shaped[np.ndarray, "..."]:
     """Read samples `start` to `stop` (all by default) of one array of a store; -1 is a value if `unknown`.
 
@@ -307,7 +400,7 @@ def read(
 
 
 def check_together(
-    path: Path,
+    path: Location,
     arrays: Mapping[str, Shaped[np.ndarray, "..."]],
     dimensions: Mapping[str, tuple[str, ...]],
     words: Sequence[str] = (),
@@ -378,7 +471,7 @@ def check_values(
 class OnDisk:
     """One array of a store that stays on disk; slices along ``sample`` are read and checked by `read`."""
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Location, name: str) -> None:
         found = _array(path, _group(path), name)
         self.path, self.name = path, name
         self.shape: tuple[int, ...] = found.shape
@@ -398,7 +491,7 @@ def cached(kind: str, name: str, wanted: Dataclass) -> Path:
     return path
 
 
-def open_dataset(path: Path) -> "xr.Dataset":
+def open_dataset(path: Location) -> "xr.Dataset":
     """Open a store as a lazy xarray Dataset, with units, names and provenance."""
     import xarray as xr  # takes a second, which writers need not spend
 
@@ -407,7 +500,7 @@ def open_dataset(path: Path) -> "xr.Dataset":
         with readable(f"{path}/{name}", "an array of Zarr 3"):
             zarr_arrays.check(array, f"{path}/{name}")
     with readable(path, "a store"):
-        found: xr.Dataset = xr.open_zarr(manifest.checked(path), consolidated=False, chunks=None)
+        found: xr.Dataset = xr.open_zarr(checked(path), consolidated=False, chunks=None)
     return found
 
 
@@ -424,12 +517,12 @@ def config(attrs: Json) -> Json:
     return found
 
 
-def _group(path: Path) -> zarr.Group:
+def _group(path: Location) -> zarr.Group:
     with readable(path, "a Zarr 3 store"):
-        return zarr.open_group(manifest.checked(path), mode="r", zarr_format=3)
+        return zarr.open_group(checked(path), mode="r", zarr_format=3)
 
 
-def _array(path: Path, group: zarr.Group, name: str) -> "zarr.Array[Any]":
+def _array(path: Location, group: zarr.Group, name: str) -> "zarr.Array[Any]":
     with _damage(f"{path}/{name} cannot be read", path):
         found = group[name]
     if not isinstance(found, zarr.Array):
@@ -439,7 +532,7 @@ def _array(path: Path, group: zarr.Group, name: str) -> "zarr.Array[Any]":
 
 
 @contextlib.contextmanager
-def _damage(what: str, path: Path) -> Iterator[None]:
+def _damage(what: str, path: Location) -> Iterator[None]:
     """Turn whatever Zarr raises for a damaged file into `what`, the reason and the remedy."""
     try:
         yield

@@ -11,24 +11,34 @@ from numcodecs.pickles import Pickle
 from zarr.storage import LocalStore
 
 from spiketype.damage import ALWAYS_BYTES, INFLATED, PICKLED, check_size, readable
+from spiketype.datasets.checked import CheckedObjects
 from spiketype.edge import UserError
+from spiketype.location import Location, Remote
 
 ABOUT = ("zarr.json", ".zarray", ".zattrs")
 MARKS = ("zarr.json", ".zarray")
 
 
-def arrays(group: zarr.Group, folder: Path) -> "dict[str, zarr.Array[Any]]":
+def arrays(group: zarr.Group, folder: Location) -> "dict[str, zarr.Array[Any]]":
     """Return the arrays of a group in a folder, opened one by one: asked for all, Zarr prints what fails beside one.
 
     Raises:
         UserError: one of them is damaged.
     """
     found = {}
-    for each in sorted(folder.iterdir()):
-        if any((each / mark).is_file() for mark in MARKS):
-            with readable(each, "an array of Zarr"):
-                found[each.name] = group[each.name]
+    for name in _folders(group, folder):
+        with readable(folder / name, "an array of Zarr"):
+            found[name] = group[name]
     return {name: each for name, each in found.items() if isinstance(each, zarr.Array)}
+
+
+def _folders(group: zarr.Group, folder: Location) -> list[str]:
+    """Return the names of what may be arrays, sorted."""
+    if isinstance(folder, Path):
+        return sorted(each.name for each in folder.iterdir() if any((each / mark).is_file() for mark in MARKS))
+    assert isinstance(group.store, CheckedObjects)
+    parts = [name.split("/") for name in group.store.names()]
+    return sorted(each[0] for each in parts if len(each) == 2 and each[1] in MARKS)
 
 
 def check(array: "zarr.Array[Any]", where: str) -> None:
@@ -43,7 +53,7 @@ def check(array: "zarr.Array[Any]", where: str) -> None:
     """
     check_chunks(array, where)
     claimed = array.nbytes
-    if claimed > ALWAYS_BYTES:
+    if claimed > ALWAYS_BYTES and isinstance(array.store, LocalStore | CheckedObjects):
         check_size(where, claimed, _stored(array, enough=claimed // INFLATED))
 
 
@@ -55,32 +65,57 @@ def check_chunks(array: "zarr.Array[Any]", where: str) -> None:
     for shape in (array.chunks, array.shards or ()):
         if math.prod(shape) * array.dtype.itemsize > max(ALWAYS_BYTES, 2 * array.nbytes):
             raise UserError(f"{where} is in chunks of {' x '.join(map(str, shape))}, larger than itself: it is damaged")
-    if array.dtype.kind in "TO" and not array.compressors and not array.shards and isinstance(array.store, LocalStore):
-        _check_words(array.store.root / array.path, math.prod(array.chunks), where)
+    if array.dtype.kind in "TO" and not array.compressors and not array.shards:
+        _check_words(array, where)
 
 
-def _check_words(folder: Path, most: int, where: str) -> None:
+def _check_words(array: "zarr.Array[Any]", where: str) -> None:
     """Refuse chunks of words that begin with a larger number of them than they can have: as much would be allocated."""
-    for inside, _, files in os.walk(folder):
-        for name in (name for name in files if name not in ABOUT):
-            with readable(where, "words"), open(os.path.join(inside, name), "rb") as file:
-                said = int.from_bytes(file.read(4), "little")
-            if said > most:
-                raise UserError(f"{where} says that a chunk of {most} has {said} words: it is damaged")
+    most = math.prod(array.chunks)
+    for file in _files(array):
+        if file.name in ABOUT:
+            continue
+        with readable(where, "words"):
+            said = int.from_bytes(_beginning(file), "little")
+        if said > most:
+            raise UserError(f"{where} says that a chunk of {most} has {said} words: it is damaged")
+
+
+def _beginning(file: Location) -> bytes:
+    """Return the first four bytes."""
+    if isinstance(file, Remote):
+        return file.read_bytes()[:4]
+    with open(file, "rb") as opened:
+        return opened.read(4)
 
 
 def _stored(array: "zarr.Array[Any]", enough: int) -> int:
     """Return the bytes of an array's files; it stops to count once they are `enough`."""
-    if not isinstance(array.store, LocalStore):
-        return enough
     total = 0
-    for size in _sizes(array.store.root / array.path):
+    for size in _sizes(array):
         total += size
         if total >= enough:
             break
     return total
 
 
-def _sizes(folder: Path) -> Iterator[int]:
-    for inside, _, files in os.walk(folder):
-        yield from (os.path.getsize(os.path.join(inside, name)) for name in files)
+def _sizes(array: "zarr.Array[Any]") -> Iterator[int]:
+    if isinstance(array.store, CheckedObjects):
+        yield from array.store.sizes(array.path)
+    else:
+        yield from map(os.path.getsize, _in_folder(array))
+
+
+def _files(array: "zarr.Array[Any]") -> Iterator[Location]:
+    """Yield the files or objects of an array."""
+    if isinstance(array.store, CheckedObjects):
+        yield from (array.store.place / name for name in array.store.names(array.path))
+    else:
+        yield from _in_folder(array)
+
+
+def _in_folder(array: "zarr.Array[Any]") -> Iterator[Path]:
+    """Yield the files of an array; none where it is in an archive."""
+    if isinstance(array.store, LocalStore):
+        for inside, _, files in os.walk(array.store.root / array.path):
+            yield from (Path(inside, name) for name in files)

@@ -11,6 +11,7 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from spiketype.edge import UserError
+from spiketype.location import Location
 
 INFLATED = 100  # times that compressed data may grow: real ones grow by a few, made ones by a thousand and more
 ALWAYS_BYTES = 2 * 10**7  # that any file may claim
@@ -20,7 +21,7 @@ PICKLED = "it holds Python objects (pickles), which are not read because reading
 
 
 @contextlib.contextmanager
-def readable(path: Path | str, kind: str, remedy: str = "") -> Iterator[None]:
+def readable(path: Location | str, kind: str, remedy: str = "") -> Iterator[None]:
     """Turn whatever a library says of a damaged file into a UserError.
 
     Only the library's own calls belong into the block: a mistake of ours in it would be blamed on the file.
@@ -38,7 +39,7 @@ def readable(path: Path | str, kind: str, remedy: str = "") -> Iterator[None]:
     except UserError:
         raise
     except FileNotFoundError as error:
-        if isinstance(path, Path) and not path.exists():
+        if not isinstance(path, str) and not path.exists():
             raise UserError(f"{path} does not exist{_told(remedy)}") from None
         raise UserError(f"{path} does not exist, or a part of it is missing ({error}){_told(remedy)}") from None
     except MemoryError as error:

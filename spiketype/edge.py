@@ -51,7 +51,7 @@ class UserError(ValueError):
 
 # What is left of a URL that was given as a path: a Path has one slash where two are.
 URL = re.compile(r"(?<![\w.+-])(s3|gs|gcs|https?|ftp|sftp|az|abfss?|hdfs|dandi|file):[/\\](?![/\\])", re.IGNORECASE)
-URLS = "URLs are not read yet: download it first, and give the path of the file or folder"
+URLS = "URLs are read for EAP stores alone: download it first, and give the path of the file or folder"
 
 
 def absent(path: Path) -> str:
@@ -226,13 +226,30 @@ def whole_file(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def json_bytes(value: Json) -> bytes:
+    """Return JSON as it is written everywhere; NaN, which JSON lacks, is an error."""
+    return json.dumps(value, indent=1, allow_nan=False).encode()
+
+
 def write_json(path: Path, value: Json) -> None:
-    """Write JSON whole or not at all; NaN, which JSON lacks, is an error."""
+    """Write JSON whole or not at all."""
     with whole_file(path) as partial:
-        partial.write_text(json.dumps(value, indent=1, allow_nan=False))
+        partial.write_bytes(json_bytes(value))
 
 
-def read_json(path: Path, otherwise: str) -> Json:
+@runtime_checkable
+class Readable(Protocol):
+    """A file, or an object at a URL."""
+
+    @property
+    def name(self) -> str:
+        """The last part of where it is."""
+
+    def read_bytes(self) -> bytes:
+        """Return its content."""
+
+
+def read_json(path: Readable, otherwise: str) -> Json:
     """Read a JSON object.
 
     Raises:

@@ -5,9 +5,9 @@ import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from spiketype.edge import Json
+from spiketype.location import Location
 
 LISTED = 10  # names that are shown of a list; the record has them all
 
@@ -45,7 +45,7 @@ def recorded(silent: bool = False) -> Iterator[Reading]:
         _SILENT.reset(hushed)
 
 
-def note(source: Path | str, text: str, record: str | None = None) -> None:
+def note(source: Location | str, text: str, record: str | None = None) -> None:
     """Say something of a source on stderr, and keep it.
 
     Args:
@@ -56,7 +56,7 @@ def note(source: Path | str, text: str, record: str | None = None) -> None:
     _keep("notes", f"{source}: {text if record is None else record}", f"{source}: {text}")
 
 
-def found(source: Path | str, facts: Json, text: str) -> None:
+def found(source: Location | str, facts: Json, text: str) -> None:
     """Say what a source holds, and keep its facts.
 
     Args:

@@ -10,7 +10,9 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import tyro
 
+from spiketype import location
 from spiketype.edge import Dataclass, Json, UserError
+from spiketype.location import Remote
 from spiketype.train.task import TaskConfig
 
 SHOWN = 40  # letters of a wrong value
@@ -112,6 +114,8 @@ def from_json(kind: type[Config], values: Json, where: Path) -> Config:
 
 
 def _typed(kind: object, value: Any) -> Any:
+    if isinstance(value, str) and Remote in get_args(kind):
+        return location.parse(value)
     if isinstance(value, str) and "Path" in str(kind):
         return Path(value)
     return tuple(value) if isinstance(value, list) else value

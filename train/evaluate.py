@@ -9,12 +9,13 @@ from tyro.conf import Positional, arg
 
 from spiketype import reading
 from spiketype.edge import check_platform, guard
+from spiketype.location import Place
 from spiketype.train import runs
 
 
 def main(
     run: Annotated[Path, Positional, arg(metavar="RUN")],
-    data: Annotated[Path, arg(metavar="PATH")],
+    data: Annotated[Place, arg(metavar="PATH")],
     label: Annotated[str | None, arg(metavar="COLUMN")] = None,
     rate_kHz: Annotated[float | None, arg(name="rate-khz", metavar="KHZ")] = None,
     flip: bool = False,
@@ -23,8 +24,8 @@ def main(
 
     Args:
         run: The run folder.
-        data: Labelled data of the kind that the run was trained on: an EAP or raphe store, an Allen table or folder,
-            waveforms of units.
+        data: Labelled data of the kind that the run was trained on: an EAP store (also at s3://, gs:// or https://), a
+            raphe store, an Allen table or folder, waveforms of units.
         label: Column of the classes of units; by default as in the run.
         rate_kHz: Sampling rate of waveforms, if the data do not say it; by default as in the run.
         flip: The waveforms are stored upside down.

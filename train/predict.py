@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 
 from spiketype import reading
 from spiketype.edge import UserError, check_platform, guard, whole_file
+from spiketype.location import Place
 from spiketype.train import runs
 
 SHOWN = 10
@@ -18,7 +19,7 @@ SHOWN = 10
 
 def main(
     run: Annotated[Path, Positional, arg(metavar="RUN")],
-    data: Annotated[Path, arg(metavar="PATH")],
+    data: Annotated[Place, arg(metavar="PATH")],
     out: Annotated[Path | None, arg(metavar="FILE")] = None,
     rate_kHz: Annotated[float | None, arg(name="rate-khz", metavar="KHZ")] = None,
     flip: bool = False,
@@ -27,8 +28,8 @@ def main(
 
     Args:
         run: The run folder.
-        data: Data of the kind that the run was trained on: an EAP store, raphe recordings or spikes, a table of Allen
-            features, waveforms of units.
+        data: Data of the kind that the run was trained on: an EAP store (also at s3://, gs:// or https://), raphe
+            recordings or spikes, a table of Allen features, waveforms of units.
         out: CSV file of the predictions; by default predictions-DATA.csv in the run folder.
         rate_kHz: Sampling rate of waveforms, if the data do not say it; by default as in the run.
         flip: The waveforms are stored upside down.

@@ -12,6 +12,7 @@ from jaxtyping import Array, Int, Key
 from matplotlib.figure import Figure
 
 from spiketype.edge import Json, PyTree, UserError
+from spiketype.location import Location, folder
 from spiketype.train.judging.calls import Calls
 from spiketype.train.loop import Problem
 
@@ -154,6 +155,7 @@ class TaskConfig(Protocol):
 
 C = TypeVar("C")  # a TaskConfig
 M = TypeVar("M")  # a FinalModel
+R = TypeVar("R")  # what comes of data
 
 
 @dataclass(frozen=True)
@@ -174,12 +176,17 @@ class Task(Generic[C, M]):
     presets: Mapping[str, Mapping[str, Any]]
     prepare: Callable[[C], Experiment]
     restore: Callable[[C, PyTree, Json], M]
-    evaluate: Callable[[C, M, Path], Judgement]
-    predict: Callable[[C, M, Path], dict[str, np.ndarray]]
+    evaluate: Callable[[C, M, Location], Judgement]
+    predict: Callable[[C, M, Location], dict[str, np.ndarray]]
     table: Callable[[Json], str]
 
 
-def refuse_training_data(manifest: Json, fingerprint: str, data: Path) -> None:
+def of_files(use: Callable[[C, M, Path], R]) -> Callable[[C, M, Location], R]:
+    """Return a task's `evaluate` or `predict` that refuses a URL with a sentence, as the readers of files would not."""
+    return lambda config, model, data: use(config, model, folder(data))
+
+
+def refuse_training_data(manifest: Json, fingerprint: str, data: Location) -> None:
     """Refuse to judge a run on the very samples that it was trained on, wherever they lie.
 
     Args:
@@ -197,7 +204,7 @@ def refuse_training_data(manifest: Json, fingerprint: str, data: Path) -> None:
         )
 
 
-def known_labels(known: Sequence[str], names: Sequence[str], label: Labels, data: Path) -> Labels:
+def known_labels(known: Sequence[str], names: Sequence[str], label: Labels, data: Location) -> Labels:
     """Return labels of other data, indices into their class names, as indices into those that a model knows.
 
     Raises:

@@ -15,6 +15,7 @@ import numpy as np
 
 from spiketype.datasets import store
 from spiketype.edge import UserError
+from spiketype.location import Location
 from spiketype.simulator.eap import factored, features, forward, placement, recording
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.eap.factored import Cell, Medium
@@ -28,18 +29,19 @@ GIVE_UP = 20_000  # candidates for each accepted one, and one more: with fewer a
 
 @dataclass(frozen=True, eq=False)
 class BlockTask:
-    """All that a worker needs to write one block."""
+    """All that a worker needs to write a block, or a run of blocks that are written together."""
 
-    path: Path
+    path: Location
     config: EapConfig
     layout: Probe  # read once, by whoever makes the tasks
     model: CellModel
     cell: int  # position of the cell model in the store
     source: Path  # the file of the cell's currents
     segments: int  # the largest number of segments of all cells, to which this one is padded
-    index: int  # number of the block in the store
+    index: int  # number of the first block in the store
     number: int  # among the blocks of its cell: of the stream of its candidates
-    samples: int  # in the block
+    run: int  # blocks
+    samples: int  # in a block
 
 
 class Recording(NamedTuple):
@@ -78,26 +80,37 @@ def variables(config: EapConfig, new_time: int) -> dict[str, store.Variable]:
 
 
 def write_block(task: BlockTask) -> None:
-    """Draw candidates until the block is full of accepted ones, write it, and say that it is done.
+    """Draw the samples of a block, or of each in a run of blocks, write them, and say that it is done.
 
     Raises:
         UserError: too few placements in the box reach the amplitude threshold (`GIVE_UP`).
     """
     if store.is_done(task.path, task.index):  # another process does the same
         return
-    config, cell = task.config, cell_of(task)
+    cell = cell_of(task)
+    run: dict[str, np.ndarray] = {}
+    for block in range(task.run):
+        _draw(task, cell, block, run)
+    run["cell"] = np.full(task.run * task.samples, task.cell, np.int16)
+    store.write_block(task.path, task.samples, task.index, run)
+    small = {"rank": (task.cell, cell.rank), "rank_error_uV": (task.cell, cell.error_uV)}
+    store.mark_done(task.path, task.index, small, task.run)
+
+
+def _draw(task: BlockTask, cell: Cell, block: int, run: dict[str, np.ndarray]) -> None:
+    """Draw candidates until a block of a run is full of accepted ones, into the arrays of the run."""
+    config, start = task.config, block * task.samples
     contacts = points(task.layout, config.contact_points)
     batch = CPU_BATCH if jax.default_backend() == "cpu" else ACCELERATOR_BATCH
-    block: dict[str, np.ndarray] = {}
     filled, first, largest_uV = 0, 0, 0.0
     while filled < task.samples:
-        arrays, reached_uV = _candidates(task, cell, contacts, first, batch)
+        arrays, reached_uV = _candidates(task, cell, contacts, task.number + block, first, batch)
         accepted = np.flatnonzero(reached_uV >= np.float32(config.threshold_uV))
         rows = accepted[: task.samples - filled]
         for name, values in arrays.items():
-            if name not in block:
-                block[name] = np.empty((task.samples, *values.shape[1:]), values.dtype)
-            block[name][filled : filled + len(rows)] = np.asarray(values)[rows]
+            if name not in run:
+                run[name] = np.empty((task.run * task.samples, *values.shape[1:]), values.dtype)
+            run[name][start + filled : start + filled + len(rows)] = np.asarray(values)[rows]
         filled += len(rows)
         first += batch
         largest_uV = max(largest_uV, float(reached_uV.max()))
@@ -107,10 +120,6 @@ def write_block(task: BlockTask) -> None:
                 f" {config.threshold_uV:g} at a contact of {config.probe}, and the largest of them has"
                 f" {largest_uV:.3g} uV: lower the threshold or move the box nearer"
             )
-    block["cell"] = np.full(task.samples, task.cell, np.int16)
-    store.write_block(task.path, task.samples, task.index, block)
-    small = {"rank": (task.cell, cell.rank), "rank_error_uV": (task.cell, cell.error_uV)}
-    store.mark_done(task.path, task.index, small)
 
 
 def medium_of(task: BlockTask) -> Medium:
@@ -139,14 +148,23 @@ def recorded(config: EapConfig, dt_ms: float) -> Recording:
 
 
 def _candidates(
-    task: BlockTask, cell: Cell, contacts: np.ndarray, first: int, batch: int
+    task: BlockTask, cell: Cell, contacts: np.ndarray, block: int, first: int, batch: int
 ) -> tuple[dict[str, jax.Array], np.ndarray]:
-    """Return the arrays of a batch of candidates, and the peak-to-peak amplitude of each at its largest contact."""
+    """Return the arrays of a batch of candidates, and the peak-to-peak amplitude of each at its largest contact.
+
+    Args:
+        task: of the cell.
+        cell: what its blocks have in common.
+        contacts: points of each contact, um.
+        block: number of the block among those of the cell.
+        first: number of the first candidate.
+        batch: how many.
+    """
     config, model = task.config, task.model
     of = config.seed, model.name, model.m_type, model.excitatory
-    placed = placement.draw(*of, first, batch, config.rotation, config.box, cell.spikes, task.number)
+    placed = placement.draw(*of, first, batch, config.rotation, config.box, cell.spikes, block)
     number = first + np.arange(batch, dtype=np.uint32)
-    key = placement.stream(config.seed, model.name, task.number)
+    key = placement.stream(config.seed, model.name, block)
     matrices = recording.matrices(config, cell.times, cell.dt_ms)
     arrays, reached_uV = simulate(cell.factors, contacts, placed, number, key, *matrices, recorded(config, cell.dt_ms))
     arrays |= {

@@ -1,20 +1,20 @@
 """What ``python -m simulator.eap`` runs: its options beside those of the store."""
 
-from pathlib import Path
-
+from spiketype.location import Place
 from spiketype.simulator.eap import shares
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.eap.generate import generate
 
 
 def main(
-    config: EapConfig, out: Path, workers: int | None = None, block_range: str = "1/1", scheduler: str = ""
+    config: EapConfig, out: Place, workers: int | None = None, block_range: str = "1/1", scheduler: str = ""
 ) -> None:
     """Simulate extracellular action potentials into a Zarr store.
 
     Args:
         config: What the store holds.
-        out: Folder of the store; repeat the same command to continue an unfinished one.
+        out: The store: a folder, s3://BUCKET/NAME or gs://BUCKET/NAME; repeat the same command to continue an
+            unfinished one.
         workers: Processes at once: by default one per core; 0 computes in this process on a GPU or TPU.
         block_range: i/n writes the i-th of n shares, for the jobs of an array (docs/guide/scale.md).
         scheduler: A Dask scheduler whose workers compute: tcp://HOST:PORT or the JSON file that it wrote.

@@ -9,10 +9,10 @@ alone, not on workers, jobs or interruptions, because every worker computes in o
 import contextlib
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from spiketype.datasets import store
 from spiketype.edge import UserError, cores, progress
+from spiketype.location import Location, Remote
 from spiketype.reading import LISTED, note
 from spiketype.simulator.eap import engines, shares, template
 from spiketype.simulator.eap.blocks import BlockTask
@@ -25,8 +25,8 @@ from spiketype.simulator.neuron.membrane import Attempt, Failure
 
 
 def generate(
-    config: EapConfig, out: Path, workers: int | None = None, share: Share = WHOLE, scheduler: str = ""
-) -> Path:
+    config: EapConfig, out: Location, workers: int | None = None, share: Share = WHOLE, scheduler: str = ""
+) -> Location:
     """Write the store that `config` describes to `out`, or what is missing of a share of it, and return `out`.
 
     Any number of processes may do so at once, on any number of machines that see `out` and the cache: whoever comes
@@ -34,7 +34,7 @@ def generate(
 
     Args:
         config: what the store holds.
-        out: the folder of the store; an unfinished store of the same configuration is continued.
+        out: the store, a folder or a URL; an unfinished store of the same configuration is continued.
         workers: processes at once, by default one per core. 0 computes in this process on JAX's default device,
             which is what a GPU or TPU wants (and rounds in its own way).
         share: the blocks to write, by default all.
@@ -46,12 +46,17 @@ def generate(
     """
     if workers is not None and workers < 0:
         raise UserError(f"--workers is {workers}: it must be at least 0")
+    if isinstance(out, Remote):
+        out.check_writable()
+        if out.scheme == "memory" and (workers != 0 or scheduler):
+            raise UserError(f"{out} is in the memory of this process, which no other can write to: give --workers 0")
     models, layout = models_of(config), probe(config.probe)
     found: Attempt | None = None
     if not out.exists():
         store.choose_block(config.per_cell)  # refused now, not after the currents
-        found = membrane.attempt(models, workers=workers or None)
         with contextlib.suppress(store.AlreadyThere):
+            store.check_new(out)
+            found = membrane.attempt(models, workers=workers or None)
             template.create(out, config, _able(models, found.failures), *found, layout)
     template.check_settings(out, config, layout)
     wanted = shares.missing(out, share)
@@ -95,21 +100,22 @@ def _able(models: Sequence[CellModel], failures: Mapping[str, Failure]) -> list[
 def _fill(tasks: Sequence[BlockTask], workers: int | None, share: Share, scheduler: str) -> None:
     """Write blocks, and show how far it is."""
     first = tasks[0]
-    finished = len(shares.blocks(first.path, share)) - len(tasks)
+    todo = len(tasks) * first.run
+    finished = len(shares.blocks(first.path, share)) - todo
     workers = cores() if workers is None else workers
     of = "" if share == WHOLE else f", {share.number}/{share.of}"
     with progress() as bar:
-        shown = bar.add_task(f"EAPs, {first.config.rotation}{of}", total=(finished + len(tasks)) * first.samples)
+        shown = bar.add_task(f"EAPs, {first.config.rotation}{of}", total=(finished + todo) * first.samples)
         bar.advance(shown, finished * first.samples)
         if scheduler:
             running = engines.cluster(tasks, scheduler)
         else:
             running = engines.processes(tasks, workers) if workers else engines.here(tasks)
         for task in running:
-            bar.advance(shown, task.samples)
+            bar.advance(shown, task.run * task.samples)
 
 
-def _tell(out: Path, share: Share) -> None:
+def _tell(out: Location, share: Share) -> None:
     """Say what other shares have still to do, where this is one of several."""
     if share != WHOLE:
         left = len(shares.missing(out))

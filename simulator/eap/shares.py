@@ -6,7 +6,6 @@ depends on the store's template alone, so jobs that know nothing of each other a
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from jaxtyping import Int
 
 from spiketype.datasets import store
 from spiketype.edge import UserError
+from spiketype.location import Location
 from spiketype.simulator.eap.blocks import BlockTask
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.eap.probes import Probe
@@ -45,54 +45,56 @@ def parse(text: str) -> Share:
     return Share(int(found[1]), int(found[2]))
 
 
-def blocks(path: Path, share: Share = WHOLE) -> Int[np.ndarray, " block"]:
+def blocks(path: Location, share: Share = WHOLE) -> Int[np.ndarray, " block"]:
     """Return the numbers of the blocks of a share, ascending.
 
-    A block takes about as long as its cell has segments.
+    A block takes about as long as its cell has segments. Those that are written together are of one share.
     """
-    segments = store.read(path, "segments").astype(np.int64)
-    weight = np.repeat(segments, _per_cell(path))
-    middle = 2 * np.cumsum(weight) - weight  # twice that of each block, in whole numbers: every machine finds the same
-    found: np.ndarray = np.flatnonzero(middle * share.of // (2 * weight.sum()) == share.number - 1)
+    segments, run = store.read(path, "segments").astype(np.int64), store.run_of(path)
+    weight = np.repeat(segments, _per_cell(path) // run)
+    middle = 2 * np.cumsum(weight) - weight  # twice that of each run, in whole numbers: every machine finds the same
+    runs = np.flatnonzero(middle * share.of // (2 * weight.sum()) == share.number - 1)
+    found: np.ndarray = (runs[:, None] * run + np.arange(run)).ravel()
     return found
 
 
-def missing(path: Path, share: Share = WHOLE) -> Int[np.ndarray, " block"]:
+def missing(path: Location, share: Share = WHOLE) -> Int[np.ndarray, " block"]:
     """Return the numbers of the blocks of a share that are not done, ascending."""
     of_share = blocks(path, share)
     found: np.ndarray = of_share[~store.done(path)[of_share]]
     return found
 
 
-def cells_of(path: Path, wanted: Int[np.ndarray, " block"]) -> list[int]:
+def cells_of(path: Location, wanted: Int[np.ndarray, " block"]) -> list[int]:
     """Return the positions of the cells that the wanted blocks are of, ascending."""
     return sorted(set((wanted // _per_cell(path)).tolist()))
 
 
 def tasks(
-    path: Path,
+    path: Location,
     config: EapConfig,
     layout: Probe,
     models: Sequence[CellModel],
     sources: Cached,
     wanted: Int[np.ndarray, " block"],
 ) -> list[BlockTask]:
-    """Return what writes each of the wanted blocks of a store of these models.
+    """Return what writes each run of the wanted blocks of a store of these models.
 
     The cells with most segments take longest: they go first, so that no core is left alone with one at the end.
     """
     per_cell, segments = _per_cell(path), store.read(path, "segments").astype(np.int64)
-    most = int(segments.max())
+    most, run = int(segments.max()), store.run_of(path)
+    first = np.unique(wanted // run) * run
     made = []
-    for index in wanted[np.argsort(-segments[wanted // per_cell], kind="stable")].tolist():
+    for index in first[np.argsort(-segments[first // per_cell], kind="stable")].tolist():
         cell, number = divmod(index, per_cell)
         source, samples = sources.path(models[cell].name), config.per_cell // per_cell
         made.append(
-            BlockTask(path.absolute(), config, layout, models[cell], cell, source, most, index, number, samples)
+            BlockTask(path.absolute(), config, layout, models[cell], cell, source, most, index, number, run, samples)
         )
     return made
 
 
-def _per_cell(path: Path) -> int:
+def _per_cell(path: Location) -> int:
     """Return the number of blocks of a cell."""
     return store.OnDisk(path, "done").shape[0] // store.OnDisk(path, "segments").shape[0]

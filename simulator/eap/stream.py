@@ -6,7 +6,6 @@ blocks of a stream begin where those of no store end.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +15,7 @@ from jaxtyping import Array, Float, Int, UInt32
 
 from spiketype.datasets import store
 from spiketype.edge import Json, UserError, progress
+from spiketype.location import Location
 from spiketype.simulator.eap import blocks, engines, factored, generate, lowrank, placement, recording, shares, template
 from spiketype.simulator.eap.blocks import GIVE_UP, BlockTask, Recording
 from spiketype.simulator.eap.config import EapConfig
@@ -68,7 +68,7 @@ class How(NamedTuple):
     threshold_uV: float
 
 
-def of_store(path: Path) -> tuple[Cells, How]:
+def of_store(path: Location) -> tuple[Cells, How]:
     """Return the cells of a store, with the currents that it was made of; they are simulated where missing.
 
     Raises:
@@ -89,7 +89,7 @@ def of_store(path: Path) -> tuple[Cells, How]:
     return _together(config, tasks, cells), How(blocks.recorded(config, cells[0].dt_ms), config.threshold_uV)
 
 
-def _config(path: Path, found: Json) -> EapConfig:
+def _config(path: Location, found: Json) -> EapConfig:
     known = {name: value for name, value in found.items() if name in EapConfig.__dataclass_fields__}
     if len(known) < len(found):
         raise UserError(f"{path} was made by a newer version, with {', '.join(sorted(set(found) - set(known)))}")

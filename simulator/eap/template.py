@@ -3,12 +3,12 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 
 from spiketype.datasets import store
 from spiketype.edge import UserError, versions
+from spiketype.location import Location
 from spiketype.reading import shortened
 from spiketype.simulator.eap import recording
 from spiketype.simulator.eap.blocks import variables
@@ -20,7 +20,7 @@ from spiketype.simulator.neuron.source import Source
 
 
 def create(
-    out: Path,
+    out: Location,
     config: EapConfig,
     models: Sequence[CellModel],
     sources: Mapping[str, Source],
@@ -67,15 +67,17 @@ def create(
         "created_with": json.dumps(versions(), sort_keys=True),
         "probe_grid": list(layout.grid) if layout.grid else [],
     }
-    block = store.choose_block(config.per_cell)
-    store.create(out, "eap", sizes, block, variables(config, len(time_ms)), coordinates, attributes)
+    block, spec = store.choose_block(config.per_cell), variables(config, len(time_ms))
+    row_bytes = max(each.row_bytes(sizes) for each in spec.values() if each.dims[0] == "sample")
+    run = store.choose_run(config.per_cell // block, block * row_bytes)
+    store.create(out, "eap", sizes, block, spec, coordinates, attributes, run)
 
 
 def _facts(source: Source) -> tuple[int, object]:
     return source.current_nA.shape[1], source.provenance
 
 
-def check_settings(out: Path, config: EapConfig, layout: Probe) -> None:
+def check_settings(out: Location, config: EapConfig, layout: Probe) -> None:
     """Refuse to continue a store of another configuration.
 
     Raises:
@@ -91,7 +93,7 @@ def check_settings(out: Path, config: EapConfig, layout: Probe) -> None:
         raise UserError(f"{out} was made with other settings ({'; '.join(differing)}): choose another --out")
 
 
-def models_of(out: Path, models: Sequence[CellModel]) -> list[CellModel]:
+def models_of(out: Location, models: Sequence[CellModel]) -> list[CellModel]:
     """Return the models that an unfinished store was begun with, in its order.
 
     Raises:
@@ -105,7 +107,7 @@ def models_of(out: Path, models: Sequence[CellModel]) -> list[CellModel]:
 
 
 def check_sources(
-    out: Path, names: Sequence[str], sources: Mapping[str, Source], failures: Mapping[str, Failure]
+    out: Location, names: Sequence[str], sources: Mapping[str, Source], failures: Mapping[str, Failure]
 ) -> None:
     """Refuse to continue a store with other currents of the named models than it was begun with.
 

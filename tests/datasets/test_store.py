@@ -122,6 +122,37 @@ def test_chunks_run_along_samples_and_stay_within_their_size(tmp_path):
     assert 1e6 <= array.chunks[0] * 80_000 <= 1e7
 
 
+@pytest.mark.parametrize(
+    ("blocks", "block_bytes", "run"),
+    [(10, 2_000_000, 1), (39, 1, 1), (1000, 10**9, 1), (40, 1, 2), (1000, 2_240_000, 50), (1000, 1, 50), (997, 1, 1)],
+)
+def test_blocks_are_written_together_where_there_are_many(blocks, block_bytes, run):
+    assert store.choose_run(blocks, block_bytes) == run
+
+
+def test_a_run_of_blocks_is_one_file_of_each_array(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "CHUNK_BYTES", 4 * 3 * 4)  # four rows
+    path = template(tmp_path / "s", run=2)
+    assert store.run_of(path) == 2
+    for first in (2, 0):
+        both = [block_of(index) for index in (first, first + 1)]
+        store.write_block(path, BLOCK, first, {n: np.concatenate([b[n] for b in both]) for n in both[0]})
+        store.mark_done(path, first, {"rank": (first // 2, 7)}, 2)
+        np.testing.assert_array_equal(store.done(path), [first == 0] * 2 + [True] * 2)
+    store.finish(path)
+    store.validate(path, "toy", tuple(VARIABLES))
+    assert zarr.open_group(path, mode="r")["value_uV"].chunks == (4, 3)
+    assert [p.name for p in sorted((path / "value_uV/c").iterdir())] == ["0", "1"]
+    assert [p.name for p in sorted((path / "done/c").iterdir())] == ["0", "1"]
+    expected = np.concatenate([block_of(i)["value_uV"] for i in range(BLOCKS)])
+    np.testing.assert_array_equal(store.read(path, "value_uV"), expected)
+    np.testing.assert_array_equal(store.read(path, "value_uV", 5, 13), expected[5:13])
+    file = path / "value_uV/c/1/0"
+    file.write_bytes(file.read_bytes()[:-5])
+    with pytest.raises(UserError, match=r"value_uV: the chunk of samples 12 to 15 is damaged .*SHA-256 differs"):
+        store.read(path, "value_uV")
+
+
 def test_an_existing_folder_is_not_touched(whole):
     with pytest.raises(UserError, match="exists already"):
         template(whole)

@@ -31,7 +31,6 @@ def test_a_path_is_no_url(path):
     [
         ["train", "--task", "unit", "--data", URL],
         ["train", "--task", "raphe", "--store", URL],
-        ["train", "--task", "binary", "--store", URL],
         ["predict", URL, "--data", "x.npz"],
         ["evaluate", URL, "--data", "x.npz"],
         ["raphe", "noisy", URL, "--out", "x.zarr"],

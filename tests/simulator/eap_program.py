@@ -9,19 +9,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from spiketype.datasets import store
+from spiketype.location import Location
 from spiketype.simulator.neuron import cells
 
 HERE = Path(__file__).parent
 # The real command line, but for the currents: those of made-up neurons, of as many segments as the name is long.
 PROGRAM = """
-import sys
+import os, sys
 from pathlib import Path
+from spiketype.datasets import store
 from spiketype.simulator.eap import template
 from spiketype.simulator.eap.__main__ import command_line
 from spiketype.simulator.neuron import membrane
 from synthetic_source import attempted
 folder = Path(sys.argv.pop(1))
 membrane.attempt = lambda models, workers: attempted(folder, models)
+store.SHARDS = int(os.environ.get("TEST_SHARDS", store.SHARDS))
 template.versions = dict  # the git commit may change while the tests run
 command_line()
 """
@@ -36,8 +39,9 @@ def folder_of(path: Path, names: list[str]) -> Path:
     return path
 
 
-def start(out: Path, *arguments: str) -> subprocess.Popen[str]:
-    folder = out.parent / "sources"
+def start(out: Location, *arguments: str, sources: Path | None = None) -> subprocess.Popen[str]:
+    """Run the program; the files of currents are in `sources`, by default beside the store."""
+    folder = sources or out.parent / "sources"
     folder.mkdir(exist_ok=True)
     command = [sys.executable, "-W", "error", "-c", PROGRAM, str(folder), "--out", str(out), *arguments]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE)])}

@@ -1,5 +1,6 @@
 """Several programs that write one EAP store: its shares, the workers of a Dask cluster, and how they are stopped."""
 
+import dataclasses
 import os
 import pickle
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from eap_program import HERE, alive, assert_same_bytes, blocks_done, folder_of, start, wait_for
+from eap_program import HERE, alive, assert_same_bytes, blocks_done, files, folder_of, start, wait_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_source import attempted
@@ -115,6 +116,35 @@ def test_a_block_that_is_written_twice_has_the_same_bytes(tmp_path, config):
     assert {task.index for task in engines.here(tasks)} == {0, 1, 2, 3}
     store.finish(other)
     assert_same_bytes(path, other)
+
+
+def test_samples_do_not_depend_on_how_many_blocks_are_written_together(tmp_path, config, monkeypatch):
+    """Nor on who writes them: two shares, one of them stopped and continued."""
+    config = dataclasses.replace(config, per_cell=80)
+    monkeypatch.setattr(store, "SHARDS", 2)
+    together = tmp_path / "together"
+    write = engines.write_block
+
+    def stopped(task):
+        monkeypatch.setattr(engines, "write_block", write)
+        write(task)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engines, "write_block", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        generate.generate(config, together, 0, Share(2, 2))
+    np.testing.assert_array_equal(store.done(together), np.repeat([False, False, True, False], 2))
+    for number in (2, 1):
+        generate.generate(config, together, 0, Share(number, 2))
+    assert store.run_of(together) == 2
+    monkeypatch.setattr(store, "SHARDS", 20)
+    one_by_one = generate.generate(config, tmp_path / "one by one", 0, Share(1, 2))
+    monkeypatch.setattr(store, "SHARDS", 2)  # it is continued as it was begun
+    generate.generate(config, one_by_one, 0)
+    assert store.run_of(one_by_one) == 1
+    with store.open_dataset(together) as ours, store.open_dataset(one_by_one) as theirs:
+        assert ours.identical(theirs)
+    assert len(files(together)) < len(files(one_by_one))
 
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1", "1/0", "a/b", "-1/4", "1/4/2", ""])

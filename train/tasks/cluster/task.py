@@ -14,7 +14,7 @@ from spiketype.edge import PyTree, UserError
 from spiketype.models import augment, autoencoder, dec, partitions
 from spiketype.models.autoencoder import Net
 from spiketype.train.loop import Metrics, Problem
-from spiketype.train.task import Experiment, Phase, Task, member_keys
+from spiketype.train.task import Experiment, Phase, Task, member_keys, of_files
 from spiketype.train.tasks.cluster import judge
 from spiketype.train.tasks.cluster.config import PRESETS, ClusterConfig
 from spiketype.train.tasks.cluster.model import ClusterModel, encode, evaluate, network, predict
@@ -173,4 +173,8 @@ def first_centres(
     return {"net": params["net"], "centre": jnp.asarray(centre / scale[:, None, None], jnp.float32)}, new
 
 
-TASKS = {"cluster": Task(ClusterConfig, PRESETS, prepare, ClusterModel.restore, evaluate, predict, judge.table)}
+TASKS = {
+    "cluster": Task(
+        ClusterConfig, PRESETS, prepare, ClusterModel.restore, of_files(evaluate), of_files(predict), judge.table
+    )
+}

@@ -8,6 +8,7 @@ from tyro.conf import arg
 
 from spiketype.datasets import eap
 from spiketype.edge import UserError
+from spiketype.location import Place
 from spiketype.models.cnn import Precision, Size
 from spiketype.simulator.eap.config import Rotation
 from spiketype.train.config import check_least, check_positive, check_seeds, check_share
@@ -40,8 +41,8 @@ class EapTaskConfig:
     """Probe of the simulated recordings; the network needs a regular grid."""
     cell_models: tuple[str, ...] = ("bbp",)
     """Cell models: bbp (the 13 of layer 5 in the MEArec package) and/or folders of the same layout."""
-    data: Annotated[Path | None, arg(aliases=("--store",), metavar="STORE")] = None
-    """An EAP store to use instead of simulating one."""
+    data: Annotated[Place | None, arg(aliases=("--store",), metavar="STORE")] = None
+    """An EAP store to use instead of simulating one: a folder, or s3://, gs:// or https:// (docs/guide/scale.md)."""
     stream: bool = False
     """Simulate every batch inside the training step, instead of drawing from the samples of the store: no sample comes
     twice. The store says how, and is what is judged on; cells that are held out are held out of the stream."""

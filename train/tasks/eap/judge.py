@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from spiketype.datasets import eap
 from spiketype.datasets.eap import EapTable, Inputs
 from spiketype.datasets.splits import Split
 from spiketype.edge import Json
+from spiketype.location import Location
 from spiketype.models import classifiers
 from spiketype.train.judging.calls import Calls, scatter
 from spiketype.train.judging.figures import calls_confusion, reliability_figure, training_figure
@@ -162,7 +162,7 @@ def _training(test: Tested, heading: str) -> dict[str, Figure]:
     return {"training": training_figure(test.history, heading)} if test.history else {}
 
 
-def evaluate(config: EapTaskConfig, model: EapModel, data: Path) -> Judgement:
+def evaluate(config: EapTaskConfig, model: EapModel, data: Location) -> Judgement:
     """Judge a trained network on another store with labels: on cell models that a member was not trained on, if any.
 
     A seed's call of a sample is the mean over those of its members that were not trained on the sample's cell model.
@@ -187,7 +187,7 @@ def evaluate(config: EapTaskConfig, model: EapModel, data: Path) -> Judgement:
     return of_calls(table.cell_names, _calls(table, rows, found, known, model.classes), {}, test)
 
 
-def predict(config: EapTaskConfig, model: EapModel, data: Path) -> dict[str, np.ndarray]:
+def predict(config: EapTaskConfig, model: EapModel, data: Location) -> dict[str, np.ndarray]:
     """Return the columns of a table, one row a sample: the mean over members, and how far they differ."""
     each = model.each(other_inputs(config, model.about, data))
     names = np.arange(each.shape[1])

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -11,6 +10,7 @@ from jaxtyping import Float, Int
 from spiketype.datasets.eap import EapTable, Inputs
 from spiketype.datasets.fingerprint import fingerprint
 from spiketype.edge import Json, PyTree, UserError
+from spiketype.location import Location
 from spiketype.models.cnn import CNN
 from spiketype.train.task import Variables, of_member
 from spiketype.train.tasks.eap.config import EapTaskConfig
@@ -97,7 +97,7 @@ def fingerprint_of(table: EapTable) -> str:
     return fingerprint(table.position_um, table.amplitude_uV)
 
 
-def other_inputs(config: EapTaskConfig, manifest: Json, data: Path) -> Inputs:
+def other_inputs(config: EapTaskConfig, manifest: Json, data: Location) -> Inputs:
     """Return the network's inputs from another store.
 
     Raises:

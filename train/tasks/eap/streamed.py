@@ -1,7 +1,6 @@
 """Batches that are simulated inside the training step: no sample comes twice."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +8,7 @@ import numpy as np
 
 from spiketype.datasets import batches, eap, store
 from spiketype.edge import PyTree
+from spiketype.location import Location
 from spiketype.train.task import Data
 from spiketype.train.tasks.eap.config import EapTaskConfig
 from spiketype.train.tasks.eap.model import LENGTH_UM
@@ -18,7 +18,7 @@ OF_A_BLOCK = 5  # samples: a batch has cells enough, and few candidates are simu
 
 
 def streamed(
-    config: EapTaskConfig, path: Path, shape: tuple[int, ...], plans: batches.Plan, label: np.ndarray | None
+    config: EapTaskConfig, path: Location, shape: tuple[int, ...], plans: batches.Plan, label: np.ndarray | None
 ) -> tuple[Sampler, Data]:
     """Return batches that are simulated as a store says, and the data they are made of.
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +13,7 @@ from spiketype.datasets import batches, eap, splits, store
 from spiketype.datasets.eap import EapTable, Inputs
 from spiketype.datasets.splits import Split
 from spiketype.edge import Json, PyTree
+from spiketype.location import Location
 from spiketype.models.augment import quarter_turns
 from spiketype.models.cnn import CNN
 from spiketype.models.losses import cross_entropy, squared_error
@@ -31,7 +31,7 @@ PIECE = 200  # samples whose activations stay in a core's cache: faster on a CPU
 TURNABLE = ("xrot", "3drot")  # sets whose distribution a quarter turn of the array leaves as it is
 
 
-def find_store(config: EapTaskConfig) -> Path:
+def find_store(config: EapTaskConfig) -> Location:
     """Return the store that a run uses: the one given, or that of its options in the cache, simulated where missing."""
     if config.data is not None:
         return config.data
@@ -128,7 +128,7 @@ def prepare(config: EapTaskConfig) -> Experiment:
     )
 
 
-def _inputs(config: EapTaskConfig, path: Path) -> Inputs:
+def _inputs(config: EapTaskConfig, path: Location) -> Inputs:
     """Return the inputs; of several processes none has all of them in memory."""
     return Inputs(path, config.features, config.scaled, whole=not processes.several())
 
@@ -200,7 +200,7 @@ def _part(table: EapTable, fold: splits.Fold) -> Json:
     return {"name": fold.name, "trained_on": cells, "mean_um": table.position_um[fold.train].mean(axis=0).tolist()}
 
 
-def turnable(path: Path) -> bool:
+def turnable(path: Location) -> bool:
     """Say whether quarter turns of the array leave the distribution of a store as it is: cells, box and contacts."""
     made, contact_um = store.config(store.attributes(path, "eap")), store.read(path, "contact_um")
     square = np.allclose(np.unique(contact_um[:, 1].round(2)), np.unique(contact_um[:, 2].round(2)))

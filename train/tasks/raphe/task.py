@@ -9,7 +9,7 @@ import numpy as np
 
 from spiketype.datasets import splits, store
 from spiketype.datasets.raphe import RapheTable, batches, read
-from spiketype.train.task import Experiment, Member, Phase, Task, member_keys
+from spiketype.train.task import Experiment, Member, Phase, Task, member_keys, of_files
 from spiketype.train.tasks.raphe.config import PAPER, PAPER_SYNTHETIC, RapheTaskConfig
 from spiketype.train.tasks.raphe.judge import judge
 from spiketype.train.tasks.raphe.model import RapheModel, evaluate, predict
@@ -85,8 +85,8 @@ TASKS = {
         presets={"paper": PAPER, "paper-synthetic": PAPER_SYNTHETIC},
         prepare=prepare,
         restore=RapheModel.restore,
-        evaluate=evaluate,
-        predict=predict,
+        evaluate=of_files(evaluate),
+        predict=of_files(predict),
         table=cell_table,
     )
 }

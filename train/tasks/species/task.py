@@ -12,7 +12,7 @@ from spiketype.datasets.allen.species import Part, fingerprint_of, parts, usable
 from spiketype.datasets.allen.table import DENDRITES, AllenTable
 from spiketype.edge import progress
 from spiketype.models.species import AlignedSvc
-from spiketype.train.task import Experiment, Member, Phase, Task, member_keys
+from spiketype.train.task import Experiment, Member, Phase, Task, member_keys, of_files
 from spiketype.train.tasks.species.config import METHODS, PRESETS, SpeciesConfig
 from spiketype.train.tasks.species.judge import judge, species_table
 from spiketype.train.tasks.species.model import SpeciesModel, evaluate, fit, predict
@@ -71,5 +71,7 @@ def prepare(config: SpeciesConfig) -> Experiment:
 
 
 TASKS = {
-    "species": Task(SpeciesConfig, PRESETS, prepare, SpeciesModel.restore, evaluate, predict, species_table),
+    "species": Task(
+        SpeciesConfig, PRESETS, prepare, SpeciesModel.restore, of_files(evaluate), of_files(predict), species_table
+    ),
 }
