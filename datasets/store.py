@@ -113,6 +113,7 @@ def create(
     done = Variable(("block",), "bool", "1", f"the block of {block} samples is complete")
     blocks = -(-sizes["sample"] // block)
     _create_array(group, "done", done, (blocks,), block)
+    manifest.begin(partial)
     if not blocks:
         manifest.write(partial)
     try:
@@ -182,8 +183,13 @@ def mark_done(path: Path, index: int, small: Mapping[str, tuple[int, ArrayLike]]
 
 
 def finish(path: Path) -> None:
-    """Write the manifest of a store whose blocks are all complete, if it has none: by every writer, at its end."""
+    """Write the manifest of a store whose blocks are all complete, if it has none: by every writer, at its end.
+
+    Raises:
+        UserError: a file of the template was changed since.
+    """
     if manifest.read(path) is None and done(path).all():
+        manifest.check_template(path)
         manifest.write(path)
 
 

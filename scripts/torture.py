@@ -26,7 +26,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the readers and their tiny files are the tests'
 
-from spiketype.edge import guard
+from spiketype.edge import UserError
 from tests.fuzzing.bounds import run_apart
 from tests.fuzzing.readers import READERS
 from tests.torture import cluster, disk, flips, generation, killing, training
@@ -47,8 +47,10 @@ def main() -> None:
     _command(commands, "bytes", "changed in every file of a store and of a run folder", _bytes, 1000)
     _command(commands, "disk", "that is full, or read-only, under a generation and a training", _disk, 20)
     given = parser.parse_args()
-    with guard():
+    try:
         found = given.run(given)
+    except UserError as error:
+        sys.exit(f"error: {error}")
     sys.exit(1 if found else 0)
 
 

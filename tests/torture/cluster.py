@@ -9,7 +9,7 @@ import numpy as np
 
 from tests.simulator.eap_program import HERE
 from tests.torture.generation import Generation
-from tests.torture.killing import Outcome, await_moment, ended_badly, kill_group
+from tests.torture.killing import Outcome, await_moment, compare, ended_badly, kill_group, watched
 
 GONE_S = 120.0  # within which a program says that its scheduler is gone
 WORKERS = 2
@@ -20,11 +20,10 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.file = folder, folder / "scheduler.json"
-        self.scheduler: subprocess.Popen[str] | None = None
-        self.workers: list[subprocess.Popen[str]] = []
+        self.start()
 
     def start(self) -> None:
-        """Start all."""
+        """Start all, anew."""
         self.file.unlink(missing_ok=True)
         self.scheduler = self._run("dask_scheduler", "--port", "0", "--no-dashboard")
         while not self.file.exists():
@@ -39,7 +38,7 @@ class Cluster:
     def stop(self) -> None:
         """Kill all that still runs."""
         for process in (self.scheduler, *self.workers):
-            if process is not None and process.poll() is None:
+            if process.poll() is None:
                 kill_group(process)
 
     def _worker(self) -> "subprocess.Popen[str]":
@@ -59,14 +58,15 @@ class Cluster:
 def kill_workers(made: Generation, count: int, seed: int) -> Outcome:
     """Kill a worker at random moments of generations, each of which must end well all the same."""
     rng, outcome, cluster = np.random.default_rng(seed), Outcome(), Cluster(made.folder)
-    cluster.start()
     try:
         while outcome.kills < count:
             process = made.start(None, "--scheduler", str(cluster.file))
-            while outcome.kills < count and await_moment(process, made.victim(), rng):
-                cluster.replace(int(rng.integers(WORKERS)))
-                outcome.kills += 1
-            _compare(outcome, made, ended_badly(process))
+            with watched(process):
+                while outcome.kills < count and await_moment(process, made.victim(), rng):
+                    cluster.replace(int(rng.integers(WORKERS)))
+                    outcome.kills += 1
+                compare(outcome, ended_badly(process) or made.wrong())
+            print(outcome.told(), flush=True)
             made.clear()
     finally:
         cluster.stop()
@@ -78,30 +78,22 @@ def kill_schedulers(made: Generation, count: int, seed: int) -> Outcome:
     rng, outcome, cluster = np.random.default_rng(seed), Outcome(), Cluster(made.folder)
     try:
         while True:
-            cluster.start()
-            process = made.start(None, "--scheduler", str(cluster.file))
-            last = outcome.kills == count
-            if not last and await_moment(process, made.victim(), rng):
-                cluster.stop()
-                outcome.kills += 1
-                if found := _not_told(process):
-                    outcome.findings.append(found)
-                    print(f"after {outcome.kills} kills: {found}", flush=True)
-                continue
-            _compare(outcome, made, ended_badly(process))
+            process, last = made.start(None, "--scheduler", str(cluster.file)), outcome.kills == count
+            with watched(process):
+                if not last and await_moment(process, made.victim(), rng):
+                    kill_group(cluster.scheduler)
+                    outcome.kills += 1
+                    outcome.findings += [found] if (found := _not_told(process)) else []
+                    print(f"{outcome.told()} {found}", flush=True)
+                    cluster.stop()
+                    cluster.start()
+                    continue
+                compare(outcome, ended_badly(process) or made.wrong())
             made.clear()
-            cluster.stop()
             if last:
                 return outcome
     finally:
         cluster.stop()
-
-
-def _compare(outcome: Outcome, made: Generation, found: str) -> None:
-    found = found or made.wrong()
-    outcome.finished += 1
-    outcome.findings += [found] if found else []
-    print(f"{outcome.told()} {found}", flush=True)
 
 
 def _not_told(process: "subprocess.Popen[str]") -> str:
@@ -112,6 +104,7 @@ def _not_told(process: "subprocess.Popen[str]") -> str:
         kill_group(process)
         return f"it did not end within {GONE_S:g} s of its scheduler"
     last = err.strip().splitlines()[-1] if err.strip() else ""
-    if process.returncode and ("Traceback" in err or not last.startswith("error: ") or "scheduler" not in last):
+    said_it = "Traceback" not in err and last.startswith("error: ") and "scheduler" in last
+    if process.returncode and not said_it:
         return f"it ended with {process.returncode}: {err[-1500:]}"
     return ""

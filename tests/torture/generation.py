@@ -11,7 +11,7 @@ from spiketype.simulator.neuron import cells
 from tests.simulator.eap_program import different, folder_of, start
 from tests.torture.killing import Victim, ended_badly
 
-CELLS, PER_CELL = 3, 1000
+CELLS, PER_CELL = 3, 500
 BLOCKS = CELLS * PER_CELL // 100
 
 
@@ -71,7 +71,7 @@ def make(folder: Path) -> Generation:
         RuntimeError: even undisturbed it does not end well.
     """
     models = folder_of(folder / "models", [model.name for model in cells.catalogue()[2 : 2 + CELLS]])
-    options = ("--cell-models", str(models), "--per-cell", str(PER_CELL), "--probe", "mea4x4")
+    options: tuple[str, ...] = ("--cell-models", str(models), "--per-cell", str(PER_CELL), "--probe", "mea4x4")
     options += ("--threshold-uv", "5", "--error-uv", "0.01")
     began = time.monotonic()
     made = Generation(folder, options, 0.0)

@@ -1,10 +1,11 @@
 """Kill a program at random moments, start it again until it ends by itself, and look at what it has made."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -59,6 +60,17 @@ def kill_group(process: "subprocess.Popen[str]") -> None:
     process.communicate()
 
 
+@contextlib.contextmanager
+def watched(process: "subprocess.Popen[str]") -> Iterator[None]:
+    """Leave no program behind when the block ends with an error, or by Ctrl-C."""
+    try:
+        yield
+    except BaseException:
+        if process.poll() is None:
+            kill_group(process)
+        raise
+
+
 def await_moment(process: "subprocess.Popen[str]", victim: Victim, rng: np.random.Generator) -> bool:
     """Wait for a random moment; say whether the program still runs then.
 
@@ -99,19 +111,23 @@ def torture(victim: Victim, count: int, seed: int, kill: Callable[["subprocess.P
     """
     rng, outcome = np.random.default_rng(seed), Outcome()
     while True:
-        process = victim.start()
-        last = outcome.kills == count
-        if not last and await_moment(process, victim, rng):
-            kill(process)
-            outcome.kills += 1
-            if outcome.kills % 10 == 0:
-                print(outcome.told(), flush=True)
-            continue
-        found = ended_badly(process) or victim.wrong()
-        outcome.finished += 1
-        if found:
-            outcome.findings.append(found)
-            print(f"after {outcome.kills} kills: {found}", flush=True)
+        process, last = victim.start(), outcome.kills == count
+        with watched(process):
+            if not last and await_moment(process, victim, rng):
+                kill(process)
+                outcome.kills += 1
+                if outcome.kills % 10 == 0:
+                    print(outcome.told(), flush=True)
+                continue
+            compare(outcome, ended_badly(process) or victim.wrong())
         victim.clear()
         if last:
             return outcome
+
+
+def compare(outcome: Outcome, found: str) -> None:
+    """Count a work that is finished, and keep what was found wrong with it."""
+    outcome.finished += 1
+    if found:
+        outcome.findings.append(found)
+        print(f"after {outcome.kills} kills: {found}", flush=True)
