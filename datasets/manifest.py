@@ -19,7 +19,7 @@ from spiketype.edge import UserError, cores, read_json, write_json
 
 FILE = "done/manifest.json"  # in the folder of an array: Zarr would warn of a file that lies beside arrays
 TEMPLATE = "done/template.json"  # the same of a template: of the files that are there before the first block
-MARKS = "done/c/"  # not in the manifest: the last block is marked after it, so that no finished store is without one
+MARKS = "done/c/"  # not in the manifest: they say when it is due, and have the checksum of Zarr's codec
 
 
 def begin(path: Path) -> None:

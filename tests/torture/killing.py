@@ -56,7 +56,8 @@ class Outcome:
 
 def kill_group(process: "subprocess.Popen[str]") -> None:
     """Kill a program and all that it has started."""
-    os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):  # it has just ended
+        os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
 
