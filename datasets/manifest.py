@@ -7,36 +7,71 @@ reads fill values), that lies in the place of another, or of names and attribute
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeAlias
 
 from spiketype.edge import UserError, cores, json_bytes, read_json, write_json
 from spiketype.location import Location, Remote
 
 FILE = "done/manifest.json"  # in the folder of an array: Zarr would warn of a file that lies beside arrays
-MARKS = "done/c/"  # not in the manifest: the last block is marked after it, so that no finished store is without one
+TEMPLATE = "done/template.json"  # the same of a template: of the files that are there before the first block
+MARKS = "done/c/"  # not in the manifest: they say when it is due, and have the checksum of Zarr's codec
 State: TypeAlias = tuple[int | float | str | None, ...]
+
+
+def begin(path: Path) -> None:
+    """Write the checksums of a template, whose files no writer of blocks changes."""
+    _write(path / TEMPLATE, _hashed(path))
+
+
+def check_template(path: Location) -> None:
+    """Refuse a store whose template was changed since it was begun: a manifest would hide that.
+
+    Raises:
+        UserError: names the file.
+    """
+    for name, expected in (read(path, TEMPLATE) or {}).items():  # stores of older versions have none
+        if not (path / name).is_file() or sha256(path / name) != expected:
+            raise UserError(f"{path / name} was changed since the store was begun: {remedy(path)}")
 
 
 def write(path: Location) -> None:
     """Write the manifest of a store whose files are all there; what a killed writer left half-written is removed."""
-    names = _names(path)
-    names = [name for name in names if name != FILE and not name.startswith(MARKS) and not name.endswith(".partial")]
-    with ThreadPoolExecutor(cores()) as pool:
-        files = dict(zip(names, pool.map(lambda name: sha256(path / name), names), strict=True))
-    about = {"sha256": _digest(files), "files": files}
     if isinstance(path, Remote):
-        (path / FILE).write_bytes(json_bytes(about))
+        _write(path / FILE, _hashed(path))
+        return
+    for leftover in path.rglob("[!.]*.partial"):
+        leftover.unlink(missing_ok=True)
+    try:
+        _write(path / FILE, _hashed(path))
+    except FileNotFoundError:  # another process, which has written the same, has just removed our leftover
+        if not (path / FILE).is_file():
+            raise
+    for leftover in path.glob(f"done/.{Path(FILE).name}.*.partial"):
+        leftover.unlink(missing_ok=True)
+
+
+def _hashed(path: Location) -> dict[str, str]:
+    """Return the SHA-256 of every file or object of a store but marks and manifest."""
+    names = [name for name in _names(path) if name != FILE and not name.startswith(MARKS)]
+    with ThreadPoolExecutor(cores()) as pool:
+        return dict(zip(names, pool.map(lambda name: sha256(path / name), names), strict=True))
+
+
+def _write(file: Location, files: dict[str, str]) -> None:
+    about = {"sha256": _digest(files), "files": files}
+    if isinstance(file, Remote):
+        file.write_bytes(json_bytes(about))
     else:
-        write_json(path / FILE, about)
+        write_json(file, about)
 
 
 def _names(path: Location) -> list[str]:
     """Return the names of all files or objects of a store, sorted."""
     if isinstance(path, Remote):
         return sorted(name for name, _ in path.files())
-    for leftover in path.rglob("[!.]*.partial"):
-        leftover.unlink(missing_ok=True)
-    return sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
+    found = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
+    return [name for name in found if not name.endswith(".partial")]
 
 
 def remove(path: Location) -> None:
@@ -44,18 +79,19 @@ def remove(path: Location) -> None:
     (path / FILE).unlink(missing_ok=True)
 
 
-def read(path: Location) -> dict[str, str] | None:
-    """Return the SHA-256 of each file of a store by its name in it; None if the store has no manifest.
+def read(path: Location, name: str = FILE) -> dict[str, str] | None:
+    """Return the SHA-256 of each file of a store by its name in it; None if the store has no such manifest.
 
     Raises:
         UserError: the manifest is damaged.
     """
-    if not (path / FILE).is_file():
+    file = path / name
+    if not file.is_file():
         return None
-    found = read_json(path / FILE, f"{path / FILE} is damaged: {remedy(path)}")
+    found = read_json(file, f"{file} is damaged: {remedy(path)}")
     files = found.get("files")
     if not isinstance(files, dict) or found.get("sha256") != _digest(files):
-        raise UserError(f"{path / FILE} is damaged (its own SHA-256 differs): {remedy(path)}")
+        raise UserError(f"{file} is damaged (its own SHA-256 differs): {remedy(path)}")
     return files
 
 

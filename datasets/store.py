@@ -174,6 +174,7 @@ def _template(
     done = Variable(("block",), "bool", "1", f"the block of {block} samples is complete")
     blocks = -(-sizes["sample"] // block)
     _create_array(group, "done", done, (blocks,), block, run)
+    manifest.begin(folder)
     if not blocks:
         manifest.write(folder)
 
@@ -270,8 +271,13 @@ def mark_done(
 
 
 def finish(path: Location) -> None:
-    """Write the manifest of a store whose blocks are all complete, if it has none: by every writer, at its end."""
+    """Write the manifest of a store whose blocks are all complete, if it has none: by every writer, at its end.
+
+    Raises:
+        UserError: a file of the template was changed since.
+    """
     if manifest.read(path) is None and done(path).all():
+        manifest.check_template(path)
         manifest.write(path)
 
 

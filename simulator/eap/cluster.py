@@ -4,6 +4,7 @@ They need to see the folders that this machine sees. This module imports no JAX:
 are made, which JAX reads when it is imported.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from distributed import CancelledError, Client, KilledWorker, Worker, WorkerPlugin, as_completed
+from distributed.comm.core import CommClosedError
 from threadpoolctl import threadpool_limits
 
 from spiketype.edge import UserError, read_json, versions
@@ -66,6 +68,7 @@ def run(
         client = Client(address, timeout=ANSWER_S, set_as_default=False)
     except (OSError, ValueError) as error:  # a time that is up is an OSError
         raise UserError(f"no Dask scheduler answers at {address}: start one, or give its address ({error})") from error
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # else tracebacks before the one sentence
     with client:
         client.register_plugin(OneThread(environment), name="spiketype-one-thread")
         if not client.nthreads():
@@ -76,7 +79,7 @@ def run(
                 future.result()
             except KilledWorker as error:
                 raise UserError(f"several workers died with one task (out of memory?): {error}") from error
-            except CancelledError as error:
+            except (CancelledError, CommClosedError) as error:
                 raise UserError(f"the Dask scheduler at {address} is gone: what is finished is kept") from error
             yield of[future]
 

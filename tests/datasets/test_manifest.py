@@ -15,6 +15,8 @@ from test_store import VARIABLES, fill, template
 from spiketype import reading
 from spiketype.datasets import eap, manifest, store
 from spiketype.edge import UserError
+from tests.torture.flips import changes, files
+from tests.torture.flips import store_content as content
 
 FLIPS = 8  # in each file
 
@@ -23,18 +25,6 @@ FLIPS = 8  # in each file
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cells = (*eap_store.CELLS[:2], ("XY_1", "XY", True))
     return eap_store.write(tmp_path_factory.mktemp("whole") / "s.zarr", cells, per_cell=6, grid=(2, 3))
-
-
-def files(path: Path) -> list[str]:
-    return sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-
-
-def content(path: Path, of: str = "zarr.json") -> dict[str, object]:
-    """What readers see of a store that can depend on a file: attributes, and one array or all."""
-    store.validate(path, "eap", ("amplitude_uV", "cell_name"))
-    found = dict(store.attributes(path, "eap"))
-    names = sorted(p.name for p in path.iterdir() if p.is_dir()) if of in ("zarr.json", manifest.FILE) else [of]
-    return found | {n: store.read(path, n, unknown=True).tolist() for n in (name.split("/")[0] for name in names)}
 
 
 def outcome(path: Path, name: str, good: dict[str, object]) -> str | None:
@@ -47,26 +37,19 @@ def outcome(path: Path, name: str, good: dict[str, object]) -> str | None:
     return None
 
 
-def test_one_flipped_bit_in_any_file_is_named_or_changes_nothing(whole: Path, tmp_path: Path) -> None:
+def test_one_changed_byte_in_any_file_is_named_or_changes_nothing(whole: Path, tmp_path: Path) -> None:
     rng, good, told = np.random.default_rng(0), content(whole), 0
     path = shutil.copytree(whole, tmp_path / "s.zarr")
-    for name in files(path):
-        file = path / name
-        before = file.read_bytes()
-        for position in rng.integers(0, len(before), FLIPS).tolist():
-            changed = bytearray(before)
-            changed[position] ^= 1 << int(rng.integers(8))
-            file.write_bytes(changed)
-            message = outcome(path, name, good)
-            if message is not None:
-                told += 1
-                place = "done" if name.startswith(manifest.MARKS) else name
-                assert place in message or f"{path / name.split('/')[0]} says" in message, (name, message)
-                assert str(path) in message
-                assert "again" in message or "damaged" in message, message
-            elif name not in (manifest.FILE, "done/c/0"):
-                pytest.fail(f"{name}: bit of byte {position} was not noticed")
-        file.write_bytes(before)
+    for change in changes(path, files(path), FLIPS, rng, lambda name: content(path, name)):
+        name, message = change.name, change.error
+        assert not change.wrong(path)
+        if message:
+            told += 1
+            place = "done" if name.startswith(manifest.MARKS) else name
+            assert place in message or f"{path / name.split('/')[0]} says" in message, (name, message)
+            assert "again" in message or "damaged" in message, message
+        elif name not in (manifest.FILE, manifest.TEMPLATE, "done/c/0"):
+            pytest.fail(f"{name}: byte {change.position} was not noticed")
     assert told > 7 * len(files(path))
     assert content(path) == good
 
@@ -81,7 +64,9 @@ def test_files_that_are_cut_missing_swapped_or_new_are_named(whole: Path, tmp_pa
         file.unlink()
         missing = outcome(path, name, good)
         file.write_bytes(before)
-        if name == manifest.FILE:
+        if name == manifest.TEMPLATE:  # it has done its work
+            assert (cut, missing) == (None, None)
+        elif name == manifest.FILE:
             assert cut is not None
             assert missing is None  # a note, as for older versions
         elif name.startswith(manifest.MARKS):
@@ -157,6 +142,45 @@ def test_the_manifest_is_written_before_the_last_block_is_marked(tmp_path: Path)
     assert manifest.read(path) is None
     store.mark_done(path, 2)
     assert store.read(path, "cell")[12:18].tolist() == [1] * 6
+
+
+def test_a_template_that_was_damaged_before_the_end_is_named(tmp_path: Path) -> None:
+    """Its names and attributes have no checksums of their own: the manifest would say that they are as they were."""
+    begun = fill(template(tmp_path / "begun"))
+    manifest.remove(begun)  # as after the last block
+    names = [name for name in files(begun) if name.endswith("zarr.json") or name.startswith(("cell_name", "contact"))]
+    assert {"zarr.json", "cell_name/c/0", "contact_um/c/0/0"} <= set(names)
+    for name in names:
+        path = shutil.copytree(begun, tmp_path / name.replace("/", "-"))
+        content = (path / name).read_bytes()
+        (path / name).write_bytes(content.replace(b"a", b"b", 1) if b"a" in content else content[:-1])
+        with pytest.raises(UserError, match=f"{path}.*(was changed since|cannot be read|damaged)"):
+            store.finish(path)
+        assert not (path / manifest.FILE).exists()
+    store.finish(begun)
+    assert set(manifest.read(begun, manifest.TEMPLATE) or ()) >= set(names)
+
+
+def test_a_kill_while_the_manifest_is_written_leaves_nothing_for_ever(tmp_path: Path) -> None:
+    path = fill(template(tmp_path / "s"))
+    manifest.remove(path)
+    (path / "done/.manifest.json.4711.partial").touch()
+    store.finish(path)
+    assert not [*path.rglob("*.partial")]
+
+
+def test_another_process_that_finishes_the_store_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes what this one is just writing for a leftover."""
+    path, write = fill(template(tmp_path / "s")), manifest.write_json
+    manifest.remove(path)
+
+    def late(file: Path, value: dict[str, object]) -> None:
+        write(file, value)  # of the other
+        raise FileNotFoundError
+
+    monkeypatch.setattr(manifest, "write_json", late)
+    store.finish(path)
+    assert manifest.read(path) is not None
 
 
 def test_a_store_without_samples_has_a_manifest(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def folder_of(path: Path, names: list[str]) -> Path:
 
 
 def start(out: Location, *arguments: str, sources: Path | None = None) -> subprocess.Popen[str]:
-    """Run the program; the files of currents are in `sources`, by default beside the store."""
+    """Start the program; currents are written to `sources`, by default beside the store."""
     folder = sources or out.parent / "sources"
     folder.mkdir(exist_ok=True)
     command = [sys.executable, "-W", "error", "-c", PROGRAM, str(folder), "--out", str(out), *arguments]
@@ -73,7 +73,12 @@ def files(path: Path) -> set[Path]:
     return {p.relative_to(path) for p in path.rglob("*") if p.is_file()}
 
 
+def different(one: Path, other: Path) -> list[Path]:
+    """Return the files that are in one folder alone, or differ."""
+    common = files(one) & files(other)
+    changed = {name for name in common if not filecmp.cmp(one / name, other / name, shallow=False)}
+    return sorted(changed | (files(one) ^ files(other)))
+
+
 def assert_same_bytes(one: Path, other: Path) -> None:
-    assert files(one) == files(other)
-    different = [name for name in files(one) if not filecmp.cmp(one / name, other / name, shallow=False)]
-    assert not different
+    assert not different(one, other)

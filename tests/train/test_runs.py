@@ -17,6 +17,7 @@ from spiketype.train.judging.figures import training_figure
 from spiketype.train.loop import TrainState
 from spiketype.train.task import Judgement, Task, TaskConfig
 from spiketype.train.tasks.eap.config import EapTaskConfig
+from tests.torture.flips import changes, run_content
 
 
 @pytest.fixture
@@ -255,8 +256,8 @@ def test_checkpoints_are_msgpack_and_json_without_pickles(folder: Path) -> None:
         assert not path.read_bytes().startswith(b"\x80\x04")
 
 
-def test_one_flipped_bit_in_any_file_is_named_or_changes_nothing(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_one_changed_byte_in_any_file_is_named_or_changes_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for step in (1, 2):
         save(folder, step, state(float(step)))
@@ -269,40 +270,17 @@ def test_one_flipped_bit_in_any_file_is_named_or_changes_nothing(
         return replace(task, restore=lambda config, arrays, manifest: Model(arrays, manifest)), found
 
     monkeypatch.setattr(runs, "open_config", open_config)
-
-    def content() -> list[Any]:
-        _, found, model = runs.load_model(folder)
-        newest = runs.checkpoint(folder)
-        assert newest is not None
-        runs.PREVIOUS, runs.LAST = runs.LAST, runs.PREVIOUS
-        try:
-            older = runs.checkpoint(folder)
-        finally:
-            runs.PREVIOUS, runs.LAST = runs.LAST, runs.PREVIOUS
-        assert older is not None
-        return [found, *model.parts, newest[1:], older[1:], runs.read_summary(folder)]
-
-    good = repr(content())
     rng, told, noted = np.random.default_rng(0), 0, 0
     names = (runs.CONFIG, runs.MODEL, runs.MANIFEST, runs.LAST, runs.PREVIOUS, runs.SUMMARY)
-    for name in names:
-        before = (folder / name).read_bytes()
-        for position in rng.choice(len(before), 40).tolist():
-            changed = bytearray(before)
-            changed[position] ^= 1 << int(rng.integers(8))
-            (folder / name).write_bytes(changed)
-            try:
-                found = repr(content())
-            except UserError as error:
-                told += 1
-                message = str(error)
-                assert name.split("/")[-1] in message, message
-                assert "repeat" in message or "--resume" in message, message
-            else:
-                said = capsys.readouterr().err
-                noted += found != good
-                assert found == good or f"{folder / name}: " in said, (name, position)
-        (folder / name).write_bytes(before)
+    for change in changes(folder, names, 40, rng, lambda _: run_content(folder)):
+        assert not change.wrong(folder)
+        message = change.error
+        if message:
+            told += 1
+            assert change.name.split("/")[-1] in message, message
+            assert "repeat" in message or "--resume" in message, message
+        else:
+            noted += not change.same
     assert told > 130
     assert noted > 60  # the other checkpoint, where one is damaged
 
