@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from distributed import CancelledError, Client, KilledWorker, Worker, WorkerPlugin, as_completed
-from distributed.comm import CommClosedError
+from distributed.comm.core import CommClosedError
 from threadpoolctl import threadpool_limits
 
 from spiketype.edge import UserError, read_json, versions
