@@ -115,7 +115,7 @@ def test_a_folder_without_recordings_is_named(tmp_path):
 
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done_and_the_same_command_continues(tmp_path, recording):
-    for number in range(500001, 500013):
+    for number in range(500001, 500008):
         os.link(recording, tmp_path / f"{number}.nwb")
     command = [sys.executable, "-m", "datasets.allen", "noise-features", "--data", str(tmp_path)]
     out = tmp_path / "noise_features.csv"
@@ -128,14 +128,14 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_continues(tmp_path, reco
     assert "stopped: what is finished is kept; the same command continues from there" in said
     assert "Traceback" not in said
     before = out.read_text()
-    assert 1 < len(before.splitlines()) < 13
+    assert 1 < len(before.splitlines()) < 8
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     assert out.read_text().startswith(before)
-    assert len(pd.read_csv(out)) == 12
+    assert len(pd.read_csv(out)) == 7
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 20_000), st.integers(0, 255)), max_size=10), st.floats(0, 1))
 def test_any_damage_is_survived(tmp_path_factory, recording, flips, kept):
     content = bytearray(recording.read_bytes())

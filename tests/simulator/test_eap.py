@@ -459,6 +459,7 @@ def test_a_store_from_before_these_options_counts_as_having_their_defaults(tmp_p
     for name in ("axon", "variant", "model_name"):
         shutil.rmtree(path / name)
     manifest.remove(path)
+    (path / manifest.TEMPLATE).unlink()  # nor had they this
     assert generate.generate(small(), path, 0) == path
     assert eap.load(path).cell_names == tuple(NAMES)
     with pytest.raises(UserError, match="variants is 0 there, 1 here"):

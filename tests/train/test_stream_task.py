@@ -41,7 +41,7 @@ def made(tmp_path_factory, _made_up_currents) -> Path:
 
 def test_a_run_learns_from_what_it_simulates_and_continues_after_damage(made, tmp_path, capsys) -> None:
     folder = tmp_path / "run"
-    split = ["--split", "kfold", "--folds", "2", "--features", "waveform"]
+    split = ["--split", "random", "--features", "waveform"]
     run.main(["--task", "mtype", "--store", str(made), *split, "--save-every", "0", "--out", str(folder), *SMALL])
     whole = runs.read_summary(folder)
     losses = [row["loss"] for row in run_folder.metrics(folder)]
