@@ -4,6 +4,7 @@ import os
 import signal
 
 import jax
+import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -19,3 +20,11 @@ settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
 install_import_hook("spiketype", f"{typecheck.__name__}.check")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what takes minutes in sum, and repeats for another task what a test of each kind shows already."""
+    skip = pytest.mark.skip(reason="takes minutes on two cores: set SPIKETYPE_LONG=1 to run it")
+    for item in items:
+        if "long" in item.keywords and "SPIKETYPE_LONG" not in os.environ:
+            item.add_marker(skip)

@@ -1,16 +1,10 @@
 """A few of the disturbances that scripts/torture.py makes by the hundred."""
 
-import os
-
 import numpy as np
 import pytest
 
 from spiketype.edge import UserError
 from tests.torture import disk, flips, generation, killing, training
-
-long = pytest.mark.skipif(
-    "SPIKETYPE_LONG" not in os.environ, reason="takes minutes on two cores: set SPIKETYPE_LONG=1 to run it"
-)
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +12,7 @@ def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-@long
+@pytest.mark.long
 def test_a_generation_that_was_killed_makes_the_same_bytes(tmp_path):
     made = generation.make(tmp_path)
     outcome = killing.torture(made.victim(), 3, 0, killing.kill_group)
@@ -26,7 +20,7 @@ def test_a_generation_that_was_killed_makes_the_same_bytes(tmp_path):
     assert outcome.finished
 
 
-@long
+@pytest.mark.long
 def test_a_training_that_was_disturbed_makes_the_same_numbers(tmp_path):
     made = training.make(tmp_path)
     outcome = killing.torture(made.victim(), 3, 0, killing.kill_group)

@@ -167,6 +167,7 @@ def test_two_workers_stay_with_their_cells(tmp_path, config):
     assert len([*engines._Queue(tasks).first(9)]) == 4
 
 
+@pytest.mark.long
 def test_jobs_that_start_together_make_one_store(tmp_path, config):
     """Two shares, and one of them twice: whoever is first makes the template."""
     common = options(config, 200)

@@ -131,12 +131,7 @@ def losses(folder: Path) -> np.ndarray:
     return np.array([json.loads(line)["loss"] for line in (folder / runs.METRICS).read_text().splitlines()])
 
 
-LONG = pytest.mark.skipif(
-    "SPIKETYPE_LONG" not in os.environ, reason="takes minutes on two cores: set SPIKETYPE_LONG=1 to run it"
-)
-
-
-@LONG
+@pytest.mark.long
 @pytest.mark.slow
 def test_four_processes_and_one_continue_each_others_runs(store: Path, tmp_path: Path) -> None:
     """Four are told to make way by SIGTERM, one is, four finish: to the numbers of one that was never stopped."""
@@ -173,7 +168,7 @@ def test_four_processes_and_one_continue_each_others_runs(store: Path, tmp_path:
     assert not any(line for _, out, _ in done[1:] for line in out.splitlines() if not line.startswith("[Gloo]"))
 
 
-@LONG
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("dead", [3, 0])
 def test_one_that_is_killed_ends_all_and_is_named(dead: int, tmp_path: Path) -> None:

@@ -138,6 +138,7 @@ def test_resuming_gives_the_same_numbers(trained, tmp_path):
     assert ours["rows"]["network"] == theirs["rows"]["network"]  # the forest has fewer trees here
 
 
+@pytest.mark.long
 def test_a_run_that_is_stopped_inside_fine_tuning_continues_to_the_same_numbers(units, tmp_path, monkeypatch):
     monkeypatch.setattr(baselines, "out_of_fold", no_baselines)
     options = ["--task", "unit", "--data", str(units), *SMALL, *TUNING]
@@ -180,7 +181,10 @@ def test_fine_tuning_is_a_second_phase_that_keeps_what_it_begins_with(units):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "lines", "more"),
-    [(signal.SIGINT, 2, ()), (signal.SIGKILL, 8, ("--finetune", "4", "--finetune-steps", "3000"))],
+    [
+        (signal.SIGINT, 2, ()),
+        pytest.param(signal.SIGKILL, 8, ("--finetune", "4", "--finetune-steps", "3000"), marks=pytest.mark.long),
+    ],
 )
 def test_a_process_that_is_stopped_or_killed_continues_to_the_same_numbers(number, lines, more, spikes, tmp_path):
     options = ["--task", "unit", "--data", str(spikes), *SMALL, "--steps", "300", *more]
