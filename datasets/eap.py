@@ -3,13 +3,15 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
+import jax
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Int32
 
 from spiketype import reading
 from spiketype.datasets import batches, store
+from spiketype.datasets.values import check_together
 from spiketype.edge import Json, UserError
 from spiketype.location import Location
 
@@ -32,7 +34,7 @@ DIMENSIONS = {
     "excitatory": ("cell_model",),
     "contact_um": ("channel", "axis"),
 }
-Samples = Any  # an array of NumPy, or of JAX inside a program: functions of both use its `__array_namespace__`
+Samples = TypeVar("Samples", np.ndarray, jax.Array)  # those in a program are of JAX; both know their functions
 COPIES = 3  # of the inputs at once while they are read, scaled and moved to the device
 
 
@@ -97,7 +99,7 @@ def load(path: Location, rows: Callable[[ReadRows, int], np.ndarray] = all_rows)
     """
     store.validate(path, "eap", tuple(DIMENSIONS))
     arrays = {name: store.read(path, name) for name in DIMENSIONS}
-    store.check_together(path, arrays, DIMENSIONS, ("m_type",), {"cell": "cell_model"})
+    check_together(path, arrays, DIMENSIONS, ("m_type",), {"cell": "cell_model"})
     cell, position_um = arrays["cell"].astype(np.int32), arrays["position_um"].astype(np.float32)
     cell_names, group = _groups(path, len(arrays["m_type"]))
     m_type_names, m_type = np.unique(list(map(str, arrays["m_type"])), return_inverse=True)
@@ -225,7 +227,7 @@ def as_images(arrays: Mapping[str, Samples], shape: tuple[int, ...], scaled: boo
     images, values = tuple(arrays), list(arrays.values())
     xp = values[0].__array_namespace__()
     stacked = values[0] if values[0].ndim == 3 else xp.stack(values, axis=-1)
-    found = xp.reshape(xp.astype(stacked, np.float32), (len(stacked), *shape))
+    found: Samples = xp.reshape(xp.astype(stacked, np.float32), (len(stacked), *shape))
     return scale(found, images) if scaled else found
 
 
@@ -266,14 +268,21 @@ def scale(inputs: Samples, images: tuple[str, ...]) -> Samples:
     sign(v) ln(1 + |v| / 5 uV).
     """
     xp = inputs.__array_namespace__()
+    found: Samples
     if images == IMAGES["waveform"]:
-        return xp.sign(inputs) * xp.log1p(xp.abs(inputs) / np.float32(THRESHOLD_UV))
-    return xp.stack([_scaled(inputs[..., i], name) for i, name in enumerate(images)], axis=-1)
+        found = xp.sign(inputs) * xp.log1p(xp.abs(inputs) / np.float32(THRESHOLD_UV))
+    else:
+        found = xp.stack([_scaled(inputs[..., i], name) for i, name in enumerate(images)], axis=-1)
+    return found
 
 
 def _scaled(x: Samples, name: str) -> Samples:
     xp = x.__array_namespace__()
+    found: Samples
     if name == "amplitude_uV":
-        return xp.log1p(x / np.float32(THRESHOLD_UV))
-    shortest = xp.maximum(x, np.float32(TYPICAL_WIDTH_MS / 20))
-    return xp.where(x > np.float32(WINDOW_MS - 1e-3), np.float32(0), xp.log(shortest / np.float32(TYPICAL_WIDTH_MS)))
+        found = xp.log1p(x / np.float32(THRESHOLD_UV))
+    else:
+        shortest = xp.maximum(x, np.float32(TYPICAL_WIDTH_MS / 20))
+        quiet = x > np.float32(WINDOW_MS - 1e-3)
+        found = xp.where(quiet, np.float32(0), xp.log(shortest / np.float32(TYPICAL_WIDTH_MS)))
+    return found

@@ -33,6 +33,7 @@ from spiketype import reading
 from spiketype.damage import cause, readable, valid
 from spiketype.datasets import manifest, zarr_arrays
 from spiketype.datasets.checked import checked, writable
+from spiketype.datasets.values import FILL, check_values
 from spiketype.edge import Dataclass, Json, UserError, cache_dir
 from spiketype.location import Location, Remote
 from spiketype.reading import shortened
@@ -46,7 +47,6 @@ SHARDS = 20  # runs of a cell at least, where its blocks are written in runs: as
 SHARD_BYTES = 128_000_000  # in a run at most: a worker holds a few times as much
 STALE_S = 600.0  # a file half-written for longer is nobody's: another process may be writing now
 CHUNK_BYTES = 4_000_000  # chunks of 1-10 MB read and write fastest (measured: see DESIGN, the store)
-FILL = {"f": np.nan, "i": -1}  # by kind of dtype: a chunk that was never written must not look like data
 # Blosc alone reads some truncated chunks without a word: the checksum makes every damage an error.
 COMPRESSORS = (BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"), Crc32cCodec())
 
@@ -126,18 +126,36 @@ def create(
         UserError: other objects lie at the URL, or nothing can be written to it.
     """
     check_new(path)
+    with _appearing(path) as folder:
+        group = zarr.create_group(folder, zarr_format=3)
+        # "coordinates" is how xarray learns which arrays are coordinates (CF conventions).
+        known: Json = {"kind": kind, "schema_version": SCHEMA_VERSION, "coordinates": " ".join(coordinates)}
+        group.attrs.update({**known, **attributes})
+        for name, variable in variables.items():
+            _create_array(group, name, variable, tuple(sizes[d] for d in variable.dims), block, run)
+        for name, coordinate in coordinates.items():
+            values = np.asarray(coordinate.values)
+            array = _create_array(group, name, coordinate, values.shape, block)
+            array[...] = values
+        done = Variable(("block",), "bool", "1", f"the block of {block} samples is complete")
+        blocks = -(-sizes["sample"] // block)
+        _create_array(group, "done", done, (blocks,), block, run)
+        manifest.begin(folder)
+        if not blocks:
+            manifest.write(folder)
 
-    def write(folder: Path) -> None:
-        _template(folder, kind, sizes, block, variables, coordinates, attributes, run)
 
+@contextlib.contextmanager
+def _appearing(path: Location) -> Iterator[Path]:
+    """Yield a folder whose files are at `path` when the block has ended."""
     if isinstance(path, Remote):
         with tempfile.TemporaryDirectory(prefix="spiketype-") as folder:
-            write(Path(folder))
+            yield Path(folder)
             _upload(Path(folder), path)
         return
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     partial.parent.mkdir(parents=True, exist_ok=True)
-    write(partial)
+    yield partial
     try:
         os.rename(partial, path)
     except OSError as error:
@@ -149,34 +167,6 @@ def create(
 
 def _already_there(path: Location) -> AlreadyThere:
     return AlreadyThere(f"{path} exists already: choose another folder or remove it")
-
-
-def _template(
-    folder: Path,
-    kind: str,
-    sizes: Mapping[str, int],
-    block: int,
-    variables: Mapping[str, Variable],
-    coordinates: Mapping[str, Coordinate],
-    attributes: Json,
-    run: int,
-) -> None:
-    group = zarr.create_group(folder, zarr_format=3)
-    # "coordinates" is how xarray learns which arrays are coordinates (CF conventions).
-    known: Json = {"kind": kind, "schema_version": SCHEMA_VERSION, "coordinates": " ".join(coordinates)}
-    group.attrs.update({**known, **attributes})
-    for name, variable in variables.items():
-        _create_array(group, name, variable, tuple(sizes[d] for d in variable.dims), block, run)
-    for name, coordinate in coordinates.items():
-        values = np.asarray(coordinate.values)
-        array = _create_array(group, name, coordinate, values.shape, block)
-        array[...] = values
-    done = Variable(("block",), "bool", "1", f"the block of {block} samples is complete")
-    blocks = -(-sizes["sample"] // block)
-    _create_array(group, "done", done, (blocks,), block, run)
-    manifest.begin(folder)
-    if not blocks:
-        manifest.write(folder)
 
 
 def _upload(folder: Path, to: Remote) -> None:
@@ -403,75 +393,6 @@ def read(
             parts.append(valid(np.asarray(array[lo:hi])))
         check_values(parts[-1], f"{path}/{name}", lo, unknown)
     return np.concatenate(parts) if len(parts) != 1 else parts[0]
-
-
-def check_together(
-    path: Location,
-    arrays: Mapping[str, Shaped[np.ndarray, "..."]],
-    dimensions: Mapping[str, tuple[str, ...]],
-    words: Sequence[str] = (),
-    indices: Mapping[str, str] | None = None,
-) -> None:
-    """Refuse arrays of a store that do not fit together.
-
-    Args:
-        path: of the store.
-        arrays: what was read.
-        dimensions: of each array.
-        words: arrays that hold text; all others hold numbers.
-        indices: arrays that number a dimension.
-
-    Raises:
-        UserError: another number of dimensions, one of two lengths, or an index beyond it; text for numbers.
-    """
-    sizes: dict[str, int] = {}
-    for name, dims in dimensions.items():
-        array = arrays[name]
-        lengths = zip(dims, array.shape, strict=False)
-        if array.ndim != len(dims) or any(sizes.setdefault(dim, length) != length for dim, length in lengths):
-            raise UserError(
-                f"{path}/{name} has shape {array.shape}, not ({', '.join(dims)}) as in its other arrays: delete the"
-                " store and make it again"
-            )
-        if array.dtype.kind not in ("UTO" if name in words else "fiub"):
-            kind = "words" if name in words else "numbers"
-            raise UserError(f"{path}/{name} holds {array.dtype}, not {kind}: delete the store and make it again")
-    for name, dim in (indices or {}).items():
-        index = arrays[name]
-        if index.dtype.kind not in "iu" or (index.size and not 0 <= index.min() <= index.max() < sizes[dim]):
-            raise UserError(f"{path}/{name} numbers a {dim} that is not there: delete the store and make it again")
-
-
-def check_values(
-    values: Shaped[np.ndarray, "..."],
-    where: str,
-    first: int = 0,
-    unknown: bool = False,
-    remedy: str = "delete the store and make it again",
-) -> None:
-    """Refuse NaN, infinities and missing integers, which are -1 unless `unknown`.
-
-    Args:
-        values: (sample, ...).
-        where: what the message calls the array.
-        first: number of the first sample.
-        unknown: -1 is a value.
-        remedy: what the message advises.
-
-    Raises:
-        UserError: names the first sample that is bad.
-    """
-    missing = None if unknown else FILL.get(values.dtype.kind)
-    if values.dtype.kind == "f":
-        bad = ~np.isfinite(values)
-    elif missing is not None:
-        bad = values == missing
-    else:
-        return
-    if bad.any():
-        row = int(np.flatnonzero(bad.reshape(len(values), -1).any(axis=1))[0])
-        what = "not finite" if values.dtype.kind == "f" else "missing"
-        raise UserError(f"{where}: sample {first + row} is {what}; {remedy}")
 
 
 class OnDisk:

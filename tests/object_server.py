@@ -10,7 +10,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import boto3
+import pytest
 from moto.server import ThreadedMotoServer
+
+from spiketype import location
 
 KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
 BUCKET = "bucket"
@@ -29,6 +32,17 @@ def s3() -> Iterator[dict[str, str]]:
         yield {**KEYS, "AWS_ENDPOINT_URL": url, "AWS_CONFIG_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
     finally:
         server.stop()
+
+
+@contextmanager
+def as_user(environment: dict[str, str], patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Be a user of the server, whom nothing is remembered for, and who does not wait for one that is away."""
+    for name, value in environment.items():
+        patch.setenv(name, value)
+    patch.setattr(location, "RETRIES", 1)
+    location.objects.cache_clear()
+    yield
+    location.objects.cache_clear()
 
 
 def publish(environment: dict[str, str], prefix: str) -> None:

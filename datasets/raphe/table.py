@@ -13,6 +13,7 @@ from spiketype.damage import readable
 from spiketype.datasets import store
 from spiketype.datasets.raphe import spikes
 from spiketype.datasets.raphe.extract import UNKNOWN, CellSpikes
+from spiketype.datasets.values import check_together
 from spiketype.edge import Json, UserError, versions
 
 KIND = "raphe"
@@ -172,7 +173,7 @@ def load(path: Path) -> RapheTable:
     by_cell = {name: ("cell_index",) for name in READ}
     dimensions = by_cell | {name: spec.dims for name, spec in SAMPLES.items() if name in READ}
     dimensions |= {"noise_pA": ("window", "time"), "noise_cell": ("window",)}
-    store.check_together(path, arrays, dimensions, NAMES, dict.fromkeys(INDICES, "cell_index"))
+    check_together(path, arrays, dimensions, NAMES, dict.fromkeys(INDICES, "cell_index"))
     if not np.isin(arrays["label"], range(-1, len(CLASSES))).all():
         raise UserError(f"{path}/label numbers a class that is not there: delete the store and make it again")
     arrays = {name: a if name in NAMES else a.astype(_dtype(name), copy=False) for name, a in arrays.items()}

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from spiketype.datasets import store
+from spiketype.datasets.values import check_together
 from spiketype.datasets.waveforms.table import WaveformTable, build
 from spiketype.edge import UserError
 
@@ -30,7 +31,7 @@ def load(path: Path, label: str | None) -> WaveformTable:
     table = eap.load(path)
     waveform, contact_um, time_ms = (store.read(path, name) for name in ("eap_uV", "contact_um", "time_ms"))
     dimensions = {"eap_uV": ("sample", "channel", "time"), "contact_um": ("channel", "axis"), "time_ms": ("time",)}
-    store.check_together(path, {"eap_uV": waveform, "contact_um": contact_um, "time_ms": time_ms}, dimensions)
+    check_together(path, {"eap_uV": waveform, "contact_um": contact_um, "time_ms": time_ms}, dimensions)
     if len(time_ms) < 2 or not np.ptp(time_ms) > 0:
         raise UserError(f"{path}: its {len(time_ms)} times say no sampling rate: delete the store and make it again")
     words = (

@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from spiketype.simulator.eap import template
+from spiketype.simulator.neuron import membrane
 from spiketype.simulator.neuron.cells import CellModel
 from spiketype.simulator.neuron.membrane import Attempt, Cached, Failure
 from spiketype.simulator.neuron.source import Source
@@ -54,3 +57,9 @@ def attempted(
     for name, path in paths.items():
         synthetic_source(20 + len(name), name=name, **other).save(path)
     return Attempt(Cached(paths), failures)
+
+
+def stand_in(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let made-up currents, kept in a folder, be those of all cell models, in stores without versions."""
+    patch.setattr(membrane, "attempt", lambda models, workers=None: attempted(folder, models))
+    patch.setattr(template, "versions", dict)

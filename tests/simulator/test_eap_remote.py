@@ -31,15 +31,11 @@ def server() -> Iterator[dict[str, str]]:
 
 @pytest.fixture(autouse=True)
 def as_user(server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name, value in server.items():
-        monkeypatch.setenv(name, value)
     monkeypatch.setenv("TEST_SHARDS", str(SHARDS))
-    monkeypatch.setattr(location, "RETRIES", 1)
     monkeypatch.setattr(store, "SHARDS", SHARDS)
     monkeypatch.setattr(template, "versions", dict)
-    location.objects.cache_clear()
-    yield
-    location.objects.cache_clear()
+    with object_server.as_user(server, monkeypatch):
+        yield
 
 
 @pytest.fixture(scope="module")

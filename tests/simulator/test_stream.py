@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from eap_program import folder_of
-from synthetic_source import attempted
+from synthetic_source import attempted, stand_in
 
 from spiketype.datasets import store
 from spiketype.edge import UserError
-from spiketype.simulator.eap import generate, stream, template
+from spiketype.simulator.eap import generate, stream
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.neuron import cells, membrane
 
@@ -26,10 +26,8 @@ def plain(tmp_path_factory, _made_up_currents) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def _made_up_currents(tmp_path_factory):
-    sources = tmp_path_factory.mktemp("sources")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(membrane, "attempt", lambda models, workers=None: attempted(sources, models))
-        patch.setattr(template, "versions", dict)
+        stand_in(patch, tmp_path_factory.mktemp("sources"))
         yield
 
 

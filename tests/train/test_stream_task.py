@@ -10,12 +10,12 @@ import run_folder
 from optimizers import adam
 
 from spiketype.datasets import store
-from spiketype.simulator.eap import generate, stream, template
+from spiketype.simulator.eap import generate, stream
 from spiketype.simulator.eap.config import EapConfig
-from spiketype.simulator.neuron import cells, membrane
+from spiketype.simulator.neuron import cells
 from spiketype.train import run, runs
 from tests.simulator.eap_program import folder_of
-from tests.simulator.synthetic_source import attempted
+from tests.simulator.synthetic_source import stand_in
 
 NAMES = [model.name for model in cells.catalogue()][:8]
 SMALL = ("--network", "xs", "--batch", "20", "--steps", "100", "--stream")
@@ -23,10 +23,8 @@ SMALL = ("--network", "xs", "--batch", "20", "--steps", "100", "--stream")
 
 @pytest.fixture(scope="module", autouse=True)
 def _made_up_currents(tmp_path_factory):
-    sources = tmp_path_factory.mktemp("sources")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(membrane, "attempt", lambda models, workers=None: attempted(sources, models))
-        patch.setattr(template, "versions", dict)
+        stand_in(patch, tmp_path_factory.mktemp("sources"))
         patch.setattr(optax, "adam", adam)
         yield
 
