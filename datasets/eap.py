@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -11,11 +11,11 @@ from jaxtyping import Bool, Float, Float32, Int, Int32
 
 from spiketype import reading
 from spiketype.datasets import batches, store
+from spiketype.datasets.options import EapFeatures
 from spiketype.datasets.values import check_together
 from spiketype.edge import Json, UserError
 from spiketype.location import Location
 
-Features = Literal["aw", "fw", "afw", "waveform"]
 # Images of each feature set, in the letters of NeuroCNN: A amplitude, F full width at half maximum, W width.
 IMAGES: dict[str, tuple[str, ...]] = {
     "aw": ("amplitude_uV", "width_ms"),
@@ -153,7 +153,7 @@ class Inputs:
         whole: the array, or None where it does not fit in memory and stays on disk.
     """
 
-    def __init__(self, path: Location, features: Features, scaled: bool, whole: bool = True) -> None:
+    def __init__(self, path: Location, features: EapFeatures, scaled: bool, whole: bool = True) -> None:
         """Open the inputs of a complete store, which need have no labels.
 
         Args:
@@ -245,7 +245,7 @@ def _groups(path: Location, cells: int) -> tuple[tuple[str, ...], Int32[np.ndarr
     return names, np.array([names.index(name) for name in of], np.int32)
 
 
-def _check_images(path: Location, grid: object, shapes: list[tuple[int, ...]], features: Features) -> None:
+def _check_images(path: Location, grid: object, shapes: list[tuple[int, ...]], features: EapFeatures) -> None:
     """Refuse arrays that are not images of the grid."""
     whole = isinstance(grid, list) and len(grid) == 2 and all(isinstance(n, int) and n > 0 for n in grid)
     channels = math.prod(grid) if isinstance(grid, list) and whole else 0

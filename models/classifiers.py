@@ -22,10 +22,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
+from spiketype.models.options import FOREST_NAME, LOGISTIC_NAME, NETWORK_NAME, SVC_NAME, TREES_NAME
+
 logger = logging.getLogger(__name__)
 
-SVC_NAME, LOGISTIC_NAME, FOREST_NAME = "SVC", "logistic regression", "random forest"
-TREES_NAME, NETWORK_NAME = "boosted trees", "plain network"
 MOST_DECISION = 10.0  # decision values beyond: of a class that an inner part lacks they are infinite
 MAX_ITERATIONS = 100
 MOST_INPUTS, COMPONENTS = 500, 200

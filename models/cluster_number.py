@@ -1,6 +1,6 @@
 """How many clusters there are, without labels: four criteria against the number, and whether there are any at all."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -9,9 +9,8 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
+from spiketype.models.options import Criterion
 from spiketype.models.partitions import fit_mixture
-
-Criterion = Literal["strength", "stability", "generalisation", "bic"]
 
 REPEATS, SHARE = 10, 0.8
 STRONG = 0.8  # Tibshirani and Walther: 0.8 to 0.9 for well separated clusters

@@ -4,17 +4,15 @@ Two blocks of convolution, ReLU and 2x2 max-pooling, a dense layer with dropout,
 "A Deep Learning Approach for the Classification of Neuronal Cell Types", EMBC 2018).
 """
 
-from typing import Literal
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from spiketype.models.options import CnnSize, Precision
+
 Either = Array | np.ndarray  # what a trained network is applied to may be NumPy's
-Size = Literal["xs", "s", "m", "l", "xl"]
-Precision = Literal["float32", "bf16"]
 # Kernel width, depth of the two convolutions, width of the dense layer; "l" is the published network.
 SIZES: dict[str, tuple[int, int, int, int]] = {
     "xs": (2, 4, 8, 128),
@@ -36,7 +34,7 @@ class CNN(nn.Module):
     """
 
     outputs: int
-    size: Size = "l"
+    size: CnnSize = "l"
     dropout: float = 0.7
     precision: Precision = "float32"
 

@@ -5,7 +5,6 @@ DEC: Xie, Girshick and Farhadi, ICML 2016. IDEC, which keeps the reconstruction:
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +14,9 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from spiketype.edge import PyTree
 from spiketype.models import autoencoder
 from spiketype.models.autoencoder import Net
+from spiketype.models.options import ClusterLoss
 
 Change = Callable[[jax.Array, jax.Array], jax.Array]  # (key, x (unit, feature)) -> x, augmented
-Kind = Literal["dec", "idec", "joint"]
 Loss = tuple[Float[Array, ""], dict[str, Float[Array, ""]]]  # with what is watched
 
 
@@ -141,7 +140,7 @@ def clustering_loss(
     index: Int[Array, " unit"],
     x: Float[Array, "unit feature"],
     key: PRNGKeyArray,
-    kind: Kind,
+    kind: ClusterLoss,
     share: Float[Array, " cluster"] | None,
     beta: float,
     gamma: float,

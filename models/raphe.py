@@ -22,7 +22,6 @@ from spiketype.models.cnn import dropout
 Either = Array | np.ndarray  # what a trained network is applied to may be NumPy's
 POINTS, DEPTHS = 160, (32, 64)
 RATE_KHZ, REFERENCE = 40.0, 40  # of the spikes: time 0 is at this point
-LEAST_WIDTH, MOST_WIDTH = 1, 31  # a wider second convolution has too little left to be pooled
 EPSILON = 1e-3  # Keras' default, of the published network
 
 

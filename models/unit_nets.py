@@ -1,7 +1,7 @@
 """Networks that name a unit from its waveform on all channels and, where there are any, histograms of its firing."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -11,9 +11,9 @@ from jaxtyping import Array, Float
 
 from spiketype.edge import PyTree
 from spiketype.models.cnn import ConvBlock, dropout
+from spiketype.models.options import UnitNetwork
 
 Either = Array | np.ndarray  # what a trained network is applied to may be NumPy's
-Kind = Literal["dense", "conv", "gru"]
 
 
 class UnitNet(nn.Module):
@@ -32,7 +32,7 @@ class UnitNet(nn.Module):
     """
 
     outputs: int
-    kind: Kind = "dense"
+    kind: UnitNetwork = "dense"
     width: int = 64
     dropout: float = 0.3
     directions: tuple[float, ...] = ()

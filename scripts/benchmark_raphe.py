@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import zarr
 
-from spiketype.datasets import batches, raphe, store
+from spiketype.datasets import batches, store
 from spiketype.datasets.raphe import noisy
+from spiketype.datasets.raphe import table as raphe
 from spiketype.datasets.raphe.spikes import POINTS
 from spiketype.train.tasks.raphe.config import RapheTaskConfig
 from spiketype.train.tasks.raphe.task import find_store

@@ -6,7 +6,7 @@ import numpy as np
 import tyro
 from jaxtyping import Float
 
-from spiketype.datasets import raphe
+from spiketype.datasets.raphe import table as raphe
 from spiketype.simulator.raphe import cells
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import tyro
 
 from spiketype.edge import Json, guard
+from spiketype.train.execute import once
 from spiketype.train.judging.report import number, text_table
-from spiketype.train.run import once
 from spiketype.train.tasks.subclass.config import PAPER, SPARSE, SubclassConfig
 from spiketype.train.tasks.subclass.judge import subclass_table
 

@@ -13,8 +13,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from spiketype.edge import Json, guard
 from spiketype.train import runs
+from spiketype.train.execute import once
 from spiketype.train.judging.report import number, text_table
-from spiketype.train.run import once
 from spiketype.train.tasks.cluster.config import PLAIN, ClusterConfig
 from spiketype.train.tasks.cluster.judge import CONSENSUS
 

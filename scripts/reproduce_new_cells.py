@@ -21,10 +21,10 @@ from spiketype.edge import guard, write_json
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.eap.generate import generate
 from spiketype.train import runs
+from spiketype.train.execute import once
 from spiketype.train.judging.intervals import bootstrap
 from spiketype.train.judging.metrics import balanced_accuracy, selective
 from spiketype.train.judging.report import number, text_table
-from spiketype.train.run import once
 from spiketype.train.tasks.eap.config import EapTaskConfig
 
 Features = Literal["aw", "waveform"]

@@ -12,9 +12,9 @@ from pathlib import Path
 import tyro
 
 from spiketype.edge import Json, guard
+from spiketype.train.execute import once
 from spiketype.train.judging.intervals import wilson
 from spiketype.train.judging.report import number, text_table
-from spiketype.train.run import once
 from spiketype.train.tasks.raphe.config import RapheTaskConfig
 from spiketype.train.tasks.raphe.summary import CALIBRATED, ERROR, cell_table
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from spiketype.datasets import allen
+from spiketype.datasets.allen import table as allen
 from spiketype.datasets.allen.species import HUMAN, MOUSE, parts, usable
 from spiketype.edge import guard
 from spiketype.models import dann
 from spiketype.models.scale import Scale
+from spiketype.train.execute import once
 from spiketype.train.judging import metrics
 from spiketype.train.judging.calls import held_out, scatter
 from spiketype.train.judging.report import text_table
-from spiketype.train.run import once
 from spiketype.train.tasks.species.config import FOLDS, SpeciesConfig
 from spiketype.train.tasks.species.judge import species_table
 from spiketype.train.tasks.species.model import fit

@@ -14,9 +14,9 @@ import tyro
 
 from spiketype.datasets import store
 from spiketype.edge import Json, guard
+from spiketype.train.execute import once
 from spiketype.train.judging.figures import save
 from spiketype.train.judging.report import number, text_table
-from spiketype.train.run import once
 from spiketype.train.tasks.eap.config import PAPER, EapTaskConfig
 from spiketype.train.tasks.eap.figures import array_figure, feature_figure
 from spiketype.train.tasks.eap.task import find_store

@@ -11,9 +11,10 @@ from pathlib import Path
 import tyro
 
 from spiketype.edge import Json, guard
-from spiketype.models.unit_nets import Kind
-from spiketype.simulator.shank.generate import ShankConfig, generate
-from spiketype.train import run
+from spiketype.models.options import UnitNetwork
+from spiketype.simulator.shank.config import ShankConfig
+from spiketype.simulator.shank.generate import generate
+from spiketype.train import execute
 from spiketype.train.judging.report import number, text_table
 from spiketype.train.tasks.unit.config import UnitConfig
 from spiketype.train.tasks.unit.judge import AVERAGE, BALANCED, NETWORK, TUNED
@@ -29,7 +30,7 @@ HEADER = (
     "single spikes (%)",
 )
 
-KINDS: tuple[Kind, ...] = ("dense", "conv", "gru")
+KINDS: tuple[UnitNetwork, ...] = ("dense", "conv", "gru")
 
 
 def main(a1: Path | None = None, out: Path = Path("runs/units"), seed: int = 0) -> None:
@@ -56,7 +57,7 @@ def main(a1: Path | None = None, out: Path = Path("runs/units"), seed: int = 0) 
     if a1 is not None:
         plan["A1 dense waveforms"] = replace(tagged, repeats=5, histograms=False)
         plan |= {f"A1 {kind}": replace(tagged, network=kind) for kind in KINDS[1:]}
-    results = {name: run.once(config, out / name.replace(" ", "-").lower()) for name, config in plan.items()}
+    results = {name: execute.once(config, out / name.replace(" ", "-").lower()) for name, config in plan.items()}
     print(text_table(HEADER, [_row(name, plan[name], result) for name, result in results.items()]))
     for name, result in results.items():
         each = ", ".join(f"{v:.1f}" for v in result["each_repeat"][AVERAGE])

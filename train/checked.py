@@ -4,8 +4,6 @@ import hashlib
 import json
 from pathlib import Path
 
-import flax.serialization
-
 from spiketype import edge, reading
 from spiketype.damage import cause
 from spiketype.edge import Json, PyTree, UserError, whole_file
@@ -56,6 +54,8 @@ def _digest(value: Json) -> str:
 
 def write_msgpack(path: Path, tree: PyTree) -> None:
     """Write arrays whole or not at all, after a line with their checksum."""
+    import flax.serialization  # here, because JSON is read before JAX is needed
+
     content = flax.serialization.msgpack_serialize(flax.serialization.to_state_dict(tree))
     with whole_file(path) as partial, open(partial, "wb") as file:
         file.write(HEADER + hashlib.sha256(content).hexdigest().encode() + b"\n")
@@ -72,6 +72,8 @@ def read_msgpack(path: Path, remedy: str) -> PyTree:
     Raises:
         UserError: there is none, or it is damaged.
     """
+    import flax.serialization
+
     try:
         content = path.read_bytes()
         if content.startswith(HEADER):

@@ -6,17 +6,66 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    Literal,
+    NamedTuple,
+    Protocol,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    runtime_checkable,
+)
 
 import tyro
 
 from spiketype import location
 from spiketype.edge import Dataclass, Json, UserError
 from spiketype.location import Remote
-from spiketype.train.task import TaskConfig
 
 SHOWN = 40  # letters of a wrong value
 Config = TypeVar("Config")  # a TaskConfig
+
+
+@runtime_checkable
+class TaskConfig(Protocol):
+    """What every task's options have: a frozen dataclass with these fields among others."""
+
+    @property
+    def task(self) -> str:
+        """The name of the task."""
+
+    @property
+    def seed(self) -> int:
+        """The first seed."""
+
+
+class TaskOptions(NamedTuple):
+    """What a task may be asked for.
+
+    Attributes:
+        kind: frozen dataclass of its options.
+        presets: name -> fields that replace defaults.
+    """
+
+    kind: type[TaskConfig]
+    presets: Mapping[str, Mapping[str, Any]]
+
+
+class Member(NamedTuple):
+    """One training.
+
+    Attributes:
+        seed: of its weights and batches.
+        fold: number of the division of the data, over all repeats.
+        variant: what else differs between members: a kernel width, a method.
+    """
+
+    seed: int
+    fold: int = 0
+    variant: int | str | None = None
 
 
 def parse(kind: type[Config], arguments: Sequence[str], preset: Mapping[str, Any], prog: str, also: str) -> Config:

@@ -8,9 +8,9 @@ import tyro
 from tyro.conf import Positional, arg
 
 from spiketype import reading
-from spiketype.edge import check_platform, guard
+from spiketype.edge import check_platform, guard, importing
 from spiketype.location import Place
-from spiketype.train import runs
+from spiketype.train import asked
 
 
 def main(
@@ -30,9 +30,11 @@ def main(
         rate_kHz: Sampling rate of waveforms, if the data do not say it; by default as in the run.
         flip: The waveforms are stored upside down.
     """
+    config = asked.for_data(asked.open_config(run), flip, label=label, rate_kHz=rate_kHz)
+    with importing():  # takes seconds
+        from spiketype.train import runs
     check_platform()
-    task, config, model = runs.load_model(run)
-    config = runs.for_data(config, flip, label=label, rate_kHz=rate_kHz)
+    task, _, model = runs.load_model(run)
     with reading.recorded() as read:
         judgement = task.evaluate(config, model, data)
     folder = run / f"evaluation-{data.stem}"

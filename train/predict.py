@@ -10,9 +10,9 @@ import tyro
 from tyro.conf import Positional, arg
 
 from spiketype import reading
-from spiketype.edge import UserError, check_platform, guard, whole_file
+from spiketype.edge import UserError, check_platform, guard, importing, whole_file
 from spiketype.location import Place
-from spiketype.train import runs
+from spiketype.train import asked
 
 SHOWN = 10
 
@@ -34,12 +34,15 @@ def main(
         rate_kHz: Sampling rate of waveforms, if the data do not say it; by default as in the run.
         flip: The waveforms are stored upside down.
     """
-    check_platform()
-    task, config, model = runs.load_model(run)
+    config = asked.for_data(asked.open_config(run), flip, rate_kHz=rate_kHz)
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
         raise UserError(f"--out {out}: give the name of a file in a folder that exists")
+    with importing():  # takes seconds
+        from spiketype.train import runs
+    check_platform()
+    task, _, model = runs.load_model(run)
     with reading.recorded():
-        columns = task.predict(runs.for_data(config, flip, rate_kHz=rate_kHz), model, data)
+        columns = task.predict(config, model, data)
     out = out or run / f"predictions-{data.stem}.csv"
     rows = [[_text(value) for value in row] for row in zip(*columns.values(), strict=True)]
     with whole_file(out) as partial, open(partial, "w", newline="") as file:

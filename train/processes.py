@@ -6,9 +6,8 @@ number 0 of 1. `watch` ends all when one is lost.
 """
 
 import json
-import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import count
@@ -21,27 +20,20 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from spiketype.edge import Json, PyTree, UserError, check_platform
 from spiketype.train import last_words, watch
+from spiketype.train.asked import Where
 
-OPTIONS = ("coordinator", "processes", "process")
 START_S = 300  # for all processes to come
 FOR_EVER_MS = 7 * 24 * 3600 * 1000  # `watch` ends a wait for a process that is lost
 Array = jax.Array | np.ndarray
 _meetings = count()
 
 
-def join(asked: bool, given: Mapping[str, str | None]) -> None:
-    """Meet the other processes of this run, before JAX is used for anything; nothing where `asked` is false.
-
-    Args:
-        asked: ``--distributed`` is given.
-        given: ``coordinator`` (HOST:PORT), ``processes`` and ``process``; all None where SLURM, Open MPI or a TPU says.
+def join(where: Where) -> None:
+    """Meet the other processes of this run, before JAX is used for anything.
 
     Raises:
-        UserError: options that do not fit together; the others did not come.
+        UserError: the others did not come.
     """
-    where = _where(asked, given)
-    if where is None:
-        return
     last_words.will_be(
         f"error: the processes of --distributed did not come together in {START_S} s: start them all, with the same "
         "--coordinator and --processes, and see that they reach it"
@@ -68,25 +60,6 @@ def join(asked: bool, given: Mapping[str, str | None]) -> None:
     if len(jax.devices()) != size * mine:
         raise UserError(f"{size} processes have {len(jax.devices())} devices, {mine} of them here: give all as many")
     connect(Mesh(np.array(jax.devices()), ("all",)))
-
-
-def _where(asked: bool, given: Mapping[str, str | None]) -> tuple[str, int, int] | tuple[None, None, None] | None:
-    """Return coordinator, number of processes and that of this one, Nones where JAX finds out; None for one alone."""
-    values = [given[name] for name in OPTIONS]
-    if not asked and any(values):
-        raise UserError("--coordinator, --processes and --process need --distributed")
-    if not asked:
-        return None
-    if not any(values):
-        return None, None, None
-    coordinator, total, number = (value or "" for value in values)
-    if not all(values):
-        raise UserError("--coordinator HOST:PORT, --processes N and --process I go together: give all three, or none")
-    if not re.fullmatch(r"[^\s:]+:\d{1,5}", coordinator):
-        raise UserError(f"--coordinator is {coordinator}: give HOST:PORT of process 0, such as 10.0.0.1:12345")
-    if not (total.isdecimal() and number.isdecimal() and int(number) < int(total)):
-        raise UserError(f"--process is {number} of --processes {total}: give whole numbers, --process from 0 on")
-    return coordinator, int(total), int(number)
 
 
 def first() -> bool:

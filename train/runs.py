@@ -1,6 +1,5 @@
 """A run folder: configuration, metrics, checkpoints, final model, predictions, figures, summary; all atomic."""
 
-import dataclasses
 import json
 import os
 import shutil
@@ -17,13 +16,14 @@ from spiketype import reading
 from spiketype.damage import readable
 from spiketype.edge import Json, PyTree, UserError, versions, whole_file
 from spiketype.train import checked
-from spiketype.train.config import flag, from_json, to_json
+from spiketype.train.asked import CONFIG, open_config
+from spiketype.train.config import TaskConfig, to_json
 from spiketype.train.judging.figures import save
 from spiketype.train.loop import TrainState
-from spiketype.train.task import FinalModel, History, Judgement, Task, TaskConfig
+from spiketype.train.task import FinalModel, History, Judgement, Task
 from spiketype.train.tasks import get
 
-CONFIG, METRICS, SUMMARY = "config.json", "metrics.jsonl", "summary.json"
+METRICS, SUMMARY = "metrics.jsonl", "summary.json"
 LAST, PREVIOUS = "checkpoints/last.msgpack", "checkpoints/previous.msgpack"
 MODEL, MANIFEST = "checkpoints/model.msgpack", "checkpoints/model.json"
 PREDICTIONS, FIGURES = "predictions.zarr", "figures"
@@ -65,48 +65,13 @@ def clean(folder: Path) -> None:
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
 
 
-def open_config(folder: Path) -> tuple[Task[Any, Any], TaskConfig]:
-    """Return the task and the configuration of a run.
-
-    Raises:
-        UserError: no run folder, changed since, or of another version of this program.
-    """
-    remedy = "restore it from a copy, or repeat the run in another folder, with the options you want"
-    values = checked.read_json(folder / CONFIG, f"{folder} is no run folder", remedy).get("config")
-    if not isinstance(values, dict) or not isinstance(values.get("task"), str):
-        raise UserError(f"{folder / CONFIG} holds no configuration: repeat the run in another folder")
-    task = get(values["task"])
-    return task, from_json(task.config, values, folder / CONFIG)
-
-
-def for_data(config: TaskConfig, flip: bool, **given: str | float | None) -> TaskConfig:
-    """Return a run's configuration for other data, with what the user says of these.
-
-    Args:
-        config: of the run.
-        flip: the other data are stored upside down, whether those of the run were or not.
-        given: options about the data; None is that of the run.
-
-    Raises:
-        UserError: the task has no such option.
-    """
-    known = {field.name for field in dataclasses.fields(type(config))}  # type: ignore[arg-type]  # a dataclass
-    changed = {name: value for name, value in given.items() if value is not None}
-    if flip or "flip" in known:
-        changed["flip"] = flip
-    if unknown := sorted(set(changed) - known):
-        raise UserError(f"{flag(unknown[0])} is about waveforms of units: the task {config.task} has none")
-    found: TaskConfig = dataclasses.replace(config, **changed)  # type: ignore[type-var]
-    return found
-
-
 def check_same(folder: Path, config: TaskConfig) -> None:
     """Refuse to continue a run with other options.
 
     Raises:
         UserError: names them.
     """
-    theirs, ours = to_json(open_config(folder)[1]), to_json(config)
+    theirs, ours = to_json(open_config(folder)), to_json(config)
     if differing := [name for name in ours if ours[name] != theirs.get(name)]:
         raise UserError(f"{folder} holds a run with other options ({', '.join(differing)}): choose another folder")
 
@@ -205,7 +170,8 @@ def load_model(folder: Path) -> tuple[Task[Any, Any], TaskConfig, FinalModel]:
     Raises:
         UserError: no run, not finished, or a damaged file.
     """
-    task, config = open_config(folder)
+    config = open_config(folder)
+    task = get(config.task)
     again = f"write it again with --resume {folder}"
     missing = f"{folder} has no model yet: finish the run with --resume {folder}"
     manifest = checked.read_json(folder / MANIFEST, missing, again)

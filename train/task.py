@@ -1,9 +1,9 @@
-"""What a task is: its options, the experiment it prepares, the judgement of it, and the model that users get."""
+"""What a task is, but for its options: the experiment it prepares, the judgement of it, the model that users get."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from spiketype.edge import Json, PyTree, UserError
 from spiketype.location import Location, folder
+from spiketype.train.config import Member
 from spiketype.train.judging.calls import Calls
 from spiketype.train.loop import Problem
 
@@ -20,20 +21,6 @@ History = list[Json]  # lines of metrics.jsonl
 Variables = dict[str, PyTree]  # {"params": ..., and state}, every array with a leading member axis
 Labels = Int[np.ndarray, " row"]
 Data = Callable[[int], tuple[PyTree, PyTree]]  # step number -> (common data, member data)
-
-
-class Member(NamedTuple):
-    """One training.
-
-    Attributes:
-        seed: of its weights and batches.
-        fold: number of the division of the data, over all repeats.
-        variant: what else differs between members: a kernel width, a method.
-    """
-
-    seed: int
-    fold: int = 0
-    variant: int | str | None = None
 
 
 def member_keys(members: Sequence[Member], *, fold: bool = True, variant: bool = False) -> Key[Array, " member"]:
@@ -140,19 +127,6 @@ class Experiment:
     judge: Callable[[Variables, History], Judgement]
 
 
-@runtime_checkable
-class TaskConfig(Protocol):
-    """What every task's options have: a frozen dataclass with these fields among others."""
-
-    @property
-    def task(self) -> str:
-        """The name of the task."""
-
-    @property
-    def seed(self) -> int:
-        """The first seed."""
-
-
 C = TypeVar("C")  # a TaskConfig
 M = TypeVar("M")  # a FinalModel
 R = TypeVar("R")  # what comes of data
@@ -163,8 +137,6 @@ class Task(Generic[C, M]):
     """A task is a value.
 
     Attributes:
-        config: frozen dataclass of its options.
-        presets: name -> fields that replace defaults.
         prepare: configuration -> experiment; finds the data or makes them.
         restore: (configuration, arrays, manifest) of a run -> its final model.
         evaluate: (configuration, model, data) -> judgement on other data that have labels.
@@ -172,8 +144,6 @@ class Task(Generic[C, M]):
         table: summary -> what the terminal shows.
     """
 
-    config: type[C]
-    presets: Mapping[str, Mapping[str, Any]]
     prepare: Callable[[C], Experiment]
     restore: Callable[[C, PyTree, Json], M]
     evaluate: Callable[[C, M, Location], Judgement]

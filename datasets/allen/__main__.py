@@ -12,10 +12,7 @@ from typing import Literal
 import numpy as np
 import tyro
 
-from spiketype.datasets.allen import database, download, noise
-from spiketype.datasets.allen.database import NOISE
-from spiketype.datasets.allen.table import DENDRITES, find, load, read_lines
-from spiketype.edge import UserError, guard
+from spiketype.edge import UserError, guard, importing
 
 
 def download_command(out: Path, recordings: bool = False) -> None:
@@ -25,6 +22,9 @@ def download_command(out: Path, recordings: bool = False) -> None:
         out: Folder: a new one, or one that allensdk's CellTypesCache has begun to fill.
         recordings: Also download the recording of every cell that has a class, one large NWB file each.
     """
+    with importing():  # takes seconds
+        from spiketype.datasets.allen import download
+        from spiketype.datasets.allen.table import load
     download.tables(out)
     table = load(out, features=27)
     print(f"{out}: tables of {len(table.x)} cells with a class; python -m datasets.allen count --data {out} says more")
@@ -41,6 +41,10 @@ def noise_command(data: Path | None = None, out: Path | None = None) -> None:
         data: Folder with recordings (.nwb) at any depth, by default as for training.
         out: Table to write, by default noise_features.csv in that folder, where it makes 41 features of the 27.
     """
+    with importing():
+        from spiketype.datasets.allen import noise
+        from spiketype.datasets.allen.database import NOISE
+        from spiketype.datasets.allen.table import find
     folder = find(data)
     out = out or folder / NOISE
     left_out = noise.of_folder(folder, out)
@@ -65,6 +69,9 @@ def count_command(data: Path | None = None, features: Literal[41, 27] = 41, line
         features: 41, or the database's own 27, which more cells have.
         lines: Table (line, dendrite, class) that says which lines make up a class, instead of the published grouping.
     """
+    with importing():
+        from spiketype.datasets.allen import database
+        from spiketype.datasets.allen.table import DENDRITES, find, load, read_lines
     table = load(find(data), features, lines)
     print(f"{table.source}: {len(table.x)} cells, {len(table.donor_names)} donors, {features} features")
     groups = [(name, table.subclass == k) for k, name in enumerate(table.class_names)]

@@ -1,7 +1,7 @@
 """Cells of two species: which are trained and tested with which labels."""
 
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -11,13 +11,13 @@ from spiketype.datasets import splits
 from spiketype.datasets.allen.columns import read
 from spiketype.datasets.allen.table import DENDRITES, SPECIES, AllenTable
 from spiketype.datasets.fingerprint import fingerprint
+from spiketype.datasets.options import SpeciesLabels
 from spiketype.datasets.splits import Fold
 from spiketype.edge import UserError
 
-Labels = Literal["mouse-to-human", "mouse", "both"]
 COLUMN = "species"
 MOUSE, HUMAN = range(len(SPECIES))
-TESTED: dict[Labels, int] = {"mouse-to-human": HUMAN, "mouse": MOUSE, "both": HUMAN}
+TESTED: dict[SpeciesLabels, int] = {"mouse-to-human": HUMAN, "mouse": MOUSE, "both": HUMAN}
 
 
 class Part(NamedTuple):
@@ -73,7 +73,7 @@ def usable(table: AllenTable, incomplete: str) -> AllenTable:
     return kept
 
 
-def parts(table: AllenTable, labels: Labels, folds: int, repeats: int, seed: int) -> list[Part]:
+def parts(table: AllenTable, labels: SpeciesLabels, folds: int, repeats: int, seed: int) -> list[Part]:
     """Return the parts of all repeats, donors apart. One fold of "mouse-to-human" adapts to the cells that it tests.
 
     Raises:
@@ -95,7 +95,7 @@ def parts(table: AllenTable, labels: Labels, folds: int, repeats: int, seed: int
     return found
 
 
-def whole(table: AllenTable, labels: Labels) -> Part:
+def whole(table: AllenTable, labels: SpeciesLabels) -> Part:
     """Return all cells as a training part, which is tested on the human ones."""
     mouse, human = (np.flatnonzero(table.species == k) for k in (MOUSE, HUMAN))
     return Part("all cells", mouse, human, labels == "both", human)

@@ -1,7 +1,6 @@
 """What is held out of mouse cells: donors, cells, the published test set, a recording era, a transgenic line."""
 
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Shaped
@@ -9,14 +8,14 @@ from sklearn.model_selection import train_test_split
 
 from spiketype.datasets import splits
 from spiketype.datasets.allen.table import AllenTable
+from spiketype.datasets.options import MouseSplit
 from spiketype.datasets.splits import INNER, Fold
 from spiketype.edge import UserError
 
-Kind = Literal["donor", "cell", "published", "era", "line"]
 LEAST = 10  # cells of a line that is left out
 
 
-def usable(kind: Kind, table: AllenTable) -> AllenTable:
+def usable(kind: MouseSplit, table: AllenTable) -> AllenTable:
     """Return the cells that a split can have: complete rows for the published one, known eras for eras.
 
     Raises:
@@ -34,7 +33,7 @@ def usable(kind: Kind, table: AllenTable) -> AllenTable:
     return table
 
 
-def make(kind: Kind, table: AllenTable, folds: int, repeats: int, seed: int) -> tuple[list[list[Fold]], bool]:
+def make(kind: MouseSplit, table: AllenTable, folds: int, repeats: int, seed: int) -> tuple[list[list[Fold]], bool]:
     """Return the folds of each repeat, and whether they are optimistic: cells of tested donors are trained on.
 
     Raises:
@@ -51,7 +50,7 @@ def make(kind: Kind, table: AllenTable, folds: int, repeats: int, seed: int) -> 
     return parts, optimistic
 
 
-def _divide(kind: Kind, table: AllenTable, folds: int, repeats: int, seed: int) -> tuple[list[list[Fold]], bool]:
+def _divide(kind: MouseSplit, table: AllenTable, folds: int, repeats: int, seed: int) -> tuple[list[list[Fold]], bool]:
     if kind == "published":
         return [[published(len(table.x))]], True
     if kind == "era":

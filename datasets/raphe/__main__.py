@@ -8,18 +8,19 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from tyro.conf import Positional, arg
 
-from spiketype.datasets.raphe import noisy
-from spiketype.datasets.raphe.extract import SpikeOptions
-from spiketype.datasets.raphe.sources import Labels, ReadOptions, extract, labelled_above, read_labels
-from spiketype.datasets.raphe.table import CLASSES, LabelledCell, load, write
-from spiketype.edge import UserError, guard
+from spiketype.datasets.raphe.options import NoisyConfig, ReadOptions, SpikeOptions
+from spiketype.edge import UserError, guard, importing
 
-DEFAULT_SPIKES, DEFAULT_READ, DEFAULT_NOISY = SpikeOptions(), ReadOptions(), noisy.NoisyConfig()
+if TYPE_CHECKING:
+    from spiketype.datasets.raphe.sources import Labels
+    from spiketype.datasets.raphe.table import LabelledCell
+
+DEFAULT_SPIKES, DEFAULT_READ, DEFAULT_NOISY = SpikeOptions(), ReadOptions(), NoisyConfig()
 
 
 def extract_command(
@@ -41,6 +42,9 @@ def extract_command(
     """
     if out.exists():
         raise UserError(f"{out} exists already: choose another folder or remove it")
+    with importing():  # takes seconds
+        from spiketype.datasets.raphe.sources import extract, read_labels
+        from spiketype.datasets.raphe.table import CLASSES, write
     table = read_labels(labels)
     cells, left_out = extract(list(recordings), spikes, read, table)
     for cell in cells:
@@ -57,12 +61,14 @@ def extract_command(
     print(write(out, cells, config, left_out))
 
 
-def _tell_labels(path: Path | None, table: Labels, cells: Sequence[LabelledCell]) -> None:
+def _tell_labels(path: Path | None, table: "Labels", cells: "Sequence[LabelledCell]") -> None:
     """Say which rows of a table of labels are of no cell, and which cells lack a label that was perhaps meant.
 
     Raises:
         UserError: no row of the table is of a cell.
     """
+    from spiketype.datasets.raphe.sources import labelled_above
+
     unmatched = table.unmatched(cells)
     if unmatched and len(unmatched) == len(table.by_day) + len(table.by_name):
         there = ", ".join(f"cell {cell.name} of day {cell.day}" for cell in cells[:3])
@@ -87,7 +93,7 @@ def _tell_labels(path: Path | None, table: Labels, cells: Sequence[LabelledCell]
 def noisy_command(
     source: Annotated[Positional[Path], arg(metavar="STORE")],
     out: Path,
-    config: noisy.NoisyConfig = DEFAULT_NOISY,
+    config: NoisyConfig = DEFAULT_NOISY,
 ) -> None:
     """Write synthetic noisy spikes: smoothed spikes plus spike-free windows.
 
@@ -96,6 +102,9 @@ def noisy_command(
         out: Folder of the store of noisy spikes; repeat the same command to continue an unfinished one.
         config: How many of what.
     """
+    with importing():  # takes seconds
+        from spiketype.datasets.raphe import noisy
+        from spiketype.datasets.raphe.table import load
     print(noisy.generate(load(source), config, out))
 
 

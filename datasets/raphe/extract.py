@@ -6,20 +6,18 @@ and spike-free windows. Nothing depends on where a piece ends.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float, Float32
-from tyro.conf import arg
 
 from spiketype.datasets.raphe import spikes
 from spiketype.datasets.raphe.levels import (
     PIECE_SAMPLES,
     Levels,
-    Polarity,
     measure,
     polarity,
 )
+from spiketype.datasets.raphe.options import SpikeOptions
 from spiketype.datasets.raphe.recordings import Recording
 from spiketype.edge import UserError
 
@@ -27,33 +25,6 @@ QUIET_MS = (20.0, 6.0)  # a spike-free window begins this long after a spike and
 LARGEST_PA = 1000.0  # published troughs are -60 to -120 pA
 UNKNOWN = -1.0  # an interval, rate or variation that a recording does not tell
 LEAST_RATE_HZ = 5_000.0  # a trough lasts 0.2 ms
-
-
-@dataclass(frozen=True)
-class SpikeOptions:
-    """How spikes are found and cut out."""
-
-    threshold_pA: Annotated[float, arg(name="threshold-pa")] = -50.0
-    """Current, from the local baseline, that a spike crosses; the published -50 pA."""
-    mads: float = 0.0
-    """Where positive: cross this many median absolute deviations of the noise (scaled to a sigma) instead."""
-    refractory_ms: float = 3.0
-    """Shortest time from one spike to the next."""
-    align: spikes.Alignment = "crossing"
-    """What is placed at 1 ms: the crossing (published), the trough, or the steepest inward slope."""
-    polarity: Polarity = "auto"
-    """Sign of the spikes' first peak in the file; auto takes that of the larger peaks. The store's is negative."""
-    most: int = 700
-    """Spikes kept of a cell: the first ones, as published."""
-    noise_windows: int = 100
-    """Spike-free windows of 4 ms kept of a cell, spread over the recording."""
-
-    def __post_init__(self) -> None:
-        if not self.threshold_pA < 0:
-            raise UserError(f"--threshold-pa is {self.threshold_pA}: spikes are inward, so it must be negative")
-        for name, least in (("mads", 0), ("refractory_ms", 0), ("most", 1), ("noise_windows", 0)):
-            if not getattr(self, name) >= least:
-                raise UserError(f"--{name.replace('_', '-')} is {getattr(self, name)}: it must be at least {least}")
 
 
 @dataclass(frozen=True)

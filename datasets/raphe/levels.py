@@ -2,19 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from spiketype.datasets.raphe.options import Polarity
 from spiketype.datasets.raphe.recordings import Recording
 from spiketype.edge import UserError
 
 PIECE_SAMPLES = 1_000_000  # read at once
 BIN_S, MEDIAN_SAMPLES = 1.0, 5_000  # a baseline a second, from so many samples of it
 MAX_CURRENT_PA = 1e5  # no patch-clamp amplifier gives more: the unit is mistaken
-
-Polarity = Literal["auto", "negative", "positive"]
 
 
 @dataclass(frozen=True)

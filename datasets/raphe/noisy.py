@@ -10,7 +10,7 @@ import math
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Int, PRNGKeyArray
 
 from spiketype.datasets import store
+from spiketype.datasets.raphe.options import NoisyConfig
 from spiketype.datasets.raphe.spikes import POINTS
 from spiketype.datasets.raphe.table import RapheTable
 from spiketype.edge import UserError, progress, versions
@@ -113,37 +114,6 @@ def noisy(
 def _rows(table: jax.Array, index: jax.Array) -> jax.Array:
     # Checking the index of every element against the bounds would cost more than the addition.
     return table.at[index].get(mode="promise_in_bounds")
-
-
-@dataclass(frozen=True)
-class NoisyConfig:
-    """How a store of noisy spikes is made; the defaults are the published numbers."""
-
-    serotonergic: int = 6_675_300
-    """Noisy spikes of serotonergic cells."""
-    other: int = 6_025_300
-    """Noisy spikes of other cells."""
-    masks: int = 600
-    """Spike-free windows that are added, drawn once."""
-    per_spike: int = 100
-    """Windows that are added to a spike each time it is taken."""
-    base: Literal["smooth", "template"] = "smooth"
-    """Clean spike: its own mean over 3 points (published), or the mean spike of its cell."""
-    snr: tuple[float, float] | None = None
-    """Scale the windows so that the ratio of trough to noise lies in this range; by default they are added as is."""
-    days_out: tuple[str, ...] = ()
-    """Days whose spikes and windows are not used, because a network is to be tested on them."""
-    seed: int = 0
-    """Seed of the windows, the pairs and their order."""
-
-    def __post_init__(self) -> None:
-        for name in ("masks", "per_spike"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name.replace('_', '-')} is {getattr(self, name)}: it must be at least 1")
-        if self.serotonergic < 0 or self.other < 0 or not self.serotonergic + self.other:
-            raise UserError("--serotonergic and --other are negative or both 0: there is nothing to write")
-        if self.snr is not None and not 0 < self.snr[0] <= self.snr[1]:
-            raise UserError(f"--snr is {self.snr}: give a smaller and a larger positive number")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from spiketype.datasets import store
 from spiketype.datasets.fingerprint import fingerprint
 from spiketype.datasets.raphe import sources
-from spiketype.datasets.raphe.extract import SpikeOptions
+from spiketype.datasets.raphe.options import ReadOptions, SpikeOptions
 from spiketype.datasets.raphe.table import KIND, RapheTable, load, of_cells
 from spiketype.edge import UserError
 
@@ -56,7 +56,7 @@ def read(path: Path, options: SpikeOptions) -> RapheTable:
     """
     if (path / "zarr.json").exists():
         return load(path)
-    cells, left_out = sources.extract([path], options, sources.ReadOptions(), sources.read_labels(None))
+    cells, left_out = sources.extract([path], options, ReadOptions(), sources.read_labels(None))
     if not cells:
         listed = "".join(f"\n  {file}: {why}" for file, why in left_out)
         raise UserError(f"{path}: nothing gave a spike:{listed}")

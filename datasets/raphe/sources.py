@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from spiketype.damage import readable
-from spiketype.datasets.raphe.extract import UNKNOWN, CellSpikes, SpikeOptions
+from spiketype.datasets.raphe.extract import UNKNOWN, CellSpikes
 from spiketype.datasets.raphe.extract import extract as extract_cell
+from spiketype.datasets.raphe.options import ReadOptions, SpikeOptions
 from spiketype.datasets.raphe.recordings import NAMED, Recording, day_of, open_recording
 from spiketype.datasets.raphe.spikes import POINTS, REFERENCE, shape
 from spiketype.datasets.raphe.table import LabelledCell
@@ -199,20 +200,6 @@ def read_csv_spike(path: Path) -> Float64[np.ndarray, "160"]:
 def _trigger(path: Path) -> tuple[int, str]:
     number = re.search(r"(\d+)$", path.stem)
     return (int(number[1]) if number else 0, path.name)
-
-
-@dataclass(frozen=True)
-class ReadOptions:
-    """How recordings are read."""
-
-    channel: str = ""
-    """Name or number (from 0) of the channel; by default the first in a unit of current, not named as a command."""
-    units: str = ""
-    """Unit of the samples (pA, nA, ...), whatever the file says."""
-    rate_hz: float = 0.0
-    """Sampling rate of arrays that do not say it."""
-    day: str = ""
-    """Day of all recordings; by default from the name (A131024#089), else the header, else the folder."""
 
 
 def extract(

@@ -6,10 +6,12 @@ resampled, and the reference is found between samples.
 """
 
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
+
+from spiketype.datasets.raphe.options import Alignment
 
 RATE_KHZ, POINTS, REFERENCE = 40.0, 160, 40  # the published window; the reference is at index 40, which is 1 ms
 AFTER_MS = (POINTS - REFERENCE) / RATE_KHZ
@@ -19,8 +21,6 @@ KAISER = 8.0  # shape of the window: -80 dB
 SEARCH_MS = (-0.5, 1.0)  # where the reference is sought around a crossing
 FINE_KHZ = 320.0  # points a millisecond in that search
 UDI_END = 10  # points before the window's end where an interval counts as cut off
-
-Alignment = Literal["crossing", "trough", "slope"]
 
 
 def crossings(trace_pA: Float[np.ndarray, " sample"], threshold_pA: float) -> Int[np.ndarray, " crossing"]:

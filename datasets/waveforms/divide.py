@@ -4,7 +4,6 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -12,12 +11,12 @@ from jaxtyping import Bool, Int
 from spiketype import reading
 from spiketype.datasets import splits
 from spiketype.datasets.fingerprint import fingerprint
+from spiketype.datasets.options import UnitSplit
 from spiketype.datasets.splits import Fold
 from spiketype.datasets.waveforms.table import WaveformTable
 from spiketype.edge import UserError
 
-By = Literal["animal", "unit", "spike"]
-KINDS: dict[By, str] = {"animal": "group", "unit": "group", "spike": "kfold"}
+KINDS: dict[UnitSplit, str] = {"animal": "group", "unit": "group", "spike": "kfold"}
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Division:
         optimistic: units have spikes on both sides.
     """
 
-    by: By
+    by: UnitSplit
     folds: tuple[Fold, ...]
     adapt: tuple[Int[np.ndarray, " _"], ...]
     optimistic: bool
@@ -61,18 +60,23 @@ def labelled_fingerprint(table: WaveformTable) -> str:
     return fingerprint(table.waveform[table.label >= 0])
 
 
-def natural(table: WaveformTable) -> By:
+def natural(table: WaveformTable) -> UnitSplit:
     """Return what a result generalises to: animals if the table has several, else units."""
     return "animal" if len(np.unique(table.animal)) > 1 else "unit"
 
 
-def groups(table: WaveformTable, by: By) -> tuple[Int[np.ndarray, " row"], Sequence[str]]:
+def groups(table: WaveformTable, by: UnitSplit) -> tuple[Int[np.ndarray, " row"], Sequence[str]]:
     """Return the group of each row and the names of the groups: animals where they are held out, else units."""
     return (table.animal, table.animal_names) if by == "animal" else (table.unit, table.unit_names)
 
 
 def divide(
-    table: WaveformTable, by: By | None = None, folds: int = 5, repeats: int = 1, seed: int = 0, finetune: int = 0
+    table: WaveformTable,
+    by: UnitSplit | None = None,
+    folds: int = 5,
+    repeats: int = 1,
+    seed: int = 0,
+    finetune: int = 0,
 ) -> Division:
     """Divide the rows of a table that all have a label.
 

@@ -7,10 +7,9 @@ import numpy as np
 from jaxtyping import Float, Float32
 from scipy.signal import resample_poly
 
+from spiketype.datasets.options import Normalise
 from spiketype.datasets.waveforms.table import WaveformTable
 from spiketype.edge import UserError
-
-Normalise = Literal["amplitude", "zscore", "none"]
 
 
 def inputs(

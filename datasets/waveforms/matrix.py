@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 from sklearn.datasets import load_digits
-from tyro.conf import arg
 
 from spiketype.datasets.fingerprint import fingerprint
-from spiketype.datasets.waveforms.inputs import Normalise, histograms, inputs
+from spiketype.datasets.options import WaveformOptions
+from spiketype.datasets.waveforms.inputs import histograms, inputs
 from spiketype.datasets.waveforms.read import load
 from spiketype.datasets.waveforms.shape import WAVE_MS, largest, measure
 from spiketype.datasets.waveforms.table import WaveformTable
@@ -18,31 +18,6 @@ from spiketype.edge import Json, UserError
 
 DIGITS = "digits"
 DIGIT_LEVELS = 16.0
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a model sees of waveforms: the options that all tasks on units have."""
-
-    data: Annotated[Path | None, arg(metavar="PATH")] = None
-    """Waveforms: .npz, Zarr, int16 streams, hc-3 sessions, EAP stores, templates of a phy or SpikeInterface folder."""
-    label: str | None = None
-    """Column of the classes; by default the source's own, if it has one."""
-    rate_kHz: Annotated[float | None, arg(name="rate-khz")] = None
-    """Sampling rate of the data, if they do not say it."""
-    flip: bool = False
-    """The waveforms are stored upside down: multiply them by -1."""
-    inputs: Literal["samples", "shape"] = "samples"
-    """The samples as recorded; or the shape that `spiketype units` sees: the largest channel around its trough, between
-    the samples, with its widths, at any sampling rate."""
-    channels: Literal["all", "largest"] = "all"
-    """Channels to see: all, or the one with the largest amplitude."""
-    window_ms: tuple[float, float] | None = None
-    """Time to see before and after the trough; by default waveforms are taken as they are."""
-    normalise: Normalise = "amplitude"
-    """Divide by the largest channel's amplitude, standardise each waveform, or neither."""
-    histograms: bool = False
-    """See the histograms of intervals and the autocorrelogram, too, where the data have them."""
 
 
 class Form(NamedTuple):
@@ -68,7 +43,7 @@ class Form(NamedTuple):
 
 
 def read(
-    options: Options, path: Path, like: Form | None = None, labels: bool = True
+    options: WaveformOptions, path: Path, like: Form | None = None, labels: bool = True
 ) -> tuple[WaveformTable, list[Float[np.ndarray, "row _"]], Form]:
     """Return the table of a path, its waveforms (row, channel x time), what else is seen of them, and their form.
 
@@ -95,7 +70,7 @@ def read(
 Seen = tuple[list[Float[np.ndarray, "row _"]], tuple[int, int], float]  # parts, (channel, time), sampling rate
 
 
-def _samples(options: Options, path: Path, table: WaveformTable, like: Form | None) -> Seen:
+def _samples(options: WaveformOptions, path: Path, table: WaveformTable, like: Form | None) -> Seen:
     rate_kHz = like.rate_kHz if like else None
     x = inputs(table, rate_kHz, options.window_ms, options.channels, options.normalise)
     shape, rate_kHz = (x.shape[1], x.shape[2]), rate_kHz or table.rate_kHz
@@ -108,7 +83,7 @@ def _samples(options: Options, path: Path, table: WaveformTable, like: Form | No
     return [x.reshape(len(x), -1)], shape, rate_kHz
 
 
-def _shape(options: Options, path: Path, table: WaveformTable, like: Form | None) -> Seen:
+def _shape(options: WaveformOptions, path: Path, table: WaveformTable, like: Form | None) -> Seen:
     if options.window_ms is not None:
         raise UserError("--window-ms is for --inputs samples: a shape has a window of its own")
     measured = measure(largest(table.waveform), table.rate_kHz)
@@ -168,7 +143,7 @@ class Units:
         return self.animal if len(np.unique(self.animal)) > 1 else np.arange(len(self.animal))
 
 
-def read_units(options: Options, path: Path, like: Form | None = None) -> Units:
+def read_units(options: WaveformOptions, path: Path, like: Form | None = None) -> Units:
     """Return the units of a path, or scikit-learn's handwritten digits; labels are read where nothing is `like`.
 
     Raises:

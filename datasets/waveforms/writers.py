@@ -2,15 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import NamedTuple
 
 import numpy as np
 
+from spiketype.datasets.options import CallFormat
 from spiketype.datasets.waveforms import analyzer, analyzer_writer, cellexplorer, nwb
 from spiketype.edge import UserError, absent
 
-Format: TypeAlias = Literal["nwb", "cellexplorer", "analyzer"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 MARK = ".spiketype"  # in the name of a copy
 
 
@@ -26,7 +25,7 @@ class Writer(NamedTuple):
     out: Path
 
 
-def writer(path: Path, wanted: Format, folder: Path, force: bool) -> Writer:
+def writer(path: Path, wanted: CallFormat, folder: Path, force: bool) -> Writer:
     """Return what writes calls of a path's units in a format, checked before there are any.
 
     Args:

@@ -1,9 +1,9 @@
 """What ``python -m simulator.eap`` runs: its options beside those of the store."""
 
+from spiketype.edge import importing
 from spiketype.location import Place
-from spiketype.simulator.eap import shares
+from spiketype.simulator.eap import block_range as of_jobs
 from spiketype.simulator.eap.config import EapConfig
-from spiketype.simulator.eap.generate import generate
 
 
 def main(
@@ -19,4 +19,7 @@ def main(
         block_range: i/n writes the i-th of n shares, for the jobs of an array (docs/guide/scale.md).
         scheduler: A Dask scheduler whose workers compute: tcp://HOST:PORT or the JSON file that it wrote.
     """
-    print(generate(config, out, workers, shares.parse(block_range), scheduler))
+    share = of_jobs.parse(block_range)
+    with importing():  # takes seconds
+        from spiketype.simulator.eap.generate import generate
+    print(generate(config, out, workers, share, scheduler))

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from spiketype.edge import UserError
+from spiketype.simulator.eap.box import DEFAULT_BOX, Box
 from spiketype.simulator.eap.chain import Chain, Phase, Spectrum, check
-from spiketype.simulator.eap.placement import DEFAULT_BOX, Box
 from spiketype.simulator.neuron.cells import BBP
 from spiketype.simulator.neuron.portal import AxonOption
 

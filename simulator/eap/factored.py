@@ -14,8 +14,8 @@ import numpy as np
 from spiketype.damage import Archive
 from spiketype.edge import UserError, cache_dir, whole_file
 from spiketype.simulator.eap import lowrank
+from spiketype.simulator.eap.box import Box
 from spiketype.simulator.eap.forward import Factors
-from spiketype.simulator.eap.placement import Box
 from spiketype.simulator.neuron.source import Source
 
 VERSION = 1  # of how factors are found: raised when that gives others

@@ -15,10 +15,10 @@ from spiketype.edge import UserError, cores, progress
 from spiketype.location import Location, Remote
 from spiketype.reading import LISTED, note
 from spiketype.simulator.eap import engines, shares, template
+from spiketype.simulator.eap.block_range import WHOLE, Share
 from spiketype.simulator.eap.blocks import BlockTask
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.eap.probes import probe
-from spiketype.simulator.eap.shares import WHOLE, Share
 from spiketype.simulator.neuron import cells, membrane
 from spiketype.simulator.neuron.cells import CellModel
 from spiketype.simulator.neuron.membrane import Attempt, Failure

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from spiketype.edge import UserError
+from spiketype.simulator.eap.box import DEFAULT_BOX, Box
 from spiketype.simulator.eap.forward import (
     SEGMENTS_PER_CHUNK,
     UV_FROM_NA_PER_UM,
@@ -17,7 +18,7 @@ from spiketype.simulator.eap.forward import (
     in_cell_frame,
     line_source,
 )
-from spiketype.simulator.eap.placement import DEFAULT_BOX, ROTATIONS, Box, draw
+from spiketype.simulator.eap.placement import ROTATIONS, draw
 from spiketype.simulator.eap.probes import probe
 from spiketype.simulator.neuron.source import Source
 

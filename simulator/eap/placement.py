@@ -2,7 +2,6 @@
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -12,29 +11,12 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Int, PRNGKeyArray
 
 from spiketype.edge import UserError
+from spiketype.simulator.eap.box import DEFAULT_BOX, Box
 
 ROTATIONS = ("norot", "xrot", "yrot", "zrot", "physrot", "3drot")
 UPRIGHT_M_TYPES = ("BP", "MC")  # and all excitatory (pyramidal) cells: the vertical ones of physrot
 MAX_TILT_RAD = np.pi / 12
 ALIGNED = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], np.float32)  # 90 degrees about x: the apical +y to +z
-
-
-@dataclass(frozen=True)
-class Box:
-    """The box in which the soma is uniform; the array's plane is x = 0."""
-
-    x_um: tuple[float, float] = (10.0, 60.0)
-    y_um: tuple[float, float] = (-75.0, 75.0)
-    z_um: tuple[float, float] = (-75.0, 75.0)
-
-    def __post_init__(self) -> None:
-        for name in ("x_um", "y_um", "z_um"):
-            low, high = getattr(self, name)
-            if not (np.isfinite([low, high]).all() and low <= high):
-                raise UserError(f"sampling box {name} = ({low}, {high}): give two numbers, the lower one first")
-
-
-DEFAULT_BOX = Box()
 
 
 class Placement(NamedTuple):

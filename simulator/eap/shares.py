@@ -4,45 +4,19 @@ The blocks are divided by cells, and by the time they take, so that a job needs 
 depends on the store's template alone, so jobs that know nothing of each other agree.
 """
 
-import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
 from spiketype.datasets import store
-from spiketype.edge import UserError
 from spiketype.location import Location
+from spiketype.simulator.eap.block_range import WHOLE, Share
 from spiketype.simulator.eap.blocks import BlockTask
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.eap.probes import Probe
 from spiketype.simulator.neuron.cells import CellModel
 from spiketype.simulator.neuron.membrane import Cached
-
-
-class Share(NamedTuple):
-    """The i-th of n shares of a store, i from 1 to n."""
-
-    number: int = 1
-    of: int = 1
-
-
-WHOLE = Share()
-
-
-def parse(text: str) -> Share:
-    """Read ``i/n``.
-
-    Raises:
-        UserError: it is something else, or i is not from 1 to n.
-    """
-    found = re.fullmatch(r"(\d+)/(\d+)", text)
-    if found is None or not 1 <= int(found[1]) <= int(found[2]):
-        raise UserError(
-            f"--block-range is {text}: give i/n for the i-th of n shares, i from 1 to n, such as 1/8 or 8/8"
-        )
-    return Share(int(found[1]), int(found[2]))
 
 
 def blocks(path: Location, share: Share = WHOLE) -> Int[np.ndarray, " block"]:

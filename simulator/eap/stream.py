@@ -18,10 +18,11 @@ from spiketype.edge import Json, UserError, progress
 from spiketype.location import Location
 from spiketype.simulator.eap import blocks, engines, factored, generate, lowrank, placement, recording, shares, template
 from spiketype.simulator.eap.blocks import GIVE_UP, BlockTask, Recording
+from spiketype.simulator.eap.box import Box
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.eap.factored import Cell
 from spiketype.simulator.eap.forward import Factors
-from spiketype.simulator.eap.placement import Box, Placement
+from spiketype.simulator.eap.placement import Placement
 from spiketype.simulator.eap.probes import points, probe
 from spiketype.simulator.neuron import membrane
 

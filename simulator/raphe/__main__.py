@@ -5,8 +5,8 @@ from pathlib import Path
 
 import tyro
 
-from spiketype.edge import guard
-from spiketype.simulator.raphe.generate import RapheConfig, generate
+from spiketype.edge import guard, importing
+from spiketype.simulator.raphe.config import RapheConfig
 
 
 def main(config: RapheConfig, out: Path, workers: int | None = None, abf: Path | None = None) -> None:
@@ -18,6 +18,8 @@ def main(config: RapheConfig, out: Path, workers: int | None = None, abf: Path |
         workers: Processes at once: by default one per core; 0 works in this process.
         abf: Folder to write the recordings to, as .abf files of 20 to 80 MB each (about 2 GB for 153 cells).
     """
+    with importing():  # takes seconds
+        from spiketype.simulator.raphe.generate import generate
     print(generate(config, out, workers, abf))
 
 

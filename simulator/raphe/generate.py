@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,37 +17,16 @@ from pathlib import Path
 from pyabf.abfWriter import writeABF1
 
 from spiketype.datasets.raphe import table
-from spiketype.datasets.raphe.extract import SpikeOptions, extract
+from spiketype.datasets.raphe.extract import extract
+from spiketype.datasets.raphe.options import SpikeOptions
 from spiketype.datasets.raphe.recordings import from_array
 from spiketype.datasets.raphe.table import LabelledCell
 from spiketype.edge import UserError, cores, progress
 from spiketype.simulator.raphe import trace
 from spiketype.simulator.raphe.cells import Cell, draw, levels, published
+from spiketype.simulator.raphe.config import RapheConfig
 
 MISSED = 1.05  # simulated spikes for each that is wanted: a shallow one may stay above the threshold
-
-
-@dataclass(frozen=True)
-class RapheConfig:
-    """A simulated raphe data set: this and the program's versions determine every byte of it."""
-
-    seed: int = 0
-    """Seed of all cells and recordings."""
-    copies: int = 1
-    """How often the published 153 cells occur, each time with other days and other cells of the same counts."""
-    most_spikes: int = 700
-    """Spikes kept of a cell, at most; the published counts are 15 to 700."""
-    confound: bool = False
-    """Give every day (and year) its own noise, hum and interference: what makes a class readable without a spike."""
-    contrast: float = 1.0
-    """Scale of the class differences in shape beyond the interval; 0 leaves the interval alone to tell."""
-    spikes: SpikeOptions = field(default_factory=SpikeOptions)
-    """How spikes are found in the simulated recordings."""
-
-    def __post_init__(self) -> None:
-        for name, least in (("copies", 1), ("most_spikes", 1), ("contrast", 0), ("seed", 0)):
-            if not getattr(self, name) >= least:
-                raise UserError(f"--{name.replace('_', '-')} is {getattr(self, name)}: it must be at least {least}")
 
 
 def cells(config: RapheConfig) -> list[Cell]:

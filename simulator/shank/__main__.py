@@ -5,8 +5,8 @@ from pathlib import Path
 
 import tyro
 
-from spiketype.edge import guard
-from spiketype.simulator.shank.generate import ShankConfig, generate
+from spiketype.edge import guard, importing
+from spiketype.simulator.shank.config import ShankConfig
 
 
 def main(config: ShankConfig, out: Path) -> None:
@@ -16,6 +16,8 @@ def main(config: ShankConfig, out: Path) -> None:
         config: What the recordings hold.
         out: Folder of the recordings; must not exist.
     """
+    with importing():  # takes seconds
+        from spiketype.simulator.shank.generate import generate
     print(generate(config, out))
 
 

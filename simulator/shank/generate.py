@@ -13,7 +13,6 @@ recordings and new units, but no new cell models: for those see the EAP tasks.
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,29 +23,11 @@ from spiketype.simulator.eap import forward
 from spiketype.simulator.eap.probes import probe
 from spiketype.simulator.neuron import cells, membrane
 from spiketype.simulator.shank import files, units
+from spiketype.simulator.shank.config import ShankConfig
 from spiketype.simulator.shank.units import RATE_KHZ, Animal, Unit
 
 NOISE, NUMBERS = 3, 4  # streams of random numbers
 SHANK_UNITS = 10  # units on each shank of an animal
-
-
-@dataclass(frozen=True)
-class ShankConfig:
-    """A simulated set of recordings: this and the program's versions determine every byte of it."""
-
-    animals: int = 6
-    """How many animals, with one session each."""
-    units: int = 60
-    """Units of each animal, ten on a shank."""
-    spikes: int = 60
-    """Spikes of each unit."""
-    seed: int = 0
-    """Seed of everything."""
-
-    def __post_init__(self) -> None:
-        for name, least, most in (("animals", 1, 99), ("units", 1, 990), ("spikes", 2, 10_000), ("seed", 0, 2**32 - 1)):
-            if not least <= getattr(self, name) <= most:
-                raise UserError(f"--{name} is {getattr(self, name)}: it must be from {least} to {most}")
 
 
 def generate(config: ShankConfig, out: Path) -> Path:

@@ -15,7 +15,7 @@ from scipy.signal import butter, sosfiltfilt, sosfreqz
 
 from spiketype.edge import UserError
 from spiketype.simulator.eap import forward, lowrank, placement
-from spiketype.simulator.eap.placement import Box
+from spiketype.simulator.eap.box import Box
 from spiketype.simulator.eap.probes import points, probe
 from spiketype.simulator.neuron.cells import CellModel
 from spiketype.simulator.neuron.source import Source

@@ -11,9 +11,9 @@ from spiketype.edge import NO_CALL, Json, UserError
 from spiketype.models.label_shift import prevalence
 from spiketype.reading import shortened
 from spiketype.units.model import CLASSES, NAME, UnitsModel, usable
+from spiketype.units.options import CERTAIN
 
 UNSURE = "the two classes are about as likely"
-CERTAIN = 0.8  # probability of the likelier class below which there is no call
 FEWEST_UNITS = 20  # from which on the time scale and the share of excitatory units say anything
 LOWEST_KHZ = 12.0  # below, the time from trough to peak is a matter of two or three samples
 LIKELY_SCALE = (1.2, 3.6)  # of all labelled sets it is 1.5 to 2.7

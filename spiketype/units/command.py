@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import tyro
 from tyro.conf import Positional, UseAppendAction, arg
 
 from spiketype import reading
-from spiketype.datasets import waveforms
-from spiketype.datasets.waveforms import phy, phy_writer, writers
-from spiketype.edge import UserError, guard
-from spiketype.units import call, files, model
+from spiketype.datasets.options import CallFormat
+from spiketype.edge import UserError, absent, guard, importing
+from spiketype.units.options import CERTAIN, beside
+
+if TYPE_CHECKING:
+    from spiketype.units.call import UnitCalls
 
 SHOWN = 10
 
@@ -20,11 +22,11 @@ SHOWN = 10
 def main(
     path: Annotated[Path, Positional, arg(metavar="PATH")],
     out: Annotated[Path | None, arg(metavar="FILE")] = None,
-    certain: float = call.CERTAIN,
+    certain: float = CERTAIN,
     share: Annotated[float | None, arg(metavar="SHARE")] = None,
     rate_kHz: Annotated[float | None, arg(name="rate-khz", metavar="KHZ")] = None,
     flip: Annotated[bool, arg(name="flip")] = False,
-    write: UseAppendAction[tuple[writers.Format, ...]] = (),
+    write: UseAppendAction[tuple[CallFormat, ...]] = (),
     force: Annotated[bool, arg(name="force")] = False,
 ) -> None:
     """Call each unit of a recording excitatory or inhibitory, without labels or training of your own.
@@ -48,12 +50,18 @@ def main(
     if not 0.5 <= certain < 1:
         raise UserError(f"--certain is {certain:g}: it must be from 0.5 to below 1")
     out = out or Path(f"{path.resolve().stem}.units.csv")
-    names = files.beside(out)
+    names = beside(out)
     taken = [name for name in names if name.exists()]
     if taken and not force:
         raise UserError(f"{taken[0]} exists: choose another --out, or give --force to replace it")
     if not out.resolve().parent.is_dir():
         raise UserError(f"--out {out}: {out.parent} is no folder")
+    if not path.exists():
+        raise UserError(absent(path))
+    with importing():  # takes seconds
+        from spiketype.datasets import waveforms
+        from spiketype.datasets.waveforms import phy, phy_writer, writers
+        from spiketype.units import call, files, model
     into = [writers.writer(path, wanted, out.resolve().parent, force) for wanted in dict.fromkeys(write)]
     with reading.recorded() as read:
         table = waveforms.load(path, None, rate_kHz, flip)
@@ -72,7 +80,7 @@ def main(
         print(writer.write(path, found.columns, writer.out))
 
 
-def _show(found: call.UnitCalls) -> None:
+def _show(found: "UnitCalls") -> None:
     """Print the first rows, the counts, and what the numbers are worth."""
     columns = ("unit", "call", "probability", "trough_to_peak_ms", "reason")
     rows = list(zip(*(found.columns[name] for name in columns), strict=True))

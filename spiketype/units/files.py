@@ -14,13 +14,6 @@ from spiketype.units import figures
 from spiketype.units.call import UnitCalls
 from spiketype.units.model import NAME, UnitsModel
 
-SUFFIXES = (".csv", ".parquet", ".png", ".md")
-
-
-def beside(out: Path) -> tuple[Path, ...]:
-    """Return the files that `write` leaves for the table `out`."""
-    return tuple(out.with_suffix(suffix) for suffix in SUFFIXES)
-
 
 def write(paths: Sequence[Path], found: UnitCalls, table: WaveformTable, model: UnitsModel, read: Json) -> None:
     """Write all files, each whole or not at all.

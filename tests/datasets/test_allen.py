@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spiketype.datasets import allen
 from spiketype.datasets.allen import columns
+from spiketype.datasets.allen import database as allen_database
+from spiketype.datasets.allen import table as allen
 from spiketype.datasets.allen.database import sampling_rates
 from spiketype.datasets.allen.features import FEATURES, FEATURES_27, FEATURES_41
 from spiketype.datasets.allen.table import SHIPPED
@@ -132,7 +133,7 @@ def test_units_off_by_a_thousand_are_named(tmp_path):
 @pytest.fixture
 def database(tmp_path):
     """The database's own two files of a few cells."""
-    allen_synthetic.details().to_csv(tmp_path / allen.DETAILS, index=False)
+    allen_synthetic.details().to_csv(tmp_path / allen_database.DETAILS, index=False)
     allen_synthetic.features().to_csv(tmp_path / "ephys_features.csv", index=False)
     return tmp_path
 
@@ -194,10 +195,14 @@ def test_wrong_tables_of_lines_are_named(database, text, said):
         ("ephys_features.csv", lambda t: pd.concat([t, t[:1]]), "specimen 700000 is in rows 2 and 12: keep one"),
         ("ephys_features.csv", lambda t: t.assign(specimen_id="x"), "row 2: 'x' is not a specimen"),
         ("ephys_features.csv", lambda t: t[8:8], r"no cell is left\n  9: not in ephys_features\.csv"),
-        (allen.DETAILS, lambda t: pd.concat([t, t[:1]]), "specimen 700000 is in rows 2 and 12: keep one"),
-        (allen.DETAILS, lambda t: t.drop(columns="donor__id"), "has no column donor__id"),
-        (allen.DETAILS, lambda t: t.assign(donor__id=np.nan), "cell 700000 has no donor__id"),
-        (allen.DETAILS, lambda t: t.assign(donor__species="Rattus"), "no cell is left\n  10: species is Rattus"),
+        (allen_database.DETAILS, lambda t: pd.concat([t, t[:1]]), "specimen 700000 is in rows 2 and 12: keep one"),
+        (allen_database.DETAILS, lambda t: t.drop(columns="donor__id"), "has no column donor__id"),
+        (allen_database.DETAILS, lambda t: t.assign(donor__id=np.nan), "cell 700000 has no donor__id"),
+        (
+            allen_database.DETAILS,
+            lambda t: t.assign(donor__species="Rattus"),
+            "no cell is left\n  10: species is Rattus",
+        ),
     ],
 )
 def test_wrong_files_of_the_database_are_named(database, file, edit, said):
@@ -270,16 +275,18 @@ def test_the_command_line_counts_and_names_mistakes(database):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.sampled_from([allen.DETAILS, "ephys_features.csv", "mouse_ephys_data.csv", "cells.json", "noise_features.csv"]),
+    st.sampled_from(
+        [allen_database.DETAILS, "ephys_features.csv", "mouse_ephys_data.csv", "cells.json", "noise_features.csv"]
+    ),
     st.one_of(st.binary(max_size=200), st.text(max_size=100).map(str.encode)),
 )
 def test_any_bytes_for_a_file_give_a_message(tmp_path_factory, name, content):
     folder = tmp_path_factory.mktemp("allen")
-    allen_synthetic.details().to_csv(folder / allen.DETAILS, index=False)
+    allen_synthetic.details().to_csv(folder / allen_database.DETAILS, index=False)
     allen_synthetic.features().to_csv(folder / "ephys_features.csv", index=False)
     (folder / name).write_bytes(content)
     if name == "cells.json":
-        (folder / allen.DETAILS).unlink()
+        (folder / allen_database.DETAILS).unlink()
     with pytest.raises(UserError) as error:
         allen.load(folder, 41 if name in ("mouse_ephys_data.csv", "noise_features.csv") else 27)
     assert str(folder) in str(error.value)

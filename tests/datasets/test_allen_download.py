@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spiketype.datasets import allen
 from spiketype.datasets.allen import download
+from spiketype.datasets.allen import table as allen
 from spiketype.datasets.allen.__main__ import download_command, noise_command
 from spiketype.datasets.allen.features import FEATURES_14, FEATURES_27
 from spiketype.edge import UserError

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from spiketype.datasets import allen
+from spiketype.datasets.allen import table as allen
 from spiketype.datasets.allen.species import TESTED, parts, usable
 from tests.datasets import two_species
 

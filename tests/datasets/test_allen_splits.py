@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
 
-from spiketype.datasets import allen
 from spiketype.datasets.allen import splits
+from spiketype.datasets.allen import table as allen
 from spiketype.datasets.allen.table import AllenTable
 from spiketype.edge import UserError
 from tests import shared_data

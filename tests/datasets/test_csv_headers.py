@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from spiketype.datasets import allen, waveforms
+from spiketype.datasets import waveforms
+from spiketype.datasets.allen import columns as allen_columns
 from spiketype.datasets.allen.table import read_lines
 from spiketype.datasets.raphe.sources import read_labels
 from spiketype.edge import UserError
@@ -47,7 +48,7 @@ CELLS = [["565871768", -70.5, 17.2], ["565871769", -71.5, 18.2]]
 @pytest.mark.parametrize("blank", BLANKS)
 def test_features_of_cells(tmp_path, blank, start):
     path = write(tmp_path / "a.csv", ["specimen_id", "vrest", "tau"], CELLS, blank, start)
-    x, ids, missing = allen.read_features(path, ("tau", "vrest", "sag"))
+    x, ids, missing = allen_columns.read_features(path, ("tau", "vrest", "sag"))
     np.testing.assert_array_equal(x[:, :2], [[17.2, -70.5], [18.2, -71.5]])
     assert (ids, missing) == (["565871768", "565871769"], ("sag",))
 
@@ -55,7 +56,7 @@ def test_features_of_cells(tmp_path, blank, start):
 def test_features_with_a_name_twice(tmp_path):
     path = write(tmp_path / "a.csv", ["specimen_id", "vrest", " vrest"], CELLS)
     with pytest.raises(UserError, match=r"has the column vrest twice"):
-        allen.read_features(path, ("vrest",))
+        allen_columns.read_features(path, ("vrest",))
 
 
 LINES = [["Pvalb-IRES-Cre", "aspiny", "Pvalb+"], ["Sst-IRES-Cre", " aspiny ", "Sst+"]]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from spiketype.datasets.raphe import levels
-from spiketype.datasets.raphe.extract import SpikeOptions, extract
+from spiketype.datasets.raphe.extract import extract
+from spiketype.datasets.raphe.options import SpikeOptions
 from spiketype.datasets.raphe.recordings import from_array, open_recording
 from spiketype.edge import UserError
 from tests.datasets.raphe_synthetic import recording

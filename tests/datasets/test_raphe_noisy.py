@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import zarr
 
-from spiketype.datasets import raphe, store
+from spiketype.datasets import store
 from spiketype.datasets.raphe import noisy, spikes
+from spiketype.datasets.raphe import table as raphe
 from spiketype.datasets.raphe.extract import CellSpikes
-from spiketype.datasets.raphe.noisy import NoisyConfig
+from spiketype.datasets.raphe.options import NoisyConfig
 from spiketype.datasets.raphe.table import LabelledCell, write
 from spiketype.edge import UserError
 from tests.datasets.raphe_synthetic import wave

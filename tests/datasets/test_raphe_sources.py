@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spiketype.datasets.raphe.__main__ import command_line
-from spiketype.datasets.raphe.extract import SpikeOptions
+from spiketype.datasets.raphe.options import SpikeOptions
 from spiketype.datasets.raphe.sources import (
     ReadOptions,
     extract,

@@ -5,10 +5,11 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from spiketype.datasets import raphe, splits, store
+from spiketype.datasets import splits, store
 from spiketype.datasets.raphe import sources
+from spiketype.datasets.raphe import table as raphe
 from spiketype.datasets.raphe.__main__ import command_line
-from spiketype.datasets.raphe.extract import SpikeOptions
+from spiketype.datasets.raphe.options import SpikeOptions
 from spiketype.datasets.raphe.table import write
 from spiketype.edge import UserError
 from tests.datasets.raphe_synthetic import recording

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from spiketype.datasets import allen
+from spiketype.datasets.allen import database as allen_database
+from spiketype.datasets.allen import features as allen_features
 
 SIZES = {"mouse": (80, 80), "human": (15, 45)}  # aspiny, spiny
 
@@ -14,8 +15,8 @@ def frame(name, rng, first):
     x = rng.normal(size=(len(y), 41))
     x[:, :2] += 4.0 * y[:, None]
     x = 1.5 * x + 2 if name == "human" else x
-    usual = np.array([f.usual for f in map(allen.FEATURES.get, allen.FEATURES_41)])
-    table = pd.DataFrame(np.abs(usual) * (0.1 * x + 1), columns=list(allen.FEATURES_41))
+    usual = np.array([f.usual for f in map(allen_features.FEATURES.get, allen_features.FEATURES_41)])
+    table = pd.DataFrame(np.abs(usual) * (0.1 * x + 1), columns=list(allen_features.FEATURES_41))
     return table.assign(
         file_name=[f"{first + k}_1" for k in range(len(y))],
         dendrite_type=np.where(y, "spiny", "aspiny"),
@@ -35,7 +36,7 @@ def write(folder, tables, cells_of_donor=2):
         "line_name": "",
         "structure__layer": "3",
     }
-    pd.DataFrame(about | {"tag__dendrite_type": "spiny"}).to_csv(folder / allen.DETAILS, index=False)
+    pd.DataFrame(about | {"tag__dendrite_type": "spiny"}).to_csv(folder / allen_database.DETAILS, index=False)
     return folder
 
 

@@ -22,11 +22,11 @@ from spiketype.datasets.allen import noise, table
 from spiketype.datasets.allen.features import DATABASE
 from spiketype.datasets.raphe import read as raphe
 from spiketype.datasets.raphe import sources
-from spiketype.datasets.raphe.extract import SpikeOptions
+from spiketype.datasets.raphe.options import SpikeOptions
 from spiketype.datasets.raphe.recordings import open_recording
 from spiketype.simulator.eap import probes
 from spiketype.simulator.neuron.cells import catalogue
-from spiketype.train import runs
+from spiketype.train import asked, runs
 from spiketype.train.loop import TrainState
 from spiketype.train.tasks.cluster.config import ClusterConfig
 from spiketype.train.tasks.eap.config import EapTaskConfig
@@ -366,8 +366,7 @@ def _cluster_run(folder: Path) -> Path:
 
 
 def _read_run(path: Path) -> None:
-    _, config = runs.open_config(path)
-    runs.for_data(config, False)
+    asked.for_data(asked.open_config(path), False)
     found = runs.checkpoint(path)
     if found is not None:
         found.state(_state())
@@ -411,5 +410,5 @@ READERS: dict[str, Reader] = {
     "netpyne": Reader(_netpyne, _read_cells),
     "netpyne-zip": Reader(_netpyne_zip, _read_cells),
     "run": Reader(_run, _read_run),
-    "run-cluster": Reader(_cluster_run, lambda path: runs.open_config(path)),
+    "run-cluster": Reader(_cluster_run, lambda path: asked.open_config(path)),
 }

@@ -18,10 +18,10 @@ from synthetic_source import attempted
 
 from spiketype.datasets import store
 from spiketype.edge import UserError
-from spiketype.simulator.eap import engines, generate, shares, template
+from spiketype.simulator.eap import block_range, engines, generate, shares, template
+from spiketype.simulator.eap.block_range import Share
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.eap.probes import probe
-from spiketype.simulator.eap.shares import Share
 from spiketype.simulator.neuron import cells, membrane
 
 NAMES = [model.name for model in cells.catalogue()[2:4]]
@@ -150,7 +150,7 @@ def test_samples_do_not_depend_on_how_many_blocks_are_written_together(tmp_path,
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1", "1/0", "a/b", "-1/4", "1/4/2", ""])
 def test_shares_that_are_none_are_told(text):
     with pytest.raises(UserError, match=r"--block-range is .*: give i/n for the i-th of n shares, i from 1 to n"):
-        shares.parse(text)
+        block_range.parse(text)
 
 
 def test_two_workers_stay_with_their_cells(tmp_path, config):

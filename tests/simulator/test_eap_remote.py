@@ -14,8 +14,8 @@ from spiketype.datasets import store
 from spiketype.edge import UserError
 from spiketype.location import Location, Remote
 from spiketype.simulator.eap import generate, template
+from spiketype.simulator.eap.block_range import Share
 from spiketype.simulator.eap.config import EapConfig
-from spiketype.simulator.eap.shares import Share
 from spiketype.simulator.neuron import cells, membrane
 
 NAMES = [model.name for model in cells.catalogue()[2:4]]

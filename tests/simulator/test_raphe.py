@@ -8,9 +8,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-from spiketype.datasets import raphe, splits
+from spiketype.datasets import splits
 from spiketype.datasets.raphe import sources
-from spiketype.datasets.raphe.extract import SpikeOptions
+from spiketype.datasets.raphe import table as raphe
+from spiketype.datasets.raphe.options import SpikeOptions
 from spiketype.edge import UserError, cores
 from spiketype.simulator import raphe as simulated
 from spiketype.simulator.raphe import generate, trace

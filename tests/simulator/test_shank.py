@@ -13,7 +13,8 @@ from spiketype.edge import UserError
 from spiketype.simulator.eap.probes import probe
 from spiketype.simulator.neuron import membrane
 from spiketype.simulator.shank import files, units
-from spiketype.simulator.shank.generate import ShankConfig, _names, generate
+from spiketype.simulator.shank.config import ShankConfig
+from spiketype.simulator.shank.generate import _names, generate
 
 SMALL = ShankConfig(animals=2, units=12, spikes=30)
 

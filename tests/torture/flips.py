@@ -15,7 +15,7 @@ import numpy as np
 
 from spiketype.datasets import manifest, store
 from spiketype.edge import PyTree, UserError
-from spiketype.train import runs
+from spiketype.train import asked, runs
 
 Content = Callable[[str], Any]  # what is read of files, of which one, named, is damaged
 
@@ -94,7 +94,7 @@ def store_content(path: Path, of: str = "zarr.json", kind: str = "eap") -> dict[
 def run_content(folder: Path) -> dict[str, str]:
     """Return what is read of a run's own files: options, model, both checkpoints, summary."""
     _, config, model = runs.load_model(folder)
-    found = {runs.CONFIG: repr(config), runs.MODEL: _tree(model.arrays()), runs.MANIFEST: json.dumps(model.manifest())}
+    found = {asked.CONFIG: repr(config), runs.MODEL: _tree(model.arrays()), runs.MANIFEST: json.dumps(model.manifest())}
     newest = runs.checkpoint(folder)
     runs.PREVIOUS, runs.LAST = runs.LAST, runs.PREVIOUS
     try:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from spiketype.train import runs
+from spiketype.train import asked, runs
 from tests import eap_store, run_folder
 from tests.simulator.eap_program import different, files
 from tests.torture.killing import Victim, ended_badly
@@ -15,7 +15,7 @@ from tests.torture.killing import Victim, ended_badly
 STORE = "eap.zarr"
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = ("--task", "mtype", "--network", "xs", "--batch", "32", "--steps", "300", "--save-every", "0")
-UNEQUAL = {Path(runs.CONFIG), Path(runs.SUMMARY)}  # the folder's name and the seconds are in them
+UNEQUAL = {Path(asked.CONFIG), Path(runs.SUMMARY)}  # the folder's name and the seconds are in them
 
 
 @dataclass(frozen=True)

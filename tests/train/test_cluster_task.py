@@ -20,7 +20,7 @@ from optimizers import adam
 from spiketype.datasets.waveforms.matrix import Units, read_units
 from spiketype.edge import UserError, guard
 from spiketype.models import partitions
-from spiketype.train import evaluate, loop, predict, run, runs
+from spiketype.train import asked, evaluate, execute, loop, predict, run, runs
 from spiketype.train.config import from_json, to_json
 from spiketype.train.tasks.cluster import judge
 from spiketype.train.tasks.cluster.config import ClusterConfig
@@ -125,15 +125,15 @@ THREE_PHASES += ("--hidden", "8", "--cluster-steps", "100")
 def test_killed_in_any_phase_and_resumed_is_never_stopped(data: Path, tmp_path: Path) -> None:
     """Two layers and the whole autoencoder, 60 steps each, then 100 of clustering; looks every 50 and at their ends."""
     whole = train(data, tmp_path / "whole", *THREE_PHASES)
-    config = runs.open_config(tmp_path / "whole")[1]
+    config = asked.open_config(tmp_path / "whole")
     for look, kill_at in ((3, 100), (7, 200)):
         folder = tmp_path / str(kill_at)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(run, "_stopping", _stop_at(look))
+            patch.setattr(execute, "_stopping", _stop_at(look))
             with pytest.raises(KeyboardInterrupt):
-                run.execute(TASKS["cluster"], config, folder)
+                execute.execute(TASKS["cluster"], config, folder)
         assert runs.checkpoint(folder).step == kill_at
-        again = run.execute(TASKS["cluster"], config, folder)
+        again = execute.execute(TASKS["cluster"], config, folder)
         assert {**again, "seconds": 0} == {**whole, "seconds": 0}
         assert run_folder.metrics(folder) == run_folder.metrics(tmp_path / "whole")
         ours, theirs = (runs.load_model(place)[2] for place in (folder, tmp_path / "whole"))
@@ -142,7 +142,7 @@ def test_killed_in_any_phase_and_resumed_is_never_stopped(data: Path, tmp_path: 
 
 
 def _stop_at(look: int) -> Any:
-    """Stands for `run._stopping`: asks to stop at that look at the metrics, counted from 1."""
+    """Stands for `execute._stopping`: asks to stop at that look at the metrics, counted from 1."""
 
     @contextlib.contextmanager
     def stopping() -> Any:

@@ -18,7 +18,7 @@ import pytest
 from process_worker import BATCH, ROWS, STEPS, X, trained
 
 from spiketype.edge import UserError
-from spiketype.train import last_words, loop, processes, runs, watch
+from spiketype.train import asked, last_words, loop, processes, runs, watch
 from spiketype.train.processes import Spread
 
 WORKER = Path(__file__).with_name("process_worker.py")
@@ -211,7 +211,7 @@ def test_one_that_fails_tells_the_others_why(store: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("asked", "given", "told"),
+    ("distributed", "given", "told"),
     [
         (False, ("h:1", None, None), "need --distributed"),
         (True, ("h:1", "2", None), "give all three, or none"),
@@ -221,9 +221,9 @@ def test_one_that_fails_tells_the_others_why(store: Path, tmp_path: Path) -> Non
         (True, ("h:1", "2", "-1"), "--process is -1 of"),
     ],
 )
-def test_options_that_do_not_fit_are_told(asked: bool, given: tuple[str | None, ...], told: str) -> None:
+def test_options_that_do_not_fit_are_told(distributed: bool, given: tuple[str | None, ...], told: str) -> None:
     with pytest.raises(UserError, match=re.escape(told)):
-        processes._where(asked, dict(zip(processes.OPTIONS, given, strict=True)))
+        asked._where(distributed, dict(zip(asked.MEETING, given, strict=True)))
 
 
 @pytest.mark.slow

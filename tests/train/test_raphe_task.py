@@ -22,13 +22,13 @@ import run_folder
 import zarr
 from optimizers import adam
 
-from spiketype.datasets import raphe
 from spiketype.datasets.raphe import read, sources
+from spiketype.datasets.raphe import table as raphe
 from spiketype.datasets.raphe import table as raphe_table
-from spiketype.datasets.raphe.extract import SpikeOptions
+from spiketype.datasets.raphe.options import SpikeOptions
 from spiketype.edge import Json, guard
 from spiketype.simulator.raphe import generate as simulator
-from spiketype.train import evaluate, predict, run, runs
+from spiketype.train import asked, evaluate, predict, run, runs
 from spiketype.train.tasks.raphe import control
 from spiketype.train.tasks.raphe.config import RapheTaskConfig
 from spiketype.train.tasks.raphe.model import RapheModel
@@ -206,7 +206,7 @@ def test_a_split_by_spike_is_called_optimistic(store: Path, tmp_path: Path, caps
 
 
 def test_paper_preset_is_the_published_protocol() -> None:
-    config = run._configure(run.get("raphe"), [], {"task": "raphe", "preset": "paper"}, run.PROG)
+    config = asked.configure([], "raphe", "paper", run.PROG)
     assert isinstance(config, RapheTaskConfig)
     assert config.widths == tuple(range(20, 32))
     assert (config.batch, config.learning_rate, config.dropout, config.steps) == (64, 1e-3, 0.5, 25 * 474)

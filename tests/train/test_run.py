@@ -28,6 +28,7 @@ from spiketype.edge import guard
 from spiketype.simulator.eap import generate as generator
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.train import (
+    asked,
     evaluate,
     predict,
     run,
@@ -88,7 +89,7 @@ def test_a_run_folder_is_complete(trained: Path, store: Path) -> None:
     assert (summary["seeds"], summary["cells"]) == (2, 8)
     assert summary["seconds"] > 0
     assert [row["step"] for row in run_folder.metrics(trained)] == [50, 60]
-    config = json.loads((trained / runs.CONFIG).read_text())
+    config = json.loads((trained / asked.CONFIG).read_text())
     assert config["config"]["data"] == str(store)
     predictions = xr.open_zarr(trained / "predictions.zarr", consolidated=False)
     np.testing.assert_allclose(predictions["probability"].sum("class"), 1, rtol=1e-5)
@@ -197,13 +198,13 @@ def test_paper_preset_leaving_one_cell_out(store: Path, tmp_path: Path) -> None:
     options = ("--preset", "paper", "--split", "leave-one-out", "--features", "fw")
     summary = train("binary", store, tmp_path / "run", *options)
     assert summary["folds"] == 8
-    config = json.loads((tmp_path / "run" / runs.CONFIG).read_text())["config"]
+    config = json.loads((tmp_path / "run" / asked.CONFIG).read_text())["config"]
     given = {"split": "leave-one-out", "steps": 60, "batch": 32}
     assert {name: config[name] for name in PAPER} == PAPER | given
 
 
 def test_paper_preset_is_the_published_protocol() -> None:
-    config = run._configure(run.get("mtype"), [], {"task": "mtype", "preset": "paper"}, run.PROG)
+    config = asked.configure([], "mtype", "paper", run.PROG)
     assert (config.steps, config.batch, config.learning_rate, config.dropout) == (5000, 1000, 5e-4, 0.7)
     assert (config.network, config.split, config.features, config.schedule) == ("l", "random", "aw", "constant")
 
@@ -383,7 +384,7 @@ def test_damaged_stores_are_told(
     assert not (trained / "evaluation-eap").exists()
 
 
-@pytest.mark.parametrize("name", [runs.CONFIG, runs.MODEL, runs.MANIFEST])
+@pytest.mark.parametrize("name", [asked.CONFIG, runs.MODEL, runs.MANIFEST])
 def test_a_damaged_run_is_told(
     name: str, trained: Path, other: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,10 +12,10 @@ import run_folder
 
 from spiketype import edge
 from spiketype.edge import UserError
-from spiketype.train import config, runs
+from spiketype.train import asked, config, runs, tasks
 from spiketype.train.judging.figures import training_figure
 from spiketype.train.loop import TrainState
-from spiketype.train.task import Judgement, Task, TaskConfig
+from spiketype.train.task import Judgement, Task
 from spiketype.train.tasks.eap.config import EapTaskConfig
 from tests.torture.flips import changes, run_content
 
@@ -39,10 +39,9 @@ def equal(a, b) -> None:
 
 
 def test_configuration_comes_back(folder: Path) -> None:
-    task, opened = runs.open_config(folder)
-    assert task.config is EapTaskConfig
+    opened = asked.open_config(folder)
     assert opened == EapTaskConfig(steps=7, data=Path("some.zarr").absolute())
-    content = json.loads((folder / runs.CONFIG).read_text())
+    content = json.loads((folder / asked.CONFIG).read_text())
     assert content["versions"].keys() >= {"spiketype", "python", "jax", "flax", "git_commit"}
     assert content["command"]
 
@@ -67,30 +66,30 @@ def test_a_file_in_the_way(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"config": 3}', '{"config": {"steps": 1}}', "\xff"])
 def test_a_damaged_configuration_is_named(folder: Path, content: str) -> None:
-    (folder / runs.CONFIG).write_bytes(content.encode("latin1"))
+    (folder / asked.CONFIG).write_bytes(content.encode("latin1"))
     with pytest.raises(UserError, match=str(folder)):
-        runs.open_config(folder)
+        asked.open_config(folder)
 
 
 def test_no_run_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is no run folder \(config.json: No such file"):
-        runs.open_config(tmp_path)
+        asked.open_config(tmp_path)
 
 
 def test_configuration_of_another_version(folder: Path) -> None:
-    content = json.loads((folder / runs.CONFIG).read_text())
+    content = json.loads((folder / asked.CONFIG).read_text())
     content["config"]["momentum"] = content["config"].pop("dropout")
-    edge.write_json(folder / runs.CONFIG, {k: v for k, v in content.items() if k != "sha256"})
+    edge.write_json(folder / asked.CONFIG, {k: v for k, v in content.items() if k != "sha256"})
     with pytest.raises(UserError, match="another version of this program: dropout, momentum differ"):
-        runs.open_config(folder)
+        asked.open_config(folder)
 
 
 def test_a_value_of_the_wrong_type_is_named(folder: Path) -> None:
-    content = json.loads((folder / runs.CONFIG).read_text())
+    content = json.loads((folder / asked.CONFIG).read_text())
     content["config"]["steps"] = "many"
-    edge.write_json(folder / runs.CONFIG, {k: v for k, v in content.items() if k != "sha256"})
+    edge.write_json(folder / asked.CONFIG, {k: v for k, v in content.items() if k != "sha256"})
     with pytest.raises(UserError, match=r"config.json: steps is 'many', which it cannot be"):
-        runs.open_config(folder)
+        asked.open_config(folder)
 
 
 HISTORY = [{"step": 12, "loss": [float(np.float32(1 / 3))]}]
@@ -223,6 +222,11 @@ class Nothing:
         path.mkdir()
 
 
+def of_parts(name: str) -> Task[Any, Any]:
+    """Return a task whose models are the parts that were written."""
+    return replace(tasks.get(name), restore=lambda config, arrays, manifest: Model(arrays, manifest))
+
+
 def judgement(arrays, manifest) -> Judgement:
     return Judgement({"value": 1.0}, Nothing(), {"a": training_figure([], "a")}, Model(arrays, manifest))
 
@@ -234,9 +238,7 @@ def test_a_judgement_is_written_and_its_model_comes_back(folder: Path, monkeypat
     runs.write_judgement(folder, judgement(variables, {"classes": ["a"]}), {"value": 1.0})
     assert {path.name for path in folder.iterdir()} >= {"summary.json", "figures", "predictions.zarr", "checkpoints"}
     assert (folder / "figures" / "a.png").exists()
-    task, config = runs.open_config(folder)
-    kept = replace(task, restore=lambda config, arrays, manifest: Model(arrays, manifest))
-    monkeypatch.setattr(runs, "open_config", lambda folder: (kept, config))
+    monkeypatch.setattr(runs, "get", of_parts)
     _, _, model = runs.load_model(folder)
     arrays, manifest = model.parts
     equal(arrays["params"], state().params)
@@ -263,15 +265,9 @@ def test_one_changed_byte_in_any_file_is_named_or_changes_nothing(
         save(folder, step, state(float(step)))
     made = judgement(state().variables, {"classes": ["a", "b"], "mean_um": [1.25, -3e-7]})
     runs.write_judgement(folder, made, {"value": 1 / 3})
-    opened = runs.open_config
-
-    def open_config(folder: Path) -> tuple[Task[Any, Any], TaskConfig]:
-        task, found = opened(folder)
-        return replace(task, restore=lambda config, arrays, manifest: Model(arrays, manifest)), found
-
-    monkeypatch.setattr(runs, "open_config", open_config)
+    monkeypatch.setattr(runs, "get", of_parts)
     rng, told, noted = np.random.default_rng(0), 0, 0
-    names = (runs.CONFIG, runs.MODEL, runs.MANIFEST, runs.LAST, runs.PREVIOUS, runs.SUMMARY)
+    names = (asked.CONFIG, runs.MODEL, runs.MANIFEST, runs.LAST, runs.PREVIOUS, runs.SUMMARY)
     for change in changes(folder, names, 40, rng, lambda _: run_content(folder)):
         assert not change.wrong(folder)
         message = change.error

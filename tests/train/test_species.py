@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from optimizers import adam
 
-from spiketype.datasets import allen
+from spiketype.datasets.allen import database as allen_database
+from spiketype.datasets.allen import table as allen
 from spiketype.datasets.allen.species import HUMAN, parts, read_species, usable
 from spiketype.edge import UserError
 from spiketype.models import explain
@@ -152,9 +153,9 @@ def test_a_run_calls_of_new_cells_and_another_folder(folder, tables, tmp_path, c
 @pytest.mark.slow
 def test_human_cells_of_one_donor_have_no_interval(tables, tmp_path):
     folder = write(tmp_path / "data", tables, cells_of_donor=2)
-    details = pd.read_csv(folder / allen.DETAILS)
+    details = pd.read_csv(folder / allen_database.DETAILS)
     details.loc[details["specimen__id"] >= 5000, "donor__id"] = 1
-    details.to_csv(folder / allen.DETAILS, index=False)
+    details.to_csv(folder / allen_database.DETAILS, index=False)
     out = tmp_path / "run"
     run.main(["--task", "species", "--data", str(folder), "--out", str(out), *OPTIONS])
     summary = json.loads((out / "summary.json").read_text())

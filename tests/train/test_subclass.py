@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spiketype.datasets import allen
+from spiketype.datasets.allen import database as allen_database
+from spiketype.datasets.allen import features as allen_features
+from spiketype.datasets.allen import table as allen
 from spiketype.datasets.allen.features import FEATURES
 from spiketype.datasets.splits import inner_folds
 from spiketype.edge import UserError
-from spiketype.models.classifiers import LOGISTIC_NAME
 from spiketype.models.ensemble import fit
+from spiketype.models.options import LOGISTIC_NAME
 from spiketype.train import evaluate, predict, run, runs
 from spiketype.train.judging import baselines
 from spiketype.train.tasks.subclass.config import SubclassConfig
@@ -74,7 +76,7 @@ def folder(tmp_path_factory):
     x[np.arange(len(y)), y] += 6
     x = [f.usual for f in FEATURES.values()] * (1 + x / 20)
     x[rng.random(x.shape) < 0.02] = np.nan
-    table = pd.DataFrame(x, columns=list(allen.FEATURES_41))
+    table = pd.DataFrame(x, columns=list(allen_features.FEATURES_41))
     ids = 1000 + np.arange(len(y))
     table = table.assign(
         file_name=[f"{i}_1" for i in ids],
@@ -83,7 +85,7 @@ def folder(tmp_path_factory):
     )
     table.to_csv(path / "mouse_ephys_data.csv", index=False)
     donors = pd.DataFrame({"specimen__id": ids, "donor__id": 50 + np.arange(len(y)) // 2})
-    donors.to_csv(path / allen.DETAILS, index=False)
+    donors.to_csv(path / allen_database.DETAILS, index=False)
     return path
 
 
@@ -194,7 +196,7 @@ def test_another_table_of_lines_and_the_features_of_the_database(tmp_path, monke
     monkeypatch.setattr(baselines, "available", lambda: (LOGISTIC_NAME,))
     rows = np.tile([1, 2], 40)  # Pvalb and Sst lines of the synthetic database, told apart by one ratio
     cells = allen_synthetic.details().iloc[rows].assign(specimen__id=1 + np.arange(80))
-    cells.assign(donor__id=500 + np.arange(80) // 2 // 2).to_csv(tmp_path / allen.DETAILS, index=False)
+    cells.assign(donor__id=500 + np.arange(80) // 2 // 2).to_csv(tmp_path / allen_database.DETAILS, index=False)
     x = pd.concat([allen_synthetic.features(seed).iloc[rows[:2]] for seed in range(40)])
     x = x.assign(specimen_id=1 + np.arange(80), upstroke_downstroke_ratio_long_square=np.where(rows == 1, 1.5, 3.5))
     x.to_csv(tmp_path / "ephys_features.csv", index=False)

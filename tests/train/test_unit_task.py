@@ -25,7 +25,7 @@ from spiketype.datasets import waveforms
 from spiketype.edge import NO_CALL, UserError
 from spiketype.models import classifiers, unit_nets
 from spiketype.models.augment import of_waveforms, shift_and_noise
-from spiketype.train import checked, evaluate, predict, run, runs
+from spiketype.train import asked, checked, evaluate, execute, predict, run, runs
 from spiketype.train.judging import baselines
 from spiketype.train.tasks.eap.config import EapTaskConfig
 from spiketype.train.tasks.unit import beginning, judge, model
@@ -145,7 +145,9 @@ def test_a_run_that_is_stopped_inside_fine_tuning_continues_to_the_same_numbers(
     run.main([*options, "--out", str(tmp_path / "whole")])
     stopped = tmp_path / "stopped"
     with monkeypatch.context() as patch:
-        patch.setattr(run, "_stopping", lambda: contextlib.nullcontext(lambda: len(run_folder.metrics(stopped)) > 2))
+        patch.setattr(
+            execute, "_stopping", lambda: contextlib.nullcontext(lambda: len(run_folder.metrics(stopped)) > 2)
+        )
         with pytest.raises(SystemExit):
             run.main([*options, "--out", str(stopped)])
     assert runs.checkpoint(stopped).step == 100  # of 60 + 100
@@ -451,9 +453,9 @@ def test_what_was_read_is_in_the_run_and_data_may_be_upside_down(trained, spikes
 
 def test_options_about_waveforms_are_for_tasks_that_have_them(trained):
     folder = trained
-    _, config = runs.open_config(folder)
-    assert runs.for_data(config, True, rate_kHz=20.0).rate_kHz == 20
+    config = asked.open_config(folder)
+    assert asked.for_data(config, True, rate_kHz=20.0).rate_kHz == 20
     mtype = EapTaskConfig(task="mtype")
-    assert runs.for_data(mtype, False, rate_kHz=None) == mtype
+    assert asked.for_data(mtype, False, rate_kHz=None) == mtype
     with pytest.raises(UserError, match="--flip is about waveforms of units: the task mtype has none"):
-        runs.for_data(mtype, True)
+        asked.for_data(mtype, True)

@@ -13,7 +13,8 @@ from jaxtyping import Float, Int
 from spiketype.datasets.splits import Fold, inner_folds
 from spiketype.edge import progress
 from spiketype.models import classifiers
-from spiketype.models.classifiers import MODELS, TREES_NAME, evened, majority
+from spiketype.models.classifiers import MODELS, evened, majority
+from spiketype.models.options import TREES_NAME
 from spiketype.models.scale import Scale
 from spiketype.train.judging.calls import scatter
 

@@ -6,16 +6,14 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from spiketype.datasets.waveforms.matrix import Options
+from spiketype.datasets.options import WaveformOptions
 from spiketype.edge import Json, UserError
-from spiketype.models import dec
-from spiketype.models.cluster_number import Criterion
-from spiketype.train.config import check_least, check_positive, check_seeds, check_share
-from spiketype.train.task import Member
+from spiketype.models.options import ClusterLoss, Criterion
+from spiketype.train.config import Member, TaskOptions, check_least, check_positive, check_seeds, check_share
 
 
 @dataclass(frozen=True)
-class ClusterConfig(Options):
+class ClusterConfig(WaveformOptions):
     """Cluster units by deep embedding, without labels; labels, if there are any, judge the result and nothing else."""
 
     task: Literal["cluster"] = "cluster"
@@ -58,7 +56,7 @@ class ClusterConfig(Options):
     """Adam's step size in pretraining."""
     init: Literal["kmeans", "gmm", "ward", "umap"] = "kmeans"
     """First centres: k-means, Gaussian mixture or Ward's hierarchy on the code, or UMAP of it and a mixture (N2D)."""
-    loss: dec.Kind = "idec"
+    loss: ClusterLoss = "idec"
     """Divergence from the target; plus the reconstruction; or that with a target made anew for every batch."""
     gamma: float = 0.1
     """Weight of the divergence beside the reconstruction."""
@@ -107,3 +105,4 @@ PLAIN: Json = {"contrast": 0.0, "loss": "dec", "optimizer": "sgd", "cluster_rate
 # Xie et al. 2016: the layers, denoised one by one, and the steps between two targets of its code.
 PAPER: Json = PLAIN | {"hidden": (500, 500, 2000), "pretrain": "layers", "corruption": 0.2, "interval": 160}
 PRESETS: dict[str, Json] = {"plain": PLAIN, "paper": PAPER | {"cluster_steps": 8000}}
+OPTIONS = TaskOptions(ClusterConfig, PRESETS)

@@ -16,7 +16,7 @@ from spiketype.models.autoencoder import Net
 from spiketype.train.loop import Metrics, Problem
 from spiketype.train.task import Experiment, Phase, Task, member_keys, of_files
 from spiketype.train.tasks.cluster import judge
-from spiketype.train.tasks.cluster.config import PRESETS, ClusterConfig
+from spiketype.train.tasks.cluster.config import ClusterConfig
 from spiketype.train.tasks.cluster.model import ClusterModel, encode, evaluate, network, predict
 from spiketype.train.tasks.cluster.number import Choice, most_clusters
 
@@ -173,8 +173,4 @@ def first_centres(
     return {"net": params["net"], "centre": jnp.asarray(centre / scale[:, None, None], jnp.float32)}, new
 
 
-TASKS = {
-    "cluster": Task(
-        ClusterConfig, PRESETS, prepare, ClusterModel.restore, of_files(evaluate), of_files(predict), judge.table
-    )
-}
+TASKS = {"cluster": Task(prepare, ClusterModel.restore, of_files(evaluate), of_files(predict), judge.table)}

@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from spiketype.datasets import eap
+from spiketype.datasets.options import EapFeatures
 from spiketype.edge import UserError
 from spiketype.location import Place
-from spiketype.models.cnn import Precision, Size
+from spiketype.models.options import CnnSize, Precision
 from spiketype.simulator.eap.config import Rotation
-from spiketype.train.config import check_least, check_positive, check_seeds, check_share
+from spiketype.train.config import TaskOptions, check_least, check_positive, check_seeds, check_share
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class EapTaskConfig:
     """Excitatory or inhibitory; m-type; or soma position in um."""
     rotation: Rotation = "3drot"
     """How the simulated cells are turned before the array."""
-    features: eap.Features = "aw"
+    features: EapFeatures = "aw"
     """Inputs: images of amplitude and width (aw), half width and width (fw), all three (afw), or the waveform."""
     split: Literal["auto", "random", "kfold", "group", "type", "leave-one-out", "lists"] = "auto"
     """What is held out: random samples, cell models (group), all models of an m/e type together (type). auto: types
@@ -46,7 +46,7 @@ class EapTaskConfig:
     stream: bool = False
     """Simulate every batch inside the training step, instead of drawing from the samples of the store: no sample comes
     twice. The store says how, and is what is judged on; cells that are held out are held out of the stream."""
-    network: Size = "l"
+    network: CnnSize = "l"
     """Size of the network; l is the published one."""
     precision: Precision = "float32"
     """Of what is between the network's layers; bf16, which is for GPUs and TPUs, halves its memory. Parameters and
@@ -95,3 +95,4 @@ PAPER: dict[str, object] = {
     "scaled": False,
     "turns": False,
 }
+OPTIONS = TaskOptions(EapTaskConfig, {"paper": PAPER})

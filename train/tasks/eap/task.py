@@ -19,11 +19,12 @@ from spiketype.models.cnn import CNN
 from spiketype.models.losses import cross_entropy, squared_error
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.train import processes
+from spiketype.train.config import Member
 from spiketype.train.loop import Problem, step_keys
 from spiketype.train.processes import Spread
-from spiketype.train.task import Data, Experiment, Member, Phase, Task, member_keys, of_members
+from spiketype.train.task import Data, Experiment, Phase, Task, member_keys, of_members
 from spiketype.train.tasks.eap import judge, model
-from spiketype.train.tasks.eap.config import PAPER, EapTaskConfig
+from spiketype.train.tasks.eap.config import EapTaskConfig
 from spiketype.train.tasks.eap.model import LENGTH_UM, EapModel, classes_of, network
 from spiketype.train.tasks.eap.streamed import Sampler, streamed
 
@@ -208,10 +209,6 @@ def turnable(path: Location) -> bool:
     return bool(made["rotation"] in TURNABLE and square and y_low == z_low == -y_high == -z_high)
 
 
-_OF_CLASSES = Task(
-    EapTaskConfig, {"paper": PAPER}, prepare, model.restore, judge.evaluate, judge.predict, judge.cell_table
-)
-_OF_POSITIONS = Task(
-    EapTaskConfig, {"paper": PAPER}, prepare, model.restore, judge.evaluate, judge.predict, judge.location_table
-)
+_OF_CLASSES = Task(prepare, model.restore, judge.evaluate, judge.predict, judge.cell_table)
+_OF_POSITIONS = Task(prepare, model.restore, judge.evaluate, judge.predict, judge.location_table)
 TASKS = {"binary": _OF_CLASSES, "mtype": _OF_CLASSES, "location": _OF_POSITIONS}

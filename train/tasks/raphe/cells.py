@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from spiketype.datasets.raphe import RapheTable
 from spiketype.datasets.raphe.shape import features
+from spiketype.datasets.raphe.table import RapheTable
 from spiketype.models import evidence
 from spiketype.models.evidence import Evidence, Probability, Stages
 from spiketype.models.usual import Usual

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from spiketype.edge import UserError
-from spiketype.models.raphe import LEAST_WIDTH, MOST_WIDTH
-from spiketype.train.config import check_least, check_positive, check_seeds, check_share
+from spiketype.models.options import LEAST_WIDTH, MOST_WIDTH
+from spiketype.train.config import TaskOptions, check_least, check_positive, check_seeds, check_share
 
 
 @dataclass(frozen=True)
@@ -93,3 +93,4 @@ PAPER: dict[str, object] = {
 }
 # arXiv 2407.05701: the same on smoothed spikes plus spike-free windows. Theirs saw 25 epochs of 200 stores of them.
 PAPER_SYNTHETIC = PAPER | {"augment": "smooth", "balance": "class"}
+OPTIONS = TaskOptions(RapheTaskConfig, {"paper": PAPER, "paper-synthetic": PAPER_SYNTHETIC})

@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from threadpoolctl import threadpool_limits
 
-from spiketype.datasets.raphe import RapheTable
 from spiketype.datasets.raphe.shape import spectrum
+from spiketype.datasets.raphe.table import RapheTable
 from spiketype.edge import Json
 
 LEAST_WINDOWS = 5

@@ -7,9 +7,8 @@ from jaxtyping import Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spiketype.datasets.raphe import RapheTable
 from spiketype.datasets.raphe.spikes import RATE_KHZ, REFERENCE
-from spiketype.datasets.raphe.table import ATYPICAL_MS
+from spiketype.datasets.raphe.table import ATYPICAL_MS, RapheTable
 from spiketype.edge import Json
 from spiketype.train.judging.calls import Calls
 from spiketype.train.judging.figures import (

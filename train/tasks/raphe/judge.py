@@ -6,16 +6,17 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import Pipeline
 
-from spiketype.datasets.raphe import RapheTable
 from spiketype.datasets.raphe.shape import MEASURES, measures
+from spiketype.datasets.raphe.table import RapheTable
 from spiketype.datasets.splits import Split
 from spiketype.edge import Json
 from spiketype.models import evidence
 from spiketype.models.classifiers import logistic, plain
 from spiketype.models.evidence import Stages
+from spiketype.train.config import Member
 from spiketype.train.judging.calls import Calls
 from spiketype.train.judging.metrics import auc
-from spiketype.train.task import History, Judgement, Member, Variables
+from spiketype.train.task import History, Judgement, Variables
 from spiketype.train.tasks.raphe import cells
 from spiketype.train.tasks.raphe.cells import Tested
 from spiketype.train.tasks.raphe.config import RapheTaskConfig

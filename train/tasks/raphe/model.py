@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from spiketype.datasets.raphe import RapheTable, noisy, read
-from spiketype.datasets.raphe.extract import SpikeOptions
+from spiketype.datasets.raphe import noisy, read
+from spiketype.datasets.raphe.options import SpikeOptions
+from spiketype.datasets.raphe.table import RapheTable
 from spiketype.edge import Json, PyTree
 from spiketype.models import evidence
 from spiketype.models.evidence import Calibration, Stages

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from spiketype.datasets.raphe import RapheTable
+from spiketype.datasets.raphe.table import RapheTable
 from spiketype.datasets.splits import Split
 from spiketype.edge import Json
 from spiketype.models.evidence import COUNTS, Probability

@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from spiketype.datasets import splits, store
-from spiketype.datasets.raphe import RapheTable, batches, read
-from spiketype.train.task import Experiment, Member, Phase, Task, member_keys, of_files
-from spiketype.train.tasks.raphe.config import PAPER, PAPER_SYNTHETIC, RapheTaskConfig
+from spiketype.datasets.raphe import batches, read
+from spiketype.datasets.raphe.table import RapheTable
+from spiketype.train.config import Member
+from spiketype.train.task import Experiment, Phase, Task, member_keys, of_files
+from spiketype.train.tasks.raphe.config import RapheTaskConfig
 from spiketype.train.tasks.raphe.judge import judge
 from spiketype.train.tasks.raphe.model import RapheModel, evaluate, predict
 from spiketype.train.tasks.raphe.networks import problem
@@ -25,7 +27,8 @@ def find_store(config: RapheTaskConfig) -> Path:
     if config.data is not None:
         return config.data
     # Imported here: training on a store that exists needs no simulator.
-    from spiketype.simulator.raphe.generate import RapheConfig, generate
+    from spiketype.simulator.raphe.config import RapheConfig
+    from spiketype.simulator.raphe.generate import generate
 
     wanted = RapheConfig(
         seed=config.store_seed,
@@ -81,8 +84,6 @@ def prepare(config: RapheTaskConfig) -> Experiment:
 
 TASKS = {
     "raphe": Task(
-        config=RapheTaskConfig,
-        presets={"paper": PAPER, "paper-synthetic": PAPER_SYNTHETIC},
         prepare=prepare,
         restore=RapheModel.restore,
         evaluate=of_files(evaluate),

@@ -7,12 +7,12 @@ from typing import Annotated, Literal, NamedTuple
 
 from tyro.conf import arg
 
-from spiketype.datasets.allen.species import Labels
+from spiketype.datasets.options import SpeciesLabels
 from spiketype.edge import UserError
-from spiketype.models.classifiers import MODELS
-from spiketype.train.config import check_among, check_least, check_positive, check_seeds, check_share
+from spiketype.models.options import CLASSIFIERS
+from spiketype.train.config import TaskOptions, check_among, check_least, check_positive, check_seeds, check_share
 
-FOLDS: dict[Labels, int] = {"mouse-to-human": 1, "mouse": 5, "both": 10}
+FOLDS: dict[SpeciesLabels, int] = {"mouse-to-human": 1, "mouse": 5, "both": 10}
 
 
 class Method(NamedTuple):
@@ -48,7 +48,7 @@ class SpeciesConfig:
     $SPIKETYPE_DATA/allen."""
     features: Literal[27, 41] = 41
     """All 41, or the 27 of the database alone, which more cells have."""
-    labels: Labels = "mouse-to-human"
+    labels: SpeciesLabels = "mouse-to-human"
     """Whose labels are trained on and who is tested: human cells with mouse labels alone; mouse cells of other donors;
     human cells of other donors with both species' labels."""
     folds: int = 0
@@ -61,7 +61,7 @@ class SpeciesConfig:
     methods: tuple[str, ...] = tuple(METHODS)
     """Networks, each species in its own scale: plain; aligned (mouse weighted to the human class frequencies); dann;
     corrected (aligned DANN)."""
-    baselines: tuple[str, ...] = tuple(MODELS)
+    baselines: tuple[str, ...] = CLASSIFIERS
     """What to compare with, hyperparameters chosen by inner folds of the training part."""
     hidden: tuple[int, ...] = (64, 32)
     """Widths of the feature extractor."""
@@ -100,7 +100,7 @@ class SpeciesConfig:
         check_positive(self, "learning_rate", "domain_learning_rate")
         check_share(self, certain=0.5, dropout=0)
         check_among("--methods", self.methods, tuple(METHODS))
-        check_among("--baselines", self.baselines, tuple(MODELS))
+        check_among("--baselines", self.baselines, CLASSIFIERS)
         if self.batch_size % 2:
             raise UserError(f"--batch-size is {self.batch_size}: it must be even, half mouse and half human")
         if self.folds == 1 and self.labels != "mouse-to-human":
@@ -127,3 +127,4 @@ PRESETS: dict[str, Mapping[str, object]] = {
         "domain_learning_rate": 0.1, "l2": 0.0,
     },
 }  # fmt: skip
+OPTIONS = TaskOptions(SpeciesConfig, PRESETS)

@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 
 from spiketype.datasets.allen.table import DENDRITES, SPECIES, AllenTable
 from spiketype.edge import Json
+from spiketype.train.config import Member
 from spiketype.train.judging.figures import BLUE, CYCLE, GREEN, GREY, ORANGE, PINK, plane, training_figure
 from spiketype.train.judging.intervals import Estimate
-from spiketype.train.task import History, Member
+from spiketype.train.task import History
 from spiketype.train.tasks.species.config import METHODS
 from spiketype.train.tasks.species.explain import Views
 

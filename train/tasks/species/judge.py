@@ -9,7 +9,8 @@ from spiketype.datasets.allen.species import HUMAN, Part
 from spiketype.datasets.allen.table import DENDRITES, AllenTable
 from spiketype.datasets.splits import inner_folds
 from spiketype.edge import Json
-from spiketype.models.classifiers import SVC_NAME, nested
+from spiketype.models.classifiers import nested
+from spiketype.models.options import SVC_NAME
 from spiketype.models.scale import Scale
 from spiketype.models.species import AlignedSvc
 from spiketype.train.judging.baselines import available, best, out_of_fold

@@ -13,15 +13,18 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from spiketype.datasets import allen
-from spiketype.datasets.allen.species import COLUMN, HUMAN, TESTED, Labels, Part, fingerprint_of, read_species, whole
+from spiketype.datasets.allen import columns as allen_columns
+from spiketype.datasets.allen import table as allen
+from spiketype.datasets.allen.species import COLUMN, HUMAN, TESTED, Part, fingerprint_of, read_species, whole
 from spiketype.datasets.allen.table import DENDRITES, SPECIES, AllenTable
+from spiketype.datasets.options import SpeciesLabels
 from spiketype.datasets.splits import inner_folds
 from spiketype.edge import Json, PyTree, UserError
 from spiketype.models.species import AlignedSvc, Cells
+from spiketype.train.config import Member
 from spiketype.train.judging.calls import Calls
 from spiketype.train.judging.figures import calls_confusion, reliability_figure
-from spiketype.train.task import Judgement, Member, refuse_training_data
+from spiketype.train.task import Judgement, refuse_training_data
 from spiketype.train.tasks.species.config import METHODS, SpeciesConfig
 from spiketype.train.tasks.species.networks import Networks, network
 
@@ -29,7 +32,7 @@ OFFERED = "aligned SVC"
 INNER = 5  # parts of the calibration
 
 
-def fit(table: AllenTable, part: Part, labels: Labels, seed: int) -> AlignedSvc:
+def fit(table: AllenTable, part: Part, labels: SpeciesLabels, seed: int) -> AlignedSvc:
     """Return support vectors of the training cells of a part.
 
     labels: "mouse" uses no human cell, "mouse-to-human" no human label, "both" all.
@@ -171,7 +174,7 @@ def predict(config: SpeciesConfig, model: SpeciesModel, data: Path) -> dict[str,
         UserError: no table of such features, in the units of the run; human cells, in a run that calls mouse cells.
     """
     names, domains = model.about["features"], model.offered.domains
-    x, ids, missing = allen.read_features(data, names)
+    x, ids, missing = allen_columns.read_features(data, names)
     species = read_species(data, TESTED[config.labels])
     if config.labels == "mouse" and (species == HUMAN).any():
         raise UserError(
@@ -180,7 +183,7 @@ def predict(config: SpeciesConfig, model: SpeciesModel, data: Path) -> dict[str,
         )
     for number, scale in enumerate((domains.mouse, domains.human)):
         if (species == number).any():
-            allen.check_units(data, x[species == number], scale.median, names)
+            allen_columns.check_units(data, x[species == number], scale.median, names)
     if missing:
         print(f"not in {data}, so medians of the species' cells are used: {', '.join(missing)}", file=sys.stderr)
     probability = model.probability(Cells(x, species))

@@ -23,8 +23,9 @@ from spiketype.edge import PyTree
 from spiketype.models import dann
 from spiketype.models.dann import DANN, Batch, ganin_lambda, ganin_rate
 from spiketype.models.species import Cells, Domains
+from spiketype.train.config import Member
 from spiketype.train.loop import Problem
-from spiketype.train.task import Member, Variables, in_pieces, of_member
+from spiketype.train.task import Variables, in_pieces, of_member
 from spiketype.train.tasks.species.config import METHODS, SpeciesConfig
 
 PIECE = 4096  # cells that a network calls at once

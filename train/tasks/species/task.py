@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spiketype.datasets import allen
+from spiketype.datasets.allen import table as allen
 from spiketype.datasets.allen.species import Part, fingerprint_of, parts, usable
 from spiketype.datasets.allen.table import DENDRITES, AllenTable
 from spiketype.edge import progress
 from spiketype.models.species import AlignedSvc
-from spiketype.train.task import Experiment, Member, Phase, Task, member_keys, of_files
-from spiketype.train.tasks.species.config import METHODS, PRESETS, SpeciesConfig
+from spiketype.train.config import Member
+from spiketype.train.task import Experiment, Phase, Task, member_keys, of_files
+from spiketype.train.tasks.species.config import METHODS, SpeciesConfig
 from spiketype.train.tasks.species.judge import judge, species_table
 from spiketype.train.tasks.species.model import SpeciesModel, evaluate, fit, predict
 from spiketype.train.tasks.species.networks import Networks, domains_of, make_problem, member_data, network
@@ -71,7 +72,5 @@ def prepare(config: SpeciesConfig) -> Experiment:
 
 
 TASKS = {
-    "species": Task(
-        SpeciesConfig, PRESETS, prepare, SpeciesModel.restore, of_files(evaluate), of_files(predict), species_table
-    ),
+    "species": Task(prepare, SpeciesModel.restore, of_files(evaluate), of_files(predict), species_table),
 }

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
-from spiketype.datasets.allen.splits import Kind
-from spiketype.train.config import check_least, check_positive, check_seeds, check_share
+from spiketype.datasets.options import MouseSplit
+from spiketype.train.config import TaskOptions, check_least, check_positive, check_seeds, check_share
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class SubclassConfig:
     """All features, or the 27 that the database itself has."""
     lines: Annotated[Path | None, arg(metavar="FILE")] = None
     """Table of the class of each transgenic line (line, dendrite, class), instead of datasets/allen/lines.csv."""
-    split: Kind = "donor"
+    split: MouseSplit = "donor"
     """What is held out: donors; cells of known donors (optimistic); the published test set (optimistic); a recording
     era, 200 or 50 kHz; or a transgenic line."""
     folds: int = 5
@@ -79,3 +79,4 @@ SPARSE: dict[str, Any] = {
     "seeds": 4,
 }
 PRESETS = {"paper": PAPER, "sparse": SPARSE}
+OPTIONS = TaskOptions(SubclassConfig, PRESETS)

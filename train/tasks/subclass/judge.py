@@ -14,18 +14,19 @@ from spiketype.datasets.allen.table import AllenTable
 from spiketype.datasets.splits import Fold, inner_folds
 from spiketype.edge import Json, progress
 from spiketype.models import explain, lspin
-from spiketype.models.classifiers import FOREST_NAME
 from spiketype.models.ensemble import Inputs, fit
 from spiketype.models.explain import PerFeature
 from spiketype.models.lspin import LSPIN
+from spiketype.models.options import FOREST_NAME
 from spiketype.models.scale import Scale
+from spiketype.train.config import Member
 from spiketype.train.judging import baselines, metrics
 from spiketype.train.judging.calls import Calls, held_out, scatter
 from spiketype.train.judging.figures import calls_confusion, reliability_figure
 from spiketype.train.judging.intervals import plain
 from spiketype.train.judging.metrics import MEASURES
 from spiketype.train.judging.report import number, text_table
-from spiketype.train.task import History, Judgement, Member, Variables, of_member
+from spiketype.train.task import History, Judgement, Variables, of_member
 from spiketype.train.tasks.subclass import figures
 from spiketype.train.tasks.subclass.config import SubclassConfig
 from spiketype.train.tasks.subclass.model import SubclassModel, headline, widths

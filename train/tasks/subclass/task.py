@@ -18,9 +18,10 @@ from spiketype.edge import PyTree
 from spiketype.models import lspin
 from spiketype.models.lspin import LSPIN
 from spiketype.models.scale import Scale
+from spiketype.train.config import Member
 from spiketype.train.loop import Metrics, Problem
-from spiketype.train.task import Experiment, Member, Phase, Task, member_keys, of_files
-from spiketype.train.tasks.subclass.config import PRESETS, SubclassConfig
+from spiketype.train.task import Experiment, Phase, Task, member_keys, of_files
+from spiketype.train.tasks.subclass.config import SubclassConfig
 from spiketype.train.tasks.subclass.judge import judge, subclass_table
 from spiketype.train.tasks.subclass.model import SubclassModel, evaluate, predict
 
@@ -94,8 +95,4 @@ def _member_data(
     return MemberData(jnp.asarray(x[of_member]), jnp.asarray(weight[of_member]))
 
 
-TASKS = {
-    "subclass": Task(
-        SubclassConfig, PRESETS, prepare, SubclassModel.restore, of_files(evaluate), of_files(predict), subclass_table
-    )
-}
+TASKS = {"subclass": Task(prepare, SubclassModel.restore, of_files(evaluate), of_files(predict), subclass_table)}

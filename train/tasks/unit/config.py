@@ -5,21 +5,19 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from spiketype.datasets.waveforms.divide import By
-from spiketype.datasets.waveforms.inputs import Normalise
-from spiketype.datasets.waveforms.matrix import Options
+from spiketype.datasets.options import Normalise, UnitSplit, WaveformOptions
 from spiketype.edge import UserError
-from spiketype.models.unit_nets import Kind
-from spiketype.train.config import check_least, check_positive, check_seeds, check_share
+from spiketype.models.options import UnitNetwork
+from spiketype.train.config import TaskOptions, check_least, check_positive, check_seeds, check_share
 
 
 @dataclass(frozen=True)
-class UnitConfig(Options):
+class UnitConfig(WaveformOptions):
     """Train networks to name the type of sorted units, and judge them on animals or units they have not seen."""
 
     task: Literal["unit"] = "unit"
     """Any label of units or spikes."""
-    network: Kind = "dense"
+    network: UnitNetwork = "dense"
     """Fully connected, convolutional over channels and time, or recurrent along time."""
     normalise: Normalise = "zscore"
     """Standardise each waveform, divide it by its largest channel's amplitude, or neither."""
@@ -28,7 +26,7 @@ class UnitConfig(Options):
     folder that scripts/train_units.py has written. The judgement says whether that is better than the model alone."""
     histograms: bool = True
     """See the histograms of intervals and the autocorrelogram, too, where the data have them."""
-    split: By | None = None
+    split: UnitSplit | None = None
     """What is held out; by default animals if there are several, else units. Spikes at random are optimistic."""
     folds: int = 5
     """Number of folds; with --finetune every animal is one."""
@@ -69,3 +67,6 @@ class UnitConfig(Options):
         check_share(self, dropout=0, certain=0)
         if self.finetune and (self.repeats > 1 or self.split not in (None, "animal")):
             raise UserError("--finetune is about the animal that is held out: leave out --split and --repeats")
+
+
+OPTIONS = TaskOptions(UnitConfig, {})

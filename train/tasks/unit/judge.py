@@ -6,18 +6,20 @@ from pathlib import Path
 
 import numpy as np
 
-from spiketype.datasets.waveforms.divide import By, labelled_fingerprint, natural
+from spiketype.datasets.options import UnitSplit
+from spiketype.datasets.waveforms.divide import labelled_fingerprint, natural
 from spiketype.datasets.waveforms.table import NOT_SAID, WaveformTable
 from spiketype.edge import Json, UserError
-from spiketype.models.classifiers import FOREST_NAME, LOGISTIC_NAME, SVC_NAME
+from spiketype.models.options import FOREST_NAME, LOGISTIC_NAME, SVC_NAME
 from spiketype.models.scale import Scale
 from spiketype.models.unit_nets import UnitNet
+from spiketype.train.config import Member
 from spiketype.train.judging import baselines
 from spiketype.train.judging.baselines import MAJORITY
 from spiketype.train.judging.calls import Calls, held_out, scatter
 from spiketype.train.judging.metrics import MEASURES, balanced_accuracy
 from spiketype.train.judging.report import number, text_table
-from spiketype.train.task import History, Judgement, Member, Variables, known_labels, refuse_training_data
+from spiketype.train.task import History, Judgement, Variables, known_labels, refuse_training_data
 from spiketype.train.tasks.unit import beginning
 from spiketype.train.tasks.unit.config import UnitConfig
 from spiketype.train.tasks.unit.figures import figures
@@ -89,7 +91,7 @@ def _judgement(
     config: UnitConfig,
     table: WaveformTable,
     last: np.ndarray,
-    split: By,
+    split: UnitSplit,
     optimistic: bool,
     models: Mapping[str, np.ndarray],
     name: str,

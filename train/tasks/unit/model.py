@@ -9,16 +9,18 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
+from spiketype.datasets.options import UnitSplit
 from spiketype.datasets.waveforms import divide, matrix
-from spiketype.datasets.waveforms.divide import By, Division
+from spiketype.datasets.waveforms.divide import Division
 from spiketype.datasets.waveforms.matrix import Form
 from spiketype.datasets.waveforms.table import WaveformTable
 from spiketype.edge import Json, PyTree
 from spiketype.models import unit_nets
 from spiketype.models.scale import Scale
 from spiketype.models.unit_nets import UnitNet
+from spiketype.train.config import Member
 from spiketype.train.judging.calls import Calls
-from spiketype.train.task import Member, Variables, in_pieces, of_member
+from spiketype.train.task import Variables, in_pieces, of_member
 from spiketype.train.tasks.unit import beginning
 from spiketype.train.tasks.unit.config import UnitConfig
 
@@ -163,7 +165,7 @@ def unit_means(
     return np.asarray(sums / count[:, None])
 
 
-def by_unit(table: WaveformTable, probability: Float[np.ndarray, "repeat row class"], split: By) -> Calls:
+def by_unit(table: WaveformTable, probability: Float[np.ndarray, "repeat row class"], split: UnitSplit) -> Calls:
     """Return the calls of a table's units, which are means over their rows."""
     units, first, count = np.unique(table.unit, return_index=True, return_counts=True)
     return Calls(
@@ -176,7 +178,7 @@ def by_unit(table: WaveformTable, probability: Float[np.ndarray, "repeat row cla
     )
 
 
-def by_spike(table: WaveformTable, probability: Float[np.ndarray, "repeat row class"], split: By) -> Calls:
+def by_spike(table: WaveformTable, probability: Float[np.ndarray, "repeat row class"], split: UnitSplit) -> Calls:
     """Return the calls of single spikes; each is named by its unit and its number in the unit, from 0 on."""
     unit = np.array(table.unit_names)[table.unit]
     order = np.argsort(table.unit, kind="stable")

@@ -19,8 +19,9 @@ from spiketype.models import augment, unit_nets
 from spiketype.models.losses import cross_entropy
 from spiketype.models.scale import Scale
 from spiketype.models.unit_nets import UnitNet
+from spiketype.train.config import Member
 from spiketype.train.loop import Metrics, Problem
-from spiketype.train.task import Experiment, Member, Phase, Task, member_keys, of_files, of_members
+from spiketype.train.task import Experiment, Phase, Task, member_keys, of_files, of_members
 from spiketype.train.tasks.unit import judge, model
 from spiketype.train.tasks.unit.config import UnitConfig
 from spiketype.train.tasks.unit.judge import TRAINED
@@ -143,7 +144,5 @@ def stack(parts: Sequence[np.ndarray], data: UnitData, scales: Sequence[Scale], 
 
 
 TASKS = {
-    "unit": Task(
-        UnitConfig, {}, prepare, model.restore, of_files(judge.evaluate), of_files(model.predict), judge.unit_table
-    ),
+    "unit": Task(prepare, model.restore, of_files(judge.evaluate), of_files(model.predict), judge.unit_table),
 }
