@@ -62,7 +62,7 @@ def read(arguments: Sequence[str], prog: str) -> Asked | None:
     """
     arguments, given = _take(arguments, "task", "preset", "out", "resume", "save-every", *MEETING)
     arguments, distributed = [a for a in arguments if a != "--distributed"], "--distributed" in arguments
-    where, save_every_s = _where(distributed, given), _seconds(given["save-every"])
+    where, save_every_s = meeting(distributed, given), _seconds(given["save-every"])
     if given["resume"]:
         if arguments or given["task"] or given["preset"] or given["out"]:
             raise UserError(
@@ -166,8 +166,16 @@ def _seconds(given: str | None) -> float:
     return seconds
 
 
-def _where(asked: bool, given: Mapping[str, str | None]) -> Where | None:
-    """Return where the processes of the run meet; None for one alone."""
+def meeting(asked: bool, given: Mapping[str, str | None]) -> Where | None:
+    """Return where the processes of a run meet; None for one alone.
+
+    Args:
+        asked: ``--distributed`` is given.
+        given: ``coordinator`` (HOST:PORT), ``processes`` and ``process``; all None where SLURM, Open MPI or a TPU says.
+
+    Raises:
+        UserError: options that do not fit together.
+    """
     values = [given[name] for name in MEETING]
     if not asked and any(values):
         raise UserError("--coordinator, --processes and --process need --distributed")

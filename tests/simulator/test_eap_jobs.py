@@ -197,8 +197,8 @@ class Slow:
 sys.meta_path.insert(0, Slow())
 """
 PROGRAMS = (
-    "from spiketype.simulator.eap.__main__ import command_line; command_line([])",
-    "sys.argv[1:] = ['simulate', 'eap']; from spiketype.__main__ import main; main()",
+    "from spiketype.simulator.eap.__main__ import command_line; command_line(['--out', 'x'])",
+    "sys.argv[1:] = ['simulate', 'eap', '--out', 'x']; from spiketype.__main__ import main; main()",
 )
 
 

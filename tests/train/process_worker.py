@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from spiketype.edge import UserError, guard
-from spiketype.train import last_words, loop, processes, watch
+from spiketype.train import asked, last_words, loop, processes, watch
 from spiketype.train.loop import Problem
 from spiketype.train.processes import Spread
 
@@ -98,7 +98,9 @@ def main(folder: Path, what: str, given: list[str]) -> None:
     """Be one of the processes."""
     options = dict(zip(("coordinator", "processes", "process"), given[2::2], strict=True))
     with last_words.heard(), watch.ending(), guard():
-        processes.join(True, options)
+        where = asked.meeting(True, options)
+        assert where is not None
+        processes.join(where)
         {"finite": finite, "endless": endless}[what](folder)
 
 

@@ -223,7 +223,7 @@ def test_one_that_fails_tells_the_others_why(store: Path, tmp_path: Path) -> Non
 )
 def test_options_that_do_not_fit_are_told(distributed: bool, given: tuple[str | None, ...], told: str) -> None:
     with pytest.raises(UserError, match=re.escape(told)):
-        asked._where(distributed, dict(zip(asked.MEETING, given, strict=True)))
+        asked.meeting(distributed, dict(zip(asked.MEETING, given, strict=True)))
 
 
 @pytest.mark.slow
