@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 
 import jax
-from measuring import Results
 
 from spiketype.simulator.eap import forward, placement
 from spiketype.simulator.eap.forward import SEGMENTS_PER_CHUNK, Factors
@@ -15,7 +14,9 @@ from spiketype.simulator.eap.probes import points, probe
 SOURCE_FLOP = 53
 
 
-def on_device(cells: Sequence[Factors], batch: int, rounds: int, peak_tflops: float, peak_gb_per_s: float) -> Results:
+def on_device(
+    cells: Sequence[Factors], batch: int, rounds: int, peak_tflops: float, peak_gb_per_s: float
+) -> dict[str, float]:
     """Print EAPs a second of JAX's default device and its roofline: by arithmetic, and by the bytes of the potentials.
 
     Args:

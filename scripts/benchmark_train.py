@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 from measuring import Results, seconds_each, stepper
-from synthetic import CELL_MODELS, eap
+from synthetic import CELL_MODELS, eap, eaps
 
 from spiketype.train.tasks.eap.config import PAPER, EapTaskConfig
 
@@ -48,7 +48,7 @@ def _apart(which: str, steps: int) -> float | None:
 
 def _measure(which: str, steps: int) -> float | None:
     of_pytorch = which == "pytorch"
-    run = pytorch(*eap(PUBLISHED, IMAGES).common) if of_pytorch else stepper(eap(PUBLISHED, IMAGES, int(which)))
+    run = pytorch(*eaps(IMAGES)) if of_pytorch else stepper(eap(PUBLISHED, IMAGES, int(which)))
     if run is None:
         return None
     run(3)

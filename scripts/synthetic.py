@@ -50,9 +50,14 @@ def same(own: PyTree, members: int) -> PyTree:
     return jax.tree.map(lambda leaf: np.stack([leaf] * members), own)
 
 
+def eaps(images: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return samples on the array of 10 x 10, with so many images each, and their labels; JAX is not used."""
+    return random(EAPS, 10, 10, images), labels(CELL_MODELS, EAPS)
+
+
 def eap(config: EapTaskConfig, images: int, members: int = 1) -> Training:
-    """Return a classification of EAPs on the array of 10 x 10, with so many images a sample."""
-    x, y = random(EAPS, 10, 10, images), labels(CELL_MODELS, EAPS)
+    """Return a classification of `eaps`."""
+    x, y = eaps(images)
     net = eap_network(config, CELL_MODELS)
     problem = eap_problem(config, net, x.shape[1:], config.turns, from_memory(config.batch))
     own = batches.plan(np.arange(EAPS), y, config.balanced)
