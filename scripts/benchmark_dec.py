@@ -10,11 +10,9 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-import jax
 import numpy as np
-from benchmark_train import product_rate
+from measuring import Results, Training, product_rate, seconds_each, stepper
 
-from spiketype.train import loop
 from spiketype.train.tasks.cluster.config import PLAIN, ClusterConfig
 from spiketype.train.tasks.cluster.task import prepare
 
@@ -22,7 +20,7 @@ PEER_HIDDEN, BATCH = (500, 500, 2000), 256
 UNITS = 1797
 
 
-def benchmark(rounds: int = 3, epochs: int = 10, restarts: int = 20) -> None:
+def benchmark(rounds: int = 3, epochs: int = 10, restarts: int = 20) -> Results:
     """Time an epoch of plain DEC on the digits with the published network, ours and clustpy's; and restarts.
 
     Each is measured in a process of its own, in turn, without compilation: threads of two libraries would wait for each
@@ -37,16 +35,20 @@ def benchmark(rounds: int = 3, epochs: int = 10, restarts: int = 20) -> None:
     ours = statistics.median(_apart("ours", epochs) for _ in range(rounds))
     rate = product_rate()
     floor = _products(PEER_HIDDEN) / rate
+    found = {"ours_s_per_epoch": ours, "floor_s_per_epoch": floor, "product_GFLOP_per_s": rate / 1e9}
     print(f"ours {ours:.3f} s an epoch, 64-500-500-2000-10; floor {floor:.3f} s at {rate / 1e9:.0f} GFLOP/s")
     if importlib.util.find_spec("clustpy") is None:
         print("clustpy: left out, it is not installed")
     else:
         theirs = statistics.median(_apart("clustpy", epochs) for _ in range(rounds))
         print(f"clustpy {theirs:.3f} s an epoch: ratio {theirs / ours:.1f} (wanted: 10)", flush=True)
+        found |= {"clustpy_s_per_epoch": theirs, "ratio_to_clustpy": theirs / ours}
     one, many = (statistics.median(_apart(str(n), max(1, epochs // 2)) for _ in range(rounds)) for n in (1, restarts))
     print(f"default network: 1 training {one:.3f} s an epoch, {restarts} at once {many:.3f} s:", end=" ")
     floor = restarts * _products(ClusterConfig().hidden) / rate
     print(f"ratio {many / one:.1f} (wanted: 4; floor {floor / one:.1f})")
+    found |= {"default_network_s_per_epoch": one, f"{restarts}_restarts_s_per_epoch": many}
+    return found | {f"ratio_of_{restarts}_restarts_to_1": many / one, "floor_of_that_ratio": floor / one}
 
 
 def _apart(which: str, epochs: int) -> float:
@@ -66,18 +68,7 @@ def ours(members: int, hidden: tuple[int, ...]) -> Callable[[int], None]:
     plain = replace(ClusterConfig(), **PLAIN)
     config = replace(plain, data=Path("digits"), clusters=10, hidden=hidden, seeds=members, batch=BATCH, interval=steps)
     experiment = prepare(replace(config, tolerance=0.0))
-    phase, mesh = experiment.phases[-1], loop.member_mesh(members, BATCH)
-    step, state, number = loop.make_step(phase.problem, mesh), loop.start(phase.problem, experiment.keys, mesh), 1
-    common, member = jax.device_put(phase.data(1))
-
-    def run(epochs: int) -> None:
-        nonlocal state, number
-        for _ in range(epochs):
-            state, _ = step(state, common, member, experiment.keys, np.uint32(number))
-            number += steps
-        jax.block_until_ready(state)
-
-    return run
+    return stepper(Training.of(experiment, -1))
 
 
 def clustpy() -> Callable[[int], None]:
@@ -106,9 +97,7 @@ def _measure(which: str, epochs: int) -> float:
         return (seconds[1] - seconds[0]) / epochs
     run = ours(1, PEER_HIDDEN) if which == "ours" else ours(int(which), ClusterConfig().hidden)
     run(2)
-    began = time.perf_counter()
-    run(epochs)
-    return (time.perf_counter() - began) / epochs
+    return seconds_each(run, epochs)
 
 
 if __name__ == "__main__":

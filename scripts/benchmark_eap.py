@@ -15,8 +15,11 @@ from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
+import jax
 import lfpykit
 import numpy as np
+from benchmark_device import on_device
+from measuring import Results
 
 from spiketype.edge import cores
 from spiketype.simulator.eap import forward, lowrank, placement
@@ -43,14 +46,27 @@ print(json.dumps([len(made.templates), time.perf_counter() - began]))
 """
 
 
-def benchmark(rounds: int = 5, batches: int = 8, lfpykit_batch: int = 4, mearec_python: Path | None = None) -> None:
+def benchmark(
+    rounds: int = 5,
+    batches: int = 8,
+    lfpykit_batch: int = 4,
+    mearec_python: Path | None = None,
+    device_batch: int = 4096,
+    peak_tflops: float = 60.0,
+    peak_gb_per_s: float = 3350.0,
+) -> Results:
     """Potentials of all cell models at 100 contacts x 224 samples, 3drot, intracellular part excluded.
+
+    Where JAX finds a GPU or a TPU, they are computed on it as well, and its roofline is printed beside them.
 
     Args:
         rounds: Times that each is measured, in turn.
         batches: Batches of each cell in a round of ours.
         lfpykit_batch: Placements of each cell, the first of ours, in a round of LFPykit.
         mearec_python: Python of an environment with MEArec[templates] and NEURON 8; left out where it is absent.
+        device_batch: Placements of a cell at once on a GPU or a TPU.
+        peak_tflops: What that can do at most in float32; by default an H100.
+        peak_gb_per_s: What its memory can take at most.
     """
     models = cells.catalogue()
     sources = membrane.simulate(models)
@@ -72,16 +88,24 @@ def benchmark(rounds: int = 5, batches: int = 8, lfpykit_batch: int = 4, mearec_
             theirs = sum(len(reference(source, lfpykit_batch)) for source in sources.values())
             rates.append((done / (middle - began), theirs / (time.perf_counter() - middle)))
     ratio = statistics.median(a / b for a, b in rates)
-    print(f"ours, {count} processes of one thread: {statistics.median(a for a, _ in rates):.0f} EAPs/s")
-    print(f"LFPykit, all cores: {statistics.median(b for _, b in rates):.1f} EAPs/s")
+    rate, lfpykit_rate = (statistics.median(each) for each in zip(*rates, strict=True))
+    print(f"ours, {count} processes of one thread: {rate:.0f} EAPs/s")
+    print(f"LFPykit, all cores: {lfpykit_rate:.1f} EAPs/s")
     print(f"ratio to LFPykit, median of {rounds}: {ratio:.0f} (wanted: 150)", flush=True)
-    print(f"largest difference of {models[0].name}: {disagreement(sources[models[0].name], 4):.1g} uV", flush=True)
+    difference_uV = disagreement(sources[models[0].name], 4)
+    print(f"largest difference of {models[0].name}: {difference_uV:.1g} uV", flush=True)
+    found = {"ours_EAP_per_s": rate, "LFPykit_EAP_per_s": lfpykit_rate, "ratio_to_LFPykit": ratio}
+    found["largest_difference_uV"] = difference_uV
+    if jax.default_backend() != "cpu":
+        factors = [padded(source) for source in sources.values()]
+        found |= on_device(factors, device_batch, rounds, peak_tflops, peak_gb_per_s)
     if mearec_python is None:
         print("MEArec: left out; --mearec-python PATH names the Python of an environment with MEArec[templates]")
-        return
+        return found
     mearec_rate = mearec(mearec_python, models)
     print(f"mearec gen-templates, currents cached: {mearec_rate:.2f} EAPs/s")
-    print(f"ratio to MEArec: {statistics.median(a for a, _ in rates) / mearec_rate:.0f} (wanted: 1000)")
+    print(f"ratio to MEArec: {rate / mearec_rate:.0f} (wanted: 1000)")
+    return found | {"MEArec_EAP_per_s": mearec_rate, "ratio_to_MEArec": rate / mearec_rate}
 
 
 def placed(name: str, first: int, count: int) -> placement.Placement:

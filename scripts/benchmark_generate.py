@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from measuring import Results
 
 from spiketype.edge import cores
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.eap.generate import generate
 
 
-def benchmark(per_cell: int = 1000, rounds: int = 3, workers: tuple[int, ...] = (1, 2, 4)) -> None:
+def benchmark(per_cell: int = 1000, rounds: int = 3, workers: tuple[int, ...] = (1, 2, 4)) -> Results:
     """Write the store of the 13 cell models in 3drot, whose currents and factors are known, start of workers included.
 
     Args:
@@ -41,15 +42,20 @@ def benchmark(per_cell: int = 1000, rounds: int = 3, workers: tuple[int, ...] = 
                         continue
                     how = (None, address or "") if of_dask else (int(name.split()[0]), "")
                     seconds.append(written(config, Path(folder) / "a.zarr", *how)[0])
+    found = {"accepted_EAP": float(samples), "kB_per_EAP": size / samples / 1e3}
     for name, seconds in taken.items():
         if seconds:
-            print(f"{name}: {samples / statistics.median(seconds):.0f} EAPs/s")
+            rate = samples / statistics.median(seconds)
+            found[f"{name.replace(' ', '_')}_EAP_per_s"] = rate
+            print(f"{name}: {rate:.0f} EAPs/s")
     alone = taken.get(f"{cores()} workers")
     if alone and taken["Dask"]:
         ratio = statistics.median(np.divide(taken["Dask"], alone).tolist())
         print(f"Dask, {cores()} workers already started: {ratio:.2f} times the time of {cores()} processes")
+        found["time_of_Dask_over_processes"] = ratio
     elif not taken["Dask"]:
         print("Dask: left out, it is not installed")
+    return found
 
 
 def written(config: EapConfig, path: Path, workers: int | None, scheduler: str = "") -> tuple[float, int]:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import zarr
+from measuring import Results
 
 from spiketype.datasets import batches, store
 from spiketype.datasets.raphe import noisy
@@ -65,7 +66,7 @@ def plain_write(folder: Path, written: Path) -> float:
     return spent
 
 
-def benchmark(rounds: int = 3, samples: int = 12_700_600) -> None:
+def benchmark(rounds: int = 3, samples: int = 12_700_600) -> Results:
     """Print the rates of noisy spikes of the default simulated store, which is made where it is missing.
 
     Args:
@@ -74,17 +75,27 @@ def benchmark(rounds: int = 3, samples: int = 12_700_600) -> None:
     """
     table = raphe.load(find_store(RapheTaskConfig()))
     rates = on_the_fly(table)
-    print(f"on the fly: {statistics.median(rates) / 1e6:.2f} million spikes/s, wanted 1.5", flush=True)
+    on_the_fly_per_s = statistics.median(rates)
+    print(f"on the fly: {on_the_fly_per_s / 1e6:.2f} million spikes/s, wanted 1.5", flush=True)
     half, size_MB = samples * 6_025_300 // 12_700_600, samples * POINTS * 4 / 1e6
     config = noisy.NoisyConfig(serotonergic=samples - half, other=half)
-    shares = []
+    times = []
     for number in range(rounds):
         with tempfile.TemporaryDirectory() as name:
             start = time.perf_counter()
             noisy.generate(table, config, Path(name) / "noisy.zarr")
             ours = time.perf_counter() - start
             plain = plain_write(Path(name), Path(name) / "noisy.zarr")
-        shares.append(plain / ours)
+        times.append((ours, plain))
         print(f"round {number + 1}: store {size_MB / ours:.0f} MB/s, plain Zarr {size_MB / plain:.0f} MB/s", flush=True)
-    print(f"store over plain Zarr, median of {rounds}: {statistics.median(shares):.2f} (wanted 0.70)")
-    print(f"largest memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB, wanted below 2")
+    share = statistics.median(plain / ours for ours, plain in times)
+    memory_GB = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(f"store over plain Zarr, median of {rounds}: {share:.2f} (wanted 0.70)")
+    print(f"largest memory {memory_GB:.2f} GB, wanted below 2")
+    return {
+        "on_the_fly_spikes_per_s": on_the_fly_per_s,
+        "store_MB_per_s": size_MB / statistics.median(ours for ours, _ in times),
+        "plain_Zarr_MB_per_s": size_MB / statistics.median(plain for _, plain in times),
+        "store_over_plain_Zarr": share,
+        "largest_memory_GB": memory_GB,
+    }
