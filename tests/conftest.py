@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 
 import jax
 import pytest
@@ -20,6 +21,13 @@ settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
 install_import_hook("spiketype", f"{typecheck.__name__}.check")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _programs_of_a_module() -> Iterator[None]:
+    """Forget the programs that JAX has compiled for a module, which are gigabytes in the end."""
+    yield
+    jax.clear_caches()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
