@@ -18,6 +18,7 @@ import shutil
 import tempfile
 import time
 import uuid
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,6 +141,9 @@ def create(
         done = Variable(("block",), "bool", "1", f"the block of {block} samples is complete")
         blocks = -(-sizes["sample"] // block)
         _create_array(group, "done", done, (blocks,), block, run)
+        with warnings.catch_warnings():  # Zarr 3 has no word for it yet, though xarray wants it
+            warnings.filterwarnings("ignore", message="Consolidated metadata")
+            zarr.consolidate_metadata(folder, zarr_format=3)
         manifest.begin(folder)
         if not blocks:
             manifest.write(folder)
@@ -245,7 +249,7 @@ def write_block(path: Location, block: int, index: int, arrays: Mapping[str, Sha
     Different runs may be written by different processes.
     """
     manifest.remove(path)
-    group = zarr.open_group(writable(path), mode="r+", zarr_format=3)
+    group = zarr.open_group(writable(path), mode="r+", zarr_format=3, use_consolidated=False)
     for name, values in arrays.items():
         _array(path, group, name)[index * block : index * block + len(values)] = values
 
@@ -254,7 +258,7 @@ def mark_done(
     path: Location, index: int, small: Mapping[str, tuple[int, ArrayLike]] | None = None, run: int = 1
 ) -> None:
     """Write `small` (array name: position, value), and then say that a block, or a run of some, is complete."""
-    group = zarr.open_group(writable(path), mode="r+", zarr_format=3)
+    group = zarr.open_group(writable(path), mode="r+", zarr_format=3, use_consolidated=False)
     for name, (position, value) in (small or {}).items():
         _array(path, group, name)[position] = value
     _array(path, group, "done")[index : index + run] = True
@@ -446,7 +450,7 @@ def config(attrs: Json) -> Json:
 
 def _group(path: Location) -> zarr.Group:
     with readable(path, "a Zarr 3 store"):
-        return zarr.open_group(checked(path), mode="r", zarr_format=3)
+        return zarr.open_group(checked(path), mode="r", zarr_format=3, use_consolidated=False)  # its files are checked
 
 
 def _array(path: Location, group: zarr.Group, name: str) -> "zarr.Array[Any]":

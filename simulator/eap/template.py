@@ -14,9 +14,15 @@ from spiketype.simulator.eap import recording
 from spiketype.simulator.eap.blocks import variables
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.eap.probes import Probe
-from spiketype.simulator.neuron.cells import CellModel
+from spiketype.simulator.neuron.cells import BBP, CellModel
 from spiketype.simulator.neuron.membrane import Failure
 from spiketype.simulator.neuron.source import Source
+
+BBP_LICENCE = "CC-BY-NC-SA-4.0, which the cell models have and what is simulated with them keeps: not for sale"
+BBP_CITATION = (
+    "Ramaswamy et al., The neocortical microcircuit collaboration portal, Frontiers in Neural Circuits 9:44 (2015); "
+    "Buccino and Einevoll, MEArec, Neuroinformatics 19, 185 (2021)"
+)
 
 
 def create(
@@ -46,6 +52,7 @@ def create(
     about, by_cell = store.Coordinate, ("cell_model",)
     segments = np.array([segments for segments, _ in facts], np.int32)
     coordinates = {
+        "cell_model": about(by_cell, np.array([m.name for m in models]), "1", "name of the cell model, as an index"),
         "cell_name": about(by_cell, np.array([m.name for m in models]), "1", "cell model"),
         "m_type": about(by_cell, np.array([m.m_type for m in models]), "1", "morphological type"),
         "e_type": about(by_cell, np.array([m.e_type for m in models]), "1", "electrical type"),
@@ -65,12 +72,24 @@ def create(
         "sources": json.dumps({m.name: made for m, (_, made) in zip(models, facts, strict=True)}, sort_keys=True),
         "left_out": json.dumps({name: failure.reason for name, failure in failures.items()}, sort_keys=True),
         "created_with": json.dumps(versions(), sort_keys=True),
+        **_terms(config),
         "probe_grid": list(layout.grid) if layout.grid else [],
     }
     block, spec = store.choose_block(config.per_cell), variables(config, len(time_ms))
     row_bytes = max(each.row_bytes(sizes) for each in spec.values() if each.dims[0] == "sample")
     run = store.choose_run(config.per_cell // block, block * row_bytes)
     store.create(out, "eap", sizes, block, spec, coordinates, attributes, run)
+
+
+def _terms(config: EapConfig) -> dict[str, str]:
+    """Return what the store is, under which licence, and whom to cite."""
+    whose = {
+        "title": "Simulated extracellular action potentials",
+        "description": f"EAPs of cell models placed before the probe {config.probe} ({config.rotation}), by spiketype",
+    }
+    if config.cell_models != (BBP,):
+        return whose | {"license": "that of the cell models it was simulated with"}
+    return whose | {"license": BBP_LICENCE, "citation": BBP_CITATION}
 
 
 def _facts(source: Source) -> tuple[int, object]:

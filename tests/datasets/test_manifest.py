@@ -192,7 +192,7 @@ def test_a_store_without_samples_has_a_manifest(tmp_path: Path) -> None:
 
 
 def test_xarray_opens_a_finished_store_without_a_warning(whole: Path) -> None:
-    with xr.open_zarr(whole, consolidated=False) as data:  # as the documents say: warnings are errors here
+    with xr.open_zarr(whole) as data:  # as the documents say: warnings are errors here
         assert list(data.m_type.values) == ["BP", "BP", "XY"]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 import zarr
 from eap_program import alive, assert_same_bytes, blocks_done, folder_of, start, wait_for
 from synthetic_source import attempted
@@ -149,6 +150,15 @@ def test_noise_changes_features_and_not_placements(tmp_path, small):
     assert abs(noise.mean()) < 0.02
     assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.1
     assert not np.array_equal(store.read(quiet, "amplitude_uV"), store.read(noisy, "amplitude_uV"))
+
+
+def test_xarray_finds_cell_models_by_name_and_terms_without_a_warning(tmp_path, small):
+    path = generate.generate(small(), tmp_path / "s", 0)
+    with xr.open_zarr(path) as data:  # warnings are errors here
+        name = str(data.cell_name.values[1])
+        assert data.sel(cell_model=name).m_type.values == data.m_type.values[1]
+        assert data.cell_model.values[data.cell.values[-1]] == data.cell_name.values[-1]
+        assert {"title", "description", "license"} <= data.attrs.keys()
 
 
 @pytest.mark.parametrize(("rate", "samples"), [(0.0, 0), (8.0, 56), (32.0, 224)])
