@@ -24,7 +24,7 @@ import zarr
 from optimizers import adam
 
 from spiketype.datasets import batches, eap, manifest
-from spiketype.edge import guard
+from spiketype.edge import UserError, guard
 from spiketype.simulator.eap import generate as generator
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.train import (
@@ -444,6 +444,12 @@ def test_the_process_prints_one_line_for_a_mistake() -> None:
     assert done.returncode == 2
     assert told.startswith("error: unknown task 'mtpye': choose one of binary, mtype, location, raphe, subclass")
     assert told.count("\n") == 1
+
+
+def test_a_probe_without_a_grid_is_refused_before_anything_is_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generator, "generate", None)  # which would be called
+    with pytest.raises(UserError, match=r"--probe is tetrode: .* regular grid, as of mea10x10"):
+        run.main(["--task", "mtype", "--probe", "tetrode"])
 
 
 # ---- help

@@ -12,12 +12,13 @@ import optax
 from spiketype.datasets import batches, eap, splits, store
 from spiketype.datasets.eap import EapTable, Inputs
 from spiketype.datasets.splits import Split
-from spiketype.edge import Json, PyTree
+from spiketype.edge import Json, PyTree, UserError
 from spiketype.location import Location
 from spiketype.models.augment import quarter_turns
 from spiketype.models.cnn import CNN
 from spiketype.models.losses import cross_entropy, squared_error
 from spiketype.simulator.eap.config import EapConfig
+from spiketype.simulator.eap.probes import probe
 from spiketype.train import processes
 from spiketype.train.config import Member
 from spiketype.train.loop import Problem, step_keys
@@ -36,6 +37,12 @@ def find_store(config: EapTaskConfig) -> Location:
     """Return the store that a run uses: the one given, or that of its options in the cache, simulated where missing."""
     if config.data is not None:
         return config.data
+    if probe(config.probe).grid is None:  # said before minutes of simulation
+        raise UserError(
+            f"--probe is {config.probe}: the networks of --task {config.task} see images, so contacts must lie on a "
+            "regular grid, as of mea10x10 or meaROWSxCOLUMNS; EAPs at any probe are units for --task unit, after "
+            "spiketype simulate eap"
+        )
     wanted = EapConfig(
         rotation=config.rotation,
         per_cell=config.per_cell,
