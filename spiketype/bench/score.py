@@ -84,7 +84,7 @@ def score(made: Made, name: str, given: Sequence[Predictions]) -> Score:
 
 
 def _calls(question: Question, rows: Asked, samples: Samples, found: Answered, measured: Sequence[str] = ()) -> Calls:
-    """Return predictions as calls, whose groups are numbered in the order of the samples."""
+    """Return predictions as calls."""
     label = [question.classes.index(word) for word in rows.column(samples, question.label).tolist()]
     return Calls(
         probability=found.values,
@@ -97,12 +97,9 @@ def _calls(question: Question, rows: Asked, samples: Samples, found: Answered, m
 
 
 def _groups(question: Question, samples: Samples) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return the names of groups in the order of the samples, as a store has them, and the group of each sample."""
-    names, first, index = np.unique(samples[question.group], return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    number = np.empty(len(order), np.int32)
-    number[order] = np.arange(len(order), dtype=np.int32)
-    return tuple(names[order].tolist()), number[index]
+    """Return the names of groups, sorted as in all tables, and the group of each sample."""
+    names, group = np.unique(samples[question.group], return_inverse=True)
+    return tuple(names.tolist()), group.astype(np.int32)
 
 
 def _eaps(question: Question, rows: Asked, samples: Samples, found: Answered) -> tuple[dict[str, Json], Json]:
