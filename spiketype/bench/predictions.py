@@ -96,7 +96,7 @@ def check_values(found: Predictions, question: Question) -> None:
         sums = values.sum(axis=2, dtype=np.float64)
         wrong = ~((np.abs(sums - 1) < SUM) & (values >= 0).all(axis=2))
     if wrong.any():
-        repeat, row = np.argwhere(wrong)[0]
+        repeat, row = np.argwhere(wrong)[0].tolist()
         what = "position" if question.answer == "position" else "distribution over the classes (0 or more, sum 1)"
         raise UserError(f"{found.row(row)} is no {what}: {', '.join(f'{v:g}' for v in values[repeat, row])}")
 
@@ -148,9 +148,7 @@ def _columns(path: Path, columns: dict[str, list[Any]], question: Question) -> l
     if question.answer == "class":
         wanted = [f"p_{name}" for name in question.classes]
         if unknown := [name for name in columns if name.startswith("p_") and name not in wanted]:
-            raise UserError(
-                f"{path}: column {unknown[0]} is of no class of the question: there are {', '.join(wanted)}"
-            )
+            raise UserError(f"{path}: column {unknown[0]} is of no class of the question, give {', '.join(wanted)}")
     else:
         wanted = list(AXES) if question.answer == "position" else [CLUSTER]
     if missing := [name for name in wanted if name not in columns]:

@@ -37,10 +37,17 @@ def toml(models: Path | str, digests: dict[str, str], version: int = 1, **option
     about = {
         "mtype-random": ("class", "m_type", M_TYPES, "accuracy_over_cells_percent", RANDOM),
         "ei-cells": ("class", "ei", ("inhibitory", "excitatory"), "balanced_accuracy_percent", BY_CELL),
-        "position-random": ("position", "um", (), "mean_3d_um", RANDOM),
+        "position-cells": ("position", "um", (), "mean_3d_um", TWO_CELLS),
     }
     lines = [f'name = "{NAME}"', f"version = {version}", 'title = "Tiny"', 'description = "For tests."']
-    lines += ['licence = "CC0"', 'citation = "none"', "flaws = []", "[generator]", 'kind = "eap"', "[generator.options]"]
+    lines += [
+        'licence = "CC0"',
+        'citation = "none"',
+        "flaws = []",
+        "[generator]",
+        'kind = "eap"',
+        "[generator.options]",
+    ]
     lines += [f"{name} = {words(value)}" for name, value in chosen.items()]
     for name, (answer, label, classes, metric, split) in about.items():
         lines += [f"[question.{name}]", f'title = "{name}"', f'answer = "{answer}"', f'label = "{label}"', 'row = "id"']
@@ -51,6 +58,7 @@ def toml(models: Path | str, digests: dict[str, str], version: int = 1, **option
 
 RANDOM = ('kind = "random"', "optimistic = true", 'by = "cell"', "seed = 0", "test_fraction = 0.25")
 BY_CELL = ('kind = "named"', "optimistic = false", 'by = "cell"', f"tests = {words(FOLDS)}")
+TWO_CELLS = (*BY_CELL[:3], f"tests = {words(FOLDS[:1])}")  # in one division
 
 
 def samples() -> Samples:

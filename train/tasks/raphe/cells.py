@@ -55,9 +55,7 @@ def collect(
             folds.append(number)
             means.append(spike_pA.mean(axis=0))
     order = np.argsort(cells)
-    return Tested(
-        np.array(cells)[order], [arriving[k] for k in order], np.array(folds)[order], np.stack(means)[order]
-    )
+    return Tested(np.array(cells)[order], [arriving[k] for k in order], np.array(folds)[order], np.stack(means)[order])
 
 
 def calls(table: RapheTable, tested: Tested, after: Sequence[Probability], shapes: Sequence[Usual]) -> Calls:
