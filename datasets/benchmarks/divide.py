@@ -30,7 +30,7 @@ class Division(NamedTuple):
 
 
 def divide(question: Question, samples: Samples, where: str) -> Division:
-    """Divide the samples that have a label as a question says.
+    """Divide the samples of a question's classes as it says.
 
     Args:
         question: of the benchmark.
@@ -59,17 +59,17 @@ def divide(question: Question, samples: Samples, where: str) -> Division:
 def labels(
     question: Question, samples: Samples, where: str
 ) -> tuple[Int[np.ndarray, " used"] | None, Int[np.ndarray, " used"]]:
-    """Return the class of each sample that has one, None for positions; and which samples these are.
+    """Return the class of each sample that is of one, None for positions; and which samples these are.
 
     Raises:
-        UserError: a class that the question does not have.
+        UserError: a class of which there is no sample.
     """
     if question.answer == "position":
         return None, np.arange(len(samples["id"]))
     words = words_of(samples, question.label, where)
-    used = np.flatnonzero(words != "")
-    if unknown := sorted(set(words[used].tolist()) - set(question.classes)):
-        raise UserError(f"{where}: samples are of {', '.join(unknown)}, which are no classes of the question")
+    used = np.flatnonzero(np.isin(words, question.classes))
+    if absent := sorted(set(question.classes) - set(words[used].tolist())):
+        raise UserError(f"{where}: no sample is of class {absent[0]}")
     return np.array([question.classes.index(word) for word in words[used].tolist()], np.int32), used
 
 

@@ -86,9 +86,8 @@ class Question:
     Attributes:
         title: in a sentence.
         answer: what a prediction is: probabilities of classes, a position, the number of a cluster.
-        label: column of what is asked for; samples that have none, "", are left out. Of a position: what its columns
-            end in, as in ``x_um``.
-        classes: of the label, in their order.
+        label: column of what is asked for. Of a position: what its columns end in, as in ``x_um``.
+        classes: of the label, in their order; samples of others are left out.
         row: column of what is called: ``id``, or that of something with several samples, such as ``cell``.
         group: column of what intervals redraw.
         split: which samples train and test.

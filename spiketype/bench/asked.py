@@ -133,5 +133,5 @@ def _refused(each: Predictions, k: int, name: str, rows: Asked) -> str:
     if name in rows.train:
         return f"{each.row(k)} is in the training part: give those of the test part alone"
     if name in rows.unused:
-        return f"{each.row(k)} is not asked for, as it has no label: leave it out"
+        return f"{each.row(k)} is of no class that is asked for: leave it out"
     return f"{each.row(k)} is unknown: names are such as {rows.names[0]}"
