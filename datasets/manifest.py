@@ -1,16 +1,19 @@
 """The manifest of a finished store: the SHA-256 of each of its files, which is compared whenever a file is read.
 
+Of any other folder, `hashed`, `write_to` and `read` make one, too, and `differences` compares it with the files.
+
 The checksums of Zarr's chunks tell a chunk whose bits have changed. They say nothing of one that is missing (Zarr then
 reads fill values), that lies in the place of another, or of names and attributes, which have none.
 """
 
 import hashlib
 import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from spiketype.edge import UserError, cores, json_bytes, read_json, write_json
+from spiketype.edge import UserError, cores, json_bytes, read_json, whole_file
 from spiketype.location import Location, Remote
 
 FILE = "done/manifest.json"  # in the folder of an array: Zarr would warn of a file that lies beside arrays
@@ -21,7 +24,7 @@ State: TypeAlias = tuple[int | float | str | None, ...]
 
 def begin(path: Path) -> None:
     """Write the checksums of a template, whose files no writer of blocks changes."""
-    _write(path / TEMPLATE, _hashed(path))
+    write_to(path / TEMPLATE, hashed(path, _of_store(path)))
 
 
 def check_template(path: Location) -> None:
@@ -38,12 +41,12 @@ def check_template(path: Location) -> None:
 def write(path: Location) -> None:
     """Write the manifest of a store whose files are all there; what a killed writer left half-written is removed."""
     if isinstance(path, Remote):
-        _write(path / FILE, _hashed(path))
+        write_to(path / FILE, hashed(path, _of_store(path)))
         return
     for leftover in path.rglob("[!.]*.partial"):
         leftover.unlink(missing_ok=True)
     try:
-        _write(path / FILE, _hashed(path))
+        write_to(path / FILE, hashed(path, _of_store(path)))
     except FileNotFoundError:  # another process, which has written the same, has just removed our leftover
         if not (path / FILE).is_file():
             raise
@@ -51,27 +54,64 @@ def write(path: Location) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def _hashed(path: Location) -> dict[str, str]:
-    """Return the SHA-256 of every file or object of a store but marks and manifest."""
-    names = [name for name in _names(path) if name != FILE and not name.startswith(MARKS)]
+def _of_store(path: Location) -> list[str]:
+    """Return the names of all files or objects of a store but marks and manifest."""
+    return [name for name in names(path) if name != FILE and not name.startswith(MARKS)]
+
+
+def hashed(path: Location, files: Sequence[str]) -> dict[str, str]:
+    """Return the SHA-256 of each of some files or objects, by their names in a folder."""
     with ThreadPoolExecutor(cores()) as pool:
-        return dict(zip(names, pool.map(lambda name: sha256(path / name), names), strict=True))
+        return dict(zip(files, pool.map(lambda name: sha256(path / name), files), strict=True))
 
 
-def _write(file: Location, files: dict[str, str]) -> None:
-    about = {"sha256": _digest(files), "files": files}
+def write_to(file: Location, files: dict[str, str]) -> None:
+    """Write a manifest, with its own SHA-256."""
     if isinstance(file, Remote):
-        file.write_bytes(json_bytes(about))
+        file.write_bytes(_content(files))
     else:
-        write_json(file, about)
+        with whole_file(file) as partial:
+            partial.write_bytes(_content(files))
 
 
-def _names(path: Location) -> list[str]:
-    """Return the names of all files or objects of a store, sorted."""
+def _content(files: dict[str, str]) -> bytes:
+    return json_bytes({"sha256": _digest(files), "files": files})
+
+
+def names(path: Location) -> list[str]:
+    """Return the names of all files or objects of a store or folder, sorted, but those that are half-written."""
     if isinstance(path, Remote):
         return sorted(name for name, _ in path.files())
     found = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
     return [name for name in found if not name.endswith(".partial")]
+
+
+class Differences(NamedTuple):
+    """How files differ from a manifest: the names of those that are other, that are missing, and that are new."""
+
+    changed: list[str]
+    missing: list[str]
+    new: list[str]
+
+
+def differences(path: Path, name: str) -> Differences:
+    """Compare all files of a folder with the manifest in it, that of the manifest itself byte by byte.
+
+    Raises:
+        UserError: there is no manifest, or it is damaged.
+    """
+    files = read(path, name)
+    if files is None:
+        raise UserError(f"{path / name} is missing: {remedy(path)}")
+    if (path / name).read_bytes() != _content(files):  # it says the same, in other spaces
+        raise _damaged(path / name, path)
+    there = [each for each in names(path) if each != name]
+    found = hashed(path, there)
+    return Differences(
+        [each for each in there if each in files and found[each] != files[each]],
+        sorted(set(files) - set(there)),
+        sorted(set(there) - set(files)),
+    )
 
 
 def remove(path: Location) -> None:
@@ -91,8 +131,12 @@ def read(path: Location, name: str = FILE) -> dict[str, str] | None:
     found = read_json(file, f"{file} is damaged: {remedy(path)}")
     files = found.get("files")
     if not isinstance(files, dict) or found.get("sha256") != _digest(files):
-        raise UserError(f"{file} is damaged (its own SHA-256 differs): {remedy(path)}")
+        raise _damaged(file, path)
     return files
+
+
+def _damaged(file: Location, path: Location) -> UserError:
+    return UserError(f"{file} is damaged (its own SHA-256 differs): {remedy(path)}")
 
 
 def _digest(files: dict[str, str]) -> str:
@@ -111,8 +155,8 @@ def sha256(file: Location) -> str:
 
 
 def remedy(path: Location) -> str:
-    """Return what to do about a store that is damaged."""
-    return f"delete {path} and make the store again"
+    """Return what to do about a store or folder that is damaged."""
+    return f"delete {path} and make it again"
 
 
 def state(file: Location) -> State | None:

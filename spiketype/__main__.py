@@ -19,6 +19,7 @@ COMMANDS = {
     "simulate raphe": ("simulator.raphe", "simulate labelled loose-seal recordings of raphe neurons"),
     "simulate shank": ("simulator.shank", "simulate labelled recordings of a hippocampal shank"),
     "raphe": ("datasets.raphe", "cut spikes out of recordings; write noisy copies of spikes"),
+    "bench": ("bench.command", "make, verify and score shared benchmarks"),
     "allen": ("datasets.allen", "download the Allen Cell Types Database; more features; counts"),
 }
 
@@ -54,7 +55,7 @@ def main() -> None:
         name, rest = find(arguments)
         module, _ = COMMANDS[name]
         kind = module.partition(".")[0]
-        where = f"spiketype.{module}" if kind in ("train", "units") else f"spiketype.{module}.__main__"
+        where = f"spiketype.{module}" if kind in ("train", "units", "bench") else f"spiketype.{module}.__main__"
         with importing():
             found = import_module(where)
         found.command_line(rest, f"spiketype {name}")

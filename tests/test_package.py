@@ -30,6 +30,7 @@ ALLOWED = {
     "models": {"edge"},
     "units": {"edge", "reading", "datasets", "models", "simulator"},
     "train": {"edge", "reading", "datasets", "models", "simulator", "units"},
+    "bench": {"edge", "reading", "datasets", "models", "simulator", "units", "train"},
 }
 
 
@@ -49,8 +50,9 @@ def imports(path: Path) -> set[str]:
 def files() -> dict[str, Path]:
     """Dotted name of every module -> its file."""
     found = {f"spiketype.{name}": ROOT / "spiketype" / f"{name}.py" for name in ("edge", "reading")}
-    for path in sorted((ROOT / "spiketype" / "units").glob("*.py")):
-        found[f"spiketype.units.{path.stem}".removesuffix(".__init__")] = path
+    for room in ("units", "bench"):
+        for path in sorted((ROOT / "spiketype" / room).glob("*.py")):
+            found[f"spiketype.{room}.{path.stem}".removesuffix(".__init__")] = path
     for room in ROOMS:
         for path in sorted((ROOT / room).rglob("*.py")):
             found[".".join(["spiketype", *path.relative_to(ROOT).with_suffix("").parts])] = path
@@ -128,6 +130,7 @@ def test_a_wheel_beside_a_foreign_datasets_and_a_train_of_the_user(tmp_path: Pat
         ("evaluate",),
         ("predict",),
         ("units",),
+        ("bench", "list"),
         ("simulate", "eap"),
         ("raphe", "extract"),
         ("allen", "count"),
@@ -138,6 +141,8 @@ def test_a_wheel_beside_a_foreign_datasets_and_a_train_of_the_user(tmp_path: Pat
         str(site / "spiketype" / "models" / "weights"),
         "units-v1",
     ]
+    listed = call(program, "bench", "list").stdout
+    assert "eap13-3drot (version 1)" in listed
     assert "unknown command 'trian': choose one of units, train" in call(program, "trian").stderr
 
 

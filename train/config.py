@@ -5,27 +5,14 @@ import inspect
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import (
-    Any,
-    Literal,
-    NamedTuple,
-    Protocol,
-    TypeVar,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-    runtime_checkable,
-)
+from typing import Any, NamedTuple, Protocol, TypeVar, get_args, get_type_hints, runtime_checkable
 
 import tyro
 
-from spiketype import location
+from spiketype import location, typed
 from spiketype.edge import Dataclass, Json, UserError
 from spiketype.location import Remote
 
-SHOWN = 40  # letters of a wrong value
 Config = TypeVar("Config")  # a TaskConfig
 
 
@@ -154,9 +141,9 @@ def from_json(kind: type[Config], values: Json, where: Path) -> Config:
     if differing := sorted(set(values) ^ set(fields)):
         raise UserError(f"{where} is of another version of this program: {', '.join(differing)} differ")
     given = {name: _typed(fields[name], value) for name, value in values.items()}
-    if wrong := [name for name, value in given.items() if not _fits(fields[name], value)]:
+    if wrong := typed.unfit(fields, given):
         raise UserError(
-            f"{where}: {wrong[0]} is {_short(values[wrong[0]])}, which it cannot be: mend it, or repeat the run in"
+            f"{where}: {wrong} is {typed.short(values[wrong])}, which it cannot be: mend it, or repeat the run in"
             " another folder"
         )
     return kind(**given)
@@ -168,23 +155,3 @@ def _typed(kind: object, value: Any) -> Any:
     if isinstance(value, str) and "Path" in str(kind):
         return Path(value)
     return tuple(value) if isinstance(value, list) else value
-
-
-def _fits(kind: Any, value: object) -> bool:
-    """Say whether a value is of the type of a field."""
-    origin, inside = get_origin(kind), get_args(kind)
-    if origin is Literal:
-        return any(type(value) is type(each) and value == each for each in inside)
-    if origin in (Union, UnionType):
-        return any(_fits(each, value) for each in inside)
-    if origin is tuple:
-        kinds = inside[:1] * len(value) if isinstance(value, tuple) and inside[-1] is Ellipsis else inside
-        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_fits, kinds, value))
-    if kind in (int, float):
-        return isinstance(value, (int, float) if kind is float else int) and not isinstance(value, bool)
-    return isinstance(value, kind)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

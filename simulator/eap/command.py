@@ -1,5 +1,9 @@
 """What ``python -m simulator.eap`` runs: its options beside those of the store."""
 
+from typing import Annotated
+
+from tyro.conf import arg
+
 from spiketype.edge import importing
 from spiketype.location import Place
 from spiketype.simulator.eap import block_range as of_jobs
@@ -7,7 +11,12 @@ from spiketype.simulator.eap.config import EapConfig
 
 
 def main(
-    config: EapConfig, out: Place, workers: int | None = None, block_range: str = "1/1", scheduler: str = ""
+    config: EapConfig,
+    out: Place,
+    workers: int | None = None,
+    block_range: str = "1/1",
+    scheduler: str = "",
+    yes: Annotated[bool, arg(name="yes")] = False,
 ) -> None:
     """Simulate extracellular action potentials into a Zarr store.
 
@@ -18,8 +27,9 @@ def main(
         workers: Processes at once: by default one per core; 0 computes in this process on a GPU or TPU.
         block_range: i/n writes the i-th of n shares, for the jobs of an array (docs/guide/scale.md).
         scheduler: A Dask scheduler whose workers compute: tcp://HOST:PORT or the JSON file that it wrote.
+        yes: Begin though the store may not fit on the disk.
     """
     share = of_jobs.parse(block_range)
     with importing():  # takes seconds
         from spiketype.simulator.eap.generate import generate
-    print(generate(config, out, workers, share, scheduler))
+    print(generate(config, out, workers, share, scheduler, yes))

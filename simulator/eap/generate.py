@@ -9,23 +9,29 @@ alone, not on workers, jobs or interruptions, because every worker computes in o
 import contextlib
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from spiketype.datasets import store
 from spiketype.edge import UserError, cores, progress
 from spiketype.location import Location, Remote
 from spiketype.reading import LISTED, note
-from spiketype.simulator.eap import engines, shares, template
+from spiketype.simulator.eap import engines, estimate, shares, template
 from spiketype.simulator.eap.block_range import WHOLE, Share
 from spiketype.simulator.eap.blocks import BlockTask
 from spiketype.simulator.eap.config import EapConfig
-from spiketype.simulator.eap.probes import probe
+from spiketype.simulator.eap.probes import Probe, probe
 from spiketype.simulator.neuron import cells, membrane
 from spiketype.simulator.neuron.cells import CellModel
 from spiketype.simulator.neuron.membrane import Attempt, Failure
 
 
 def generate(
-    config: EapConfig, out: Location, workers: int | None = None, share: Share = WHOLE, scheduler: str = ""
+    config: EapConfig,
+    out: Location,
+    workers: int | None = None,
+    share: Share = WHOLE,
+    scheduler: str = "",
+    yes: bool = False,
 ) -> Location:
     """Write the store that `config` describes to `out`, or what is missing of a share of it, and return `out`.
 
@@ -39,10 +45,11 @@ def generate(
             which is what a GPU or TPU wants (and rounds in its own way).
         share: the blocks to write, by default all.
         scheduler: address or file of a Dask scheduler, whose workers are to compute instead.
+        yes: begin though it would not fit on the disk.
 
     Raises:
         UserError: a cell model, probe or option is impossible, or no cell model fires as it should; `out` holds
-            something else; a worker died; no scheduler answers.
+            something else, or too little is free there; a worker died; no scheduler answers.
     """
     if workers is not None and workers < 0:
         raise UserError(f"--workers is {workers}: it must be at least 0")
@@ -52,8 +59,11 @@ def generate(
             raise UserError(f"{out} is in the memory of this process, which no other can write to: give --workers 0")
     models, layout = models_of(config), probe(config.probe)
     found: Attempt | None = None
-    if not out.exists():
+    tell = partial(_announce, config, layout, out, workers, scheduler, yes)
+    begun = out.exists()
+    if not begun:
         store.choose_block(config.per_cell)  # refused now, not after the currents
+        tell(len(models) * config.per_cell // share.of)
         with contextlib.suppress(store.AlreadyThere):
             store.check_new(out)
             found = membrane.attempt(models, workers=workers or None)
@@ -61,6 +71,8 @@ def generate(
     template.check_settings(out, config, layout)
     wanted = shares.missing(out, share)
     if len(wanted):
+        if begun:
+            tell(len(wanted) * store.choose_block(config.per_cell))
         models = template.models_of(out, models)
         needed = [models[cell] for cell in shares.cells_of(out, wanted)]
         found = found or membrane.attempt(needed, workers=workers or None)
@@ -71,6 +83,15 @@ def generate(
     store.finish(out)
     _tell(out, share)
     return out
+
+
+def _announce(
+    config: EapConfig, layout: Probe, out: Location, workers: int | None, scheduler: str, yes: bool, samples: int
+) -> None:
+    """Say how much is about to be made; how fast a cluster or an accelerator is, is not known."""
+    found = estimate.estimate(config, len(layout.contact_um), samples)
+    known = None if scheduler or workers == 0 else (workers or cores())
+    estimate.announce(out, found, known, yes)
 
 
 def models_of(config: EapConfig) -> Sequence[CellModel]:

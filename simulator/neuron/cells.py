@@ -1,6 +1,7 @@
 """The catalogue of cell models: what each is called, which type it is, and where its files lie."""
 
 import importlib.util
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -71,7 +72,8 @@ def catalogue(
     Args:
         sources: ``"bbp"`` (the 13 layer-5 models in the MEArec distribution); folders with one subfolder per model
             in the layout of the portal; folders or zip archives of NetPyNE files ``NAME_cellParams.json``. Any
-            number of models per m-type, any layer.
+            number of models per m-type, any layer. A path may begin with an environment variable, as in
+            ``$SPIKETYPE_DATA/cells``, so that a store says the same on all machines.
         exclude: names, or patterns such as ``*_cSTUT*``, of models to leave out.
         axon: for models of the portal: a stub, that of the morphology, or what their templates say.
 
@@ -116,7 +118,7 @@ def axons_differ(models: Sequence[CellModel]) -> str:
 
 def _folder(source: str | Path) -> Path:
     if source != BBP:
-        return Path(source)
+        return Path(os.path.expandvars(source))
     spec = importlib.util.find_spec("MEArec")  # found, not imported: MEArec pulls in NEURON
     if spec is None or spec.origin is None:
         raise UserError("MEArec, whose package data the default cell models are, is absent: pip install MEArec")

@@ -238,7 +238,7 @@ def test_unfinished_blocks_are_named(tmp_path):
 def test_a_truncated_chunk_is_named(whole, name, keep):
     damaged = chunk(whole, name, 2)
     damaged.write_bytes(damaged.read_bytes()[:keep])
-    with pytest.raises(UserError, match=rf"{name}: the chunk of samples 12 to 17 is damaged .*make the store again"):
+    with pytest.raises(UserError, match=rf"{name}: the chunk of samples 12 to 17 is damaged .*make it again"):
         store.read(whole, name)
     assert len(store.read(whole, name, 0, 12)) == 12
 

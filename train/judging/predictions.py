@@ -26,7 +26,8 @@ def write(
     Args:
         path: the folder.
         row_names: of the rows, in order.
-        arrays: name -> (dimensions after ``sample``, values (row, ...)); floats are kept in float32.
+        arrays: name -> (dimensions after ``sample``, values (row, ...)); floats are kept in float32 where that loses
+            nothing, as of a network's, else as they are: whoever reads them finds the numbers of the summary.
         names: dimension -> the name of each of its entries.
         measured: name -> (row,) numbers or words; numbers that are missing are -1.
     """
@@ -55,10 +56,13 @@ def write(
 
 
 def _compact(values: np.ndarray) -> np.ndarray:
-    """Return numbers in 32 bits, -1 for those that are missing."""
+    """Return numbers in 32 bits where that loses nothing, -1 for those that are missing."""
     if values.dtype.kind != "f":
         return values.astype(np.int32)
-    return np.where(np.isfinite(values), values, -1).astype(np.float32)
+    known = np.where(np.isfinite(values), values, -1)
+    with np.errstate(over="ignore"):  # what is beyond float32 is not the same, either
+        small = known.astype(np.float32)
+    return small if np.array_equal(small, known) else known
 
 
 def _unit(name: str) -> str:

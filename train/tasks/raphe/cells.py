@@ -40,7 +40,10 @@ def collect(
     tests: Sequence[Int[np.ndarray, " _spike"]],
     shares: Sequence[Float[np.ndarray, "_network _spike"]],
 ) -> Tested:
-    """Collect the votes, 0 to 1, for the tested samples of each fold by cell; of several folds the first counts."""
+    """Collect the votes, 0 to 1, for the tested samples of each fold by cell; of several folds the first counts.
+
+    Cells are in the order of the table, whatever the folds.
+    """
     cells: list[int] = []
     arriving, folds, means = [], [], []
     for number, (test, share) in enumerate(zip(tests, shares, strict=True)):
@@ -51,7 +54,8 @@ def collect(
             arriving.append(evidence.of_cell(2 * share[:, mine] - 1, spike_pA, features))
             folds.append(number)
             means.append(spike_pA.mean(axis=0))
-    return Tested(np.array(cells), arriving, np.array(folds), np.stack(means))
+    order = np.argsort(cells)
+    return Tested(np.array(cells)[order], [arriving[k] for k in order], np.array(folds)[order], np.stack(means)[order])
 
 
 def calls(table: RapheTable, tested: Tested, after: Sequence[Probability], shapes: Sequence[Usual]) -> Calls:

@@ -1,0 +1,1 @@
+"""Shared benchmarks: made of their specifications, verified, and scored the same way for every program."""

@@ -1,0 +1,200 @@
+"""A benchmark that is made, made again, continued and verified, through the command line."""
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from spiketype import __main__ as console
+from spiketype.bench import command, kinds
+from spiketype.bench.kinds import Means
+from spiketype.bench.make import make
+from spiketype.datasets import eap, splits, store
+from spiketype.datasets.benchmarks import folder, specification
+from spiketype.edge import UserError
+from spiketype.simulator.eap import engines
+from spiketype.simulator.eap.shares import Share
+from tests.benchmarks import tiny
+
+pytestmark = pytest.mark.usefixtures("tiny_alone")
+CHANGES = 40
+
+
+def bench(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    """Run the command line; return its exit status and what it says."""
+    capsys.readouterr()
+    try:
+        command.command_line([*map(str, words)])
+        status = 0
+    except SystemExit as stopped:
+        status = int(stopped.code or 0)
+    told = capsys.readouterr()
+    assert "Traceback" not in told.err
+    return status, told.out, told.err
+
+
+def test_the_table_says_of_each_sample_what_it_is(made: Path) -> None:
+    frame, table = pd.read_parquet(made / folder.SAMPLES), eap.load(made / folder.DATA)
+    assert list(frame["id"]) == tiny.samples()["id"].tolist()
+    assert list(frame["sample"]) == list(range(80))
+    np.testing.assert_array_equal(frame[["x_um", "y_um", "z_um"]].to_numpy(), table.position_um)
+    assert set(frame["mtype-random"]) == {"train", "test"}
+    assert set(frame["ei-cells"]) == {1, 2}
+    assert frame.groupby("cell")["ei-cells"].nunique().max() == 1
+    for name, names in {"ei-cells-fold1": tiny.FOLDS[0], "ei-cells-fold2": tiny.FOLDS[1]}.items():
+        assert json.loads((made / "splits" / f"{name}.json").read_text())["test"] == sorted(names)
+
+
+def test_the_lists_are_those_that_training_takes(made: Path) -> None:
+    table, frame = eap.load(made / folder.DATA), pd.read_parquet(made / folder.SAMPLES)
+    given = table.m_type, table.cell, table.cell_names, 2, 0
+    lists = made / "splits" / "mtype-random.json"
+    (fold,) = splits.make("lists", *given, lists=lists).folds
+    assert list(fold.test) == list(np.flatnonzero(frame["mtype-random"] == "test"))
+    (same,) = splits.make("random", *given, test_fraction=0.25).folds
+    assert list(same.test) == list(fold.test)
+
+
+def test_it_is_the_same_in_shares_and_after_a_stop(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, write = tmp_path / "again", engines.write_block
+    assert make(tiny.NAME, place, None, Means(workers=0, share=Share(2, 2))) == place
+    assert not folder.is_complete(place)
+    with pytest.raises(UserError, match="is unfinished: run spiketype bench make tiny"):
+        folder.read(place, tiny.NAME)
+
+    def stop(task: object) -> None:
+        write(task)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engines, "write_block", stop)
+    with pytest.raises(KeyboardInterrupt):
+        make(tiny.NAME, place, None, Means(workers=0))
+    monkeypatch.setattr(engines, "write_block", write)
+    make(tiny.NAME, place, None, Means(workers=0))
+    assert tiny.content(place) == tiny.content(made)
+    other = shutil.copytree(made, tmp_path / "other")
+    (other / folder.MANIFEST).unlink()  # stopped at the very end
+    make(tiny.NAME, other, None, Means(workers=0))
+    assert tiny.content(other) == tiny.content(made)
+
+
+def test_one_that_is_there_is_verified_and_not_made_again(
+    made: Path, tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kinds, "make", None)
+    assert bench(capsys, "make", tiny.NAME, "--out", made)[::2] == (
+        0,
+        f"{made}: is there and whole ({len(tiny.content(made)) - 1} files): nothing is made\n",
+    )
+    monkeypatch.setattr(specification, "FOLDER", tiny.write(tmp_path / "newer", models, version=2))
+    status, _, err = bench(capsys, "make", tiny.NAME, "--out", made)
+    assert status == 2
+    assert f"{made} holds tiny, version 1, and not tiny, version 2: choose another folder" in err
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    status, _, err = bench(capsys, "make", tiny.NAME, "--out", tmp_path / "mine")
+    assert status == 2
+    assert "holds something else (specification.toml is missing): choose another folder" in err
+
+
+def test_verify_finds_every_changed_byte(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place, rng = shutil.copytree(made, tmp_path / "copy"), np.random.default_rng(0)
+    files = sorted(tiny.content(place))
+    size = np.array([(place / name).stat().st_size for name in files])
+    assert bench(capsys, "verify", place) == (0, f"{place}: {len(files) - 1} files, all as they were written\n", "")
+    # Bytes at random, most of which are in few large files; then one in each of some files, the manifest among them.
+    large = rng.choice(len(files), CHANGES // 2, p=size / size.sum())
+    small = [files.index(folder.MANIFEST), *rng.choice(len(files), CHANGES // 2 - 1, replace=False)]
+    for k in [*large, *small]:
+        file = place / files[k]
+        before = file.read_bytes()
+        position, change = int(rng.integers(len(before))), int(rng.integers(1, 256))
+        file.write_bytes(before[:position] + bytes([before[position] ^ change]) + before[position + 1 :])
+        with pytest.raises(UserError) as error:
+            folder.verify(place)
+        assert files[k] in str(error.value)
+        assert "make it again" in str(error.value)
+        file.write_bytes(before)
+    manifest = place / folder.MANIFEST
+    manifest.write_text(manifest.read_text().replace("\n ", "\n\t", 1))  # it says the same
+    assert "its own SHA-256 differs" in bench(capsys, "verify", place)[2]
+
+
+def test_verify_names_what_is_missing_and_new(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = shutil.copytree(made, tmp_path / "copy")
+    (place / "notes.txt").write_text("mine")
+    status, _, err = bench(capsys, "verify", place)
+    assert status == 2
+    assert err == f"error: {place}: notes.txt is new; remove what is not of the benchmark\n"
+    for name in ("mtype-random", "ei-cells-fold1"):
+        (place / "splits" / f"{name}.json").unlink()
+    found = bench(capsys, "verify", place)[2]
+    assert f"{place}: 2 files are missing: splits/ei-cells-fold1.json, splits/mtype-random.json; delete" in found
+    (place / folder.MANIFEST).unlink()
+    assert f"{place / folder.MANIFEST} is missing" in bench(capsys, "verify", place)[2]
+    assert "no such is no folder" in bench(capsys, "verify", "no such")[2]
+
+
+def test_another_division_is_noticed(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a library of another version, or a seed that somebody changed."""
+    place = tiny.write(tmp_path / "s", models)
+    text = (place / "tiny.toml").read_text()
+    (place / "tiny.toml").write_text(text.replace("seed = 0", "seed = 1", 1))
+    monkeypatch.setattr(specification, "FOLDER", place)
+    with pytest.raises(UserError, match="tiny, question mtype-random: the samples or their division are not those"):
+        make(tiny.NAME, tmp_path / "t", None, Means(workers=0))
+    assert not folder.is_complete(tmp_path / "t")
+    (place / "tiny.toml").write_text(text.replace("optimistic = true", "optimistic = false", 1))
+    with pytest.raises(UserError, match=r"mtype-random: the split is optimistic, and it says otherwise"):
+        make(tiny.NAME, tmp_path / "u", None, Means(workers=0))
+
+
+def test_public_files_are_asked_for_and_compared(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, ours = tiny.write(tmp_path / "s", models), tmp_path / "ours"
+    source = '[[source]]\nfile = "a/b.npz"\norigin = "https://x.org/b.npz"\nlicence = "CC BY"\nsha256 = "' + "0" * 64
+    text = (place / "tiny.toml").read_text().replace("[generator]", source + '"\n[generator]', 1)
+    (place / "tiny.toml").write_text(text)
+    monkeypatch.setattr(specification, "FOLDER", place)
+    status, _, err = bench(capsys, "make", tiny.NAME, "--out", tmp_path / "t", "--sources", ours)
+    assert status == 2
+    fetch = r"fetch it from https://x.org/b.npz \(licence: CC BY\)"
+    assert re.search(rf"{ours}/a/b.npz is missing: {fetch}, and give --sources FOLDER or set SPIKETYPE_DATA", err)
+    (ours / "a").mkdir(parents=True)
+    (ours / "a" / "b.npz").write_text("x")
+    monkeypatch.setenv("SPIKETYPE_DATA", str(ours))
+    assert "is another file than the benchmark's" in bench(capsys, "make", tiny.NAME, "--out", tmp_path / "t")[2]
+    assert not (tmp_path / "t").exists()
+
+
+def test_it_is_told_what_it_takes_and_refused_where_the_disk_is_full(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2, 1, 1))
+    words = "make", tiny.NAME, "--out", tmp_path / "t", "--workers", "0"
+    status, _, err = bench(capsys, *words)
+    assert status == 2
+    assert "80 samples, about 0.0017 GB (estimates)" in err
+    assert "is to hold about 0.0017 GB, and 1e-09 GB are free there: free some space" in err
+    assert not (tmp_path / "t" / folder.DATA).exists()
+    assert bench(capsys, *words, "--yes")[0] == 0
+    assert store.done(tmp_path / "t" / folder.DATA).all()
+
+
+def test_the_console_command_lists(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["spiketype", "bench", "list"])
+    console.main()
+    out = capsys.readouterr().out
+    assert "tiny (version 1): Tiny" in out
+    assert "mtype-random: mtype-random, optimistic; ranked by accuracy_over_cells_percent" in out
+    monkeypatch.setattr(sys, "argv", ["spiketype", "bench", "--help"])
+    with pytest.raises(SystemExit):
+        console.main()
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("list", "make", "verify", "score"))
