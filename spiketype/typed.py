@@ -1,10 +1,13 @@
-"""Dataclasses of what JSON or TOML says: every value of the type that its field has, or a sentence."""
+"""Dataclasses of what JSON, TOML or a caller says: every value of the type that its field has, or a sentence."""
 
 from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from spiketype import location
 from spiketype.edge import Json, UserError
+from spiketype.location import Remote
 
 SHOWN = 40  # letters of a wrong value
 Made = TypeVar("Made")  # a dataclass
@@ -28,13 +31,28 @@ def make(kind: type[Made], values: Json, where: str, whole: bool = False) -> Mad
         raise UserError(f"{where}: {unknown[0]} is unknown, there are {', '.join(hints)}")
     if missing := [name for name in needed if name not in values]:
         raise UserError(f"{where}: {missing[0]} is missing")
-    given = {name: _converted(hints[name], value, f"{where}, {name}", whole) for name, value in values.items()}
+    given = {name: converted(hints[name], value, f"{where}, {name}", whole) for name, value in values.items()}
     if wrong := unfit(hints, given):
         raise UserError(f"{where}: {wrong} is {short(values[wrong])}, which it cannot be")
     return kind(**given)
 
 
-def _converted(kind: Any, value: object, where: str, whole: bool) -> object:
+def converted(kind: Any, value: object, where: str, whole: bool = False) -> object:
+    """Return a value of JSON or TOML as the type of a field has it; one that it cannot have stays as it is.
+
+    Args:
+        kind: the type.
+        value: text is a path or URL, a list a tuple, and a whole number a number, where the type says so.
+        where: what messages call it.
+        whole: as of `make`.
+
+    Raises:
+        UserError: of a dataclass in it, as `make`.
+    """
+    if isinstance(value, str) and Remote in get_args(kind):
+        return location.parse(value)
+    if isinstance(value, str) and (kind is Path or Path in get_args(kind)) and str not in get_args(kind):
+        return Path(value)
     if is_dataclass(kind) and isinstance(kind, type) and isinstance(value, dict):
         return make(kind, value, where, whole)
     if isinstance(value, list):
@@ -43,7 +61,7 @@ def _converted(kind: Any, value: object, where: str, whole: bool) -> object:
             inside = inside[:1] * len(value)
         if len(inside) != len(value):  # `fits` says so
             return tuple(value)
-        return tuple(_converted(of, item, where, whole) for of, item in zip(inside, value, strict=True))
+        return tuple(converted(of, item, where, whole) for of, item in zip(inside, value, strict=True))
     return float(value) if kind is float and type(value) is int else value
 
 

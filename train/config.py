@@ -5,13 +5,12 @@ import inspect
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar, get_args, get_type_hints, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, get_type_hints, runtime_checkable
 
 import tyro
 
-from spiketype import location, typed
+from spiketype import typed
 from spiketype.edge import Dataclass, Json, UserError
-from spiketype.location import Remote
 
 Config = TypeVar("Config")  # a TaskConfig
 
@@ -140,18 +139,10 @@ def from_json(kind: type[Config], values: Json, where: Path) -> Config:
     fields = get_type_hints(kind)
     if differing := sorted(set(values) ^ set(fields)):
         raise UserError(f"{where} is of another version of this program: {', '.join(differing)} differ")
-    given = {name: _typed(fields[name], value) for name, value in values.items()}
+    given = {name: typed.converted(fields[name], value, f"{where}, {name}") for name, value in values.items()}
     if wrong := typed.unfit(fields, given):
         raise UserError(
             f"{where}: {wrong} is {typed.short(values[wrong])}, which it cannot be: mend it, or repeat the run in"
             " another folder"
         )
     return kind(**given)
-
-
-def _typed(kind: object, value: Any) -> Any:
-    if isinstance(value, str) and Remote in get_args(kind):
-        return location.parse(value)
-    if isinstance(value, str) and "Path" in str(kind):
-        return Path(value)
-    return tuple(value) if isinstance(value, list) else value
