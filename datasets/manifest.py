@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from spiketype.edge import UserError, cores, json_bytes, read_json, whole_file
+from spiketype.edge import Json, UserError, cores, json_bytes, read_json, write_json
 from spiketype.location import Location, Remote
 
 FILE = "done/manifest.json"  # in the folder of an array: Zarr would warn of a file that lies beside arrays
@@ -68,14 +68,13 @@ def hashed(path: Location, files: Sequence[str]) -> dict[str, str]:
 def write_to(file: Location, files: dict[str, str]) -> None:
     """Write a manifest, with its own SHA-256."""
     if isinstance(file, Remote):
-        file.write_bytes(_content(files))
+        file.write_bytes(json_bytes(_about(files)))
     else:
-        with whole_file(file) as partial:
-            partial.write_bytes(_content(files))
+        write_json(file, _about(files))
 
 
-def _content(files: dict[str, str]) -> bytes:
-    return json_bytes({"sha256": _digest(files), "files": files})
+def _about(files: dict[str, str]) -> Json:
+    return {"sha256": _digest(files), "files": files}
 
 
 def names(path: Location) -> list[str]:
@@ -103,7 +102,7 @@ def differences(path: Path, name: str) -> Differences:
     files = read(path, name)
     if files is None:
         raise UserError(f"{path / name} is missing: {remedy(path)}")
-    if (path / name).read_bytes() != _content(files):  # it says the same, in other spaces
+    if (path / name).read_bytes() != json_bytes(_about(files)):  # it says the same, in other spaces
         raise _damaged(path / name, path)
     there = [each for each in names(path) if each != name]
     found = hashed(path, there)

@@ -42,6 +42,7 @@ class BlockTask:
     number: int  # among the blocks of its cell: of the stream of its candidates
     run: int  # blocks
     samples: int  # in a block
+    batch: int = 0  # candidates at once; 0: what suits the device
 
 
 class Recording(NamedTuple):
@@ -101,7 +102,7 @@ def _draw(task: BlockTask, cell: Cell, block: int, run: dict[str, np.ndarray]) -
     """Draw candidates until a block of a run is full of accepted ones, into the arrays of the run."""
     config, start = task.config, block * task.samples
     contacts = points(task.layout, config.contact_points)
-    batch = CPU_BATCH if jax.default_backend() == "cpu" else ACCELERATOR_BATCH
+    batch = task.batch or (CPU_BATCH if jax.default_backend() == "cpu" else ACCELERATOR_BATCH)
     filled, first, largest_uV = 0, 0, 0.0
     while filled < task.samples:
         arrays, reached_uV = _candidates(task, cell, contacts, task.number + block, first, batch)

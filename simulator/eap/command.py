@@ -17,6 +17,7 @@ def main(
     block_range: str = "1/1",
     scheduler: str = "",
     yes: Annotated[bool, arg(name="yes")] = False,
+    memory_limit_GB: Annotated[float | None, arg(name="memory-limit", metavar="GB")] = None,
 ) -> None:
     """Simulate extracellular action potentials into a Zarr store.
 
@@ -28,8 +29,9 @@ def main(
         block_range: i/n writes the i-th of n shares, for the jobs of an array (docs/guide/scale.md).
         scheduler: A Dask scheduler whose workers compute: tcp://HOST:PORT or the JSON file that it wrote.
         yes: Begin though the store may not fit on the disk.
+        memory_limit_GB: What a worker may hold, about; it changes no sample. By default there is no limit.
     """
     share = of_jobs.parse(block_range)
     with importing():  # takes seconds
         from spiketype.simulator.eap.generate import generate
-    print(generate(config, out, workers, share, scheduler, yes))
+    print(generate(config, out, workers, share, scheduler, yes, memory_limit_GB))

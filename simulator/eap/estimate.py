@@ -1,10 +1,11 @@
-"""What a store takes, told before anything is made: samples, bytes on the disk, time.
+"""What a store takes, told before anything is made: samples, bytes on the disk, time; and the memory of a worker.
 
 These are estimates, and said to be. Bytes are those of the arrays, less what compression saves of them; time is by
 the speed of one machine, and by contacts alone: a large cell, or a box in which few placements are accepted, takes
 longer. The currents of cell models that the cache does not have take some ten seconds each besides.
 """
 
+import math
 import shutil
 import sys
 from dataclasses import dataclass
@@ -12,13 +13,19 @@ from pathlib import Path
 
 from spiketype.edge import UserError
 from spiketype.location import Location
-from spiketype.simulator.eap.blocks import variables
+from spiketype.simulator.eap.blocks import CPU_BATCH, variables
 from spiketype.simulator.eap.config import EapConfig
+from spiketype.simulator.eap.lowrank import CHECK
+from spiketype.simulator.eap.placement import ROTATIONS
 from spiketype.simulator.neuron.membrane import PUBLISHED
 
 STORED = 0.85  # of the bytes of the arrays: measured, 0.83 of 13,000 samples of 3drot
 CORE_MS = 0.07  # for a sample and a contact: measured, 0.066 with 13,000 samples of 3drot
 GB = 1e9
+# Of a worker, measured with 100 and 384 contacts: libraries and compiled programs; then copies, at its peak, of the
+# potentials that the factors of a cell are checked on, of a run of blocks, and of a batch of candidates.
+WORKER_BYTES = 0.38e9
+CHECK_COPIES, RUN_COPIES, BATCH_COPIES = 4, 3, 6
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Estimate:
     def words(self, cores: int | None) -> str:
         """Return it in a sentence; without a time where it is not known how many cores compute."""
         time = f", about {_duration(self.core_s / cores)} on {cores} cores" if cores else ""
-        return f"{self.samples:,} samples, about {self.disk_bytes / GB:.2g} GB{time} (estimates)"
+        return f"{self.samples:,} samples, about {_size(self.disk_bytes)}{time} (estimates)"
 
 
 def estimate(config: EapConfig, channels: int, samples: int) -> Estimate:
@@ -49,11 +56,51 @@ def estimate(config: EapConfig, channels: int, samples: int) -> Estimate:
         channels: of its probe.
         samples: to be made.
     """
+    disk_bytes = STORED * _row_bytes(config, channels) * samples
+    return Estimate(samples, disk_bytes, CORE_MS / 1000 * channels * samples)
+
+
+def _row_bytes(config: EapConfig, channels: int) -> int:
+    """Return the bytes of all arrays of a sample."""
     window_ms = PUBLISHED.before_ms + PUBLISHED.after_ms
     sizes = {"channel": channels, "time": round(window_ms * config.waveform_kHz), "axis": 3, "world": 3, "local": 3}
     arrays = variables(config, sizes["time"]).values()
-    row_bytes = sum(array.row_bytes(sizes) for array in arrays if array.dims[0] == "sample")
-    return Estimate(samples, STORED * row_bytes * samples, CORE_MS / 1000 * channels * samples)
+    return sum(array.row_bytes(sizes) for array in arrays if array.dims[0] == "sample")
+
+
+def batch_within(limit_GB: float | None, config: EapConfig, channels: int, run_samples: int) -> int:
+    """Return how many candidates a worker computes at once, so as to hold no more than a limit; 0: as many as it likes.
+
+    The samples are the same whatever it is. All else that a worker holds is what a store is made of: a run of blocks is
+    written into one file, and the factors of a cell are checked on all contacts.
+
+    Args:
+        limit_GB: of each worker; None: there is none.
+        config: of the store.
+        channels: of its probe.
+        run_samples: that a worker writes together.
+
+    Raises:
+        UserError: the limit is too small; it says the least that is enough.
+    """
+    if limit_GB is None:
+        return 0
+    least = worker_bytes(config, channels, run_samples, 1)
+    if least > limit_GB * GB:
+        raise UserError(
+            f"--memory-limit is {limit_GB:g} GB, and a worker needs about {math.ceil(100 * least / GB) / 100:.2f} GB"
+            f" for {channels} contacts and {run_samples} samples in a file: give as much, or a smaller probe"
+        )
+    sizes = [CPU_BATCH >> k for k in range(CPU_BATCH.bit_length())]
+    return next(n for n in sizes if worker_bytes(config, channels, run_samples, n) <= limit_GB * GB)
+
+
+def worker_bytes(config: EapConfig, channels: int, run_samples: int, batch: int) -> float:
+    """Return about what a worker holds at its peak; arguments as of `batch_within`, and candidates at once."""
+    potential_bytes = 4 * channels * round((PUBLISHED.before_ms + PUBLISHED.after_ms) / PUBLISHED.dt_ms)
+    check = CHECK_COPIES * CHECK * len(ROTATIONS) * 2 * potential_bytes  # in double precision, before anything is drawn
+    drawn = RUN_COPIES * run_samples * _row_bytes(config, channels) + BATCH_COPIES * batch * potential_bytes
+    return WORKER_BYTES + max(check, drawn)
 
 
 def announce(out: Location, found: Estimate, cores: int | None, yes: bool) -> None:
@@ -72,8 +119,8 @@ def announce(out: Location, found: Estimate, cores: int | None, yes: bool) -> No
     free = _free_bytes(out)
     if free is not None and found.disk_bytes > free and not yes:
         raise UserError(
-            f"{out} is to hold about {found.disk_bytes / GB:.2g} GB, and {free / GB:.2g} GB are free there: free some"
-            " space, choose another folder, or give --yes to begin all the same"
+            f"{out} is to hold about {_size(found.disk_bytes)}, and {_size(free)} are free there: free some space,"
+            " choose another folder, or give --yes to begin all the same"
         )
 
 
@@ -90,3 +137,10 @@ def _duration(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def _size(size_bytes: float) -> str:
+    for unit, length in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size_bytes >= length:
+            return f"{size_bytes / length:.3g} {unit}"
+    return f"{size_bytes:.0f} bytes"

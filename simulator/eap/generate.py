@@ -9,6 +9,7 @@ alone, not on workers, jobs or interruptions, because every worker computes in o
 import contextlib
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from spiketype.datasets import store
@@ -32,6 +33,7 @@ def generate(
     share: Share = WHOLE,
     scheduler: str = "",
     yes: bool = False,
+    memory_limit_GB: float | None = None,
 ) -> Location:
     """Write the store that `config` describes to `out`, or what is missing of a share of it, and return `out`.
 
@@ -46,6 +48,7 @@ def generate(
         share: the blocks to write, by default all.
         scheduler: address or file of a Dask scheduler, whose workers are to compute instead.
         yes: begin though it would not fit on the disk.
+        memory_limit_GB: of each worker; it changes no sample.
 
     Raises:
         UserError: a cell model, probe or option is impossible, or no cell model fires as it should; `out` holds
@@ -71,6 +74,8 @@ def generate(
     template.check_settings(out, config, layout)
     wanted = shares.missing(out, share)
     if len(wanted):
+        run_samples = store.run_of(out) * store.choose_block(config.per_cell)
+        batch = estimate.batch_within(memory_limit_GB, config, len(layout.contact_um), run_samples)
         if begun:
             tell(len(wanted) * store.choose_block(config.per_cell))
         models = template.models_of(out, models)
@@ -79,7 +84,8 @@ def generate(
         template.check_sources(out, [model.name for model in needed], *found)
         if share == WHOLE:  # a look at every file, which many jobs at once had better not take
             store.clean(out)
-        _fill(shares.tasks(out, config, layout, models, found.sources, wanted), workers, share, scheduler)
+        tasks = shares.tasks(out, config, layout, models, found.sources, wanted)
+        _fill([replace(task, batch=batch) for task in tasks], workers, share, scheduler)
     store.finish(out)
     _tell(out, share)
     return out

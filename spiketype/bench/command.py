@@ -36,6 +36,7 @@ def make_command(
     block_range: str = "1/1",
     scheduler: str = "",
     yes: Annotated[bool, arg(name="yes")] = False,
+    memory_limit_GB: Annotated[float | None, arg(name="memory-limit", metavar="GB")] = None,
 ) -> None:
     """Make a benchmark from its specification; one that is there is verified, an unfinished one continued.
 
@@ -47,13 +48,14 @@ def make_command(
         block_range: i/n writes the i-th of n shares of simulated EAPs, for the jobs of an array.
         scheduler: A Dask scheduler whose workers compute EAPs: tcp://HOST:PORT or the JSON file that it wrote.
         yes: Begin though the disk may be too small.
+        memory_limit_GB: What a worker that simulates EAPs may hold, about; by default there is no limit.
     """
     # Imported here: to list and verify takes no simulator.
     from spiketype.bench.kinds import Means
     from spiketype.bench.make import make
     from spiketype.simulator.eap.block_range import parse
 
-    print(make(name, out, sources, Means(workers, parse(block_range), scheduler, yes)))
+    print(make(name, out, sources, Means(workers, parse(block_range), scheduler, yes, memory_limit_GB)))
 
 
 def verify_command(path: Annotated[Positional[Path], arg(metavar="FOLDER")]) -> None:

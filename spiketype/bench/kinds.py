@@ -58,12 +58,14 @@ class Means(NamedTuple):
         share: of the blocks of EAPs.
         scheduler: of Dask, for EAPs.
         yes: begin though the disk may be too small.
+        memory_limit_GB: of a worker that makes EAPs.
     """
 
     workers: int | None = None
     share: Share = WHOLE
     scheduler: str = ""
     yes: bool = False
+    memory_limit_GB: float | None = None
 
 
 def options(specification: Specification) -> Dataclass:
@@ -97,7 +99,7 @@ def make(specification: Specification, folder: Path, files: Path, means: Means) 
     data = folder / DATA
     if isinstance(chosen, EapConfig):
         with _sources_at(files):
-            generate(chosen, data, means.workers, means.share, means.scheduler, means.yes)
+            generate(chosen, data, *means)
         return tables.of_eap(data) if store.done(data).all() else None
     if isinstance(chosen, RapheConfig):
         if data.exists() and not store.done(data).all():

@@ -180,8 +180,8 @@ def test_it_is_told_what_it_takes_and_refused_where_the_disk_is_full(
     words = "make", tiny.NAME, "--out", tmp_path / "t", "--workers", "0"
     status, _, err = bench(capsys, *words)
     assert status == 2
-    assert "80 samples, about 0.0017 GB (estimates)" in err
-    assert "is to hold about 0.0017 GB, and 1e-09 GB are free there: free some space" in err
+    assert "80 samples, about 1.66 MB (estimates)" in err
+    assert "is to hold about 1.66 MB, and 1 bytes are free there: free some space" in err
     assert not (tmp_path / "t" / folder.DATA).exists()
     assert bench(capsys, *words, "--yes")[0] == 0
     assert store.done(tmp_path / "t" / folder.DATA).all()
