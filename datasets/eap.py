@@ -202,6 +202,14 @@ class Inputs:
             return found
         return np.concatenate([*self.pieces(index, 1000), np.empty((0, *self.shape[1:]), np.float32)])[: len(index)]
 
+    def measured(self, index: Int[np.ndarray, " index"]) -> Float32[np.ndarray, "index row column image"]:
+        """Return samples `index` in the units of the store, whatever the network is given."""
+        arrays = {
+            name: np.concatenate([array[i : i + 1] for i in index.tolist()]) for name, array in self._arrays.items()
+        }
+        found: np.ndarray = as_images(arrays, self.shape[1:], scaled=False)
+        return found
+
     def stream(
         self, drawn: Iterable[Int[np.ndarray, "member batch"]]
     ) -> Iterator[tuple[Int[np.ndarray, "member batch"], Float32[np.ndarray, "member batch row column image"]]]:

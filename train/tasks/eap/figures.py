@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from spiketype.edge import Json
@@ -13,6 +14,12 @@ from spiketype.train.tasks.eap.positions import Positions
 
 MOST_POINTS = 3000
 MOST_BARS = 40  # in one picture
+LABELS = {
+    "amplitude_uV": "amplitude (µV)",
+    "width_ms": "width (ms)",
+    "fwhm_ms": "half width (ms)",
+    "eap_uV": "depth (µV)",
+}
 
 
 def heading(title: str, summary: Json) -> str:
@@ -172,15 +179,27 @@ def _draw_eap(axes: Axes, eap_uV: np.ndarray, contact_um: np.ndarray, dt_ms: flo
     ]
     axes.plot(contact_um[:, 1], contact_um[:, 2], ".", color="0.75", ms=2)
     axes.add_collection(LineCollection(traces, colors=BLUE, linewidths=0.8))
+    if um_per_uV:
+        _scale_bars(axes, contact_um, pitch, um_per_ms, um_per_uV)
     axes.autoscale_view()
     axes.set_aspect("equal")
     axes.tick_params(labelsize=7)
 
 
-def feature_figure(images: np.ndarray, cell_names: Sequence[str], feature_names: Sequence[str], title: str) -> Figure:
-    """Draw Fig. 3: feature images (cell, feature, row, column) side by side, one scale per feature.
+def _scale_bars(axes: Axes, contact_um: np.ndarray, pitch_um: np.ndarray, um_per_ms: float, um_per_uV: float) -> None:
+    """Draw what a millisecond or so, and some uV, are on the picture: to the right of the lowest contacts."""
+    ms, uV = (round_ticks(room / 10, room)[-1] for room in (0.85 * pitch_um[0] / um_per_ms, pitch_um[1] / um_per_uV))
+    y, z = contact_um[:, 1].max() + 0.8 * pitch_um[0], contact_um[:, 2].min() - pitch_um[1] / 2
+    axes.plot([y, y, y + ms * um_per_ms], [z + uV * um_per_uV, z, z], color="black", lw=1.2)
+    axes.text(y, z - 0.15 * pitch_um[1], f"{ms:g} ms", fontsize=6, va="top")
+    axes.text(y + 0.15 * pitch_um[0], z + uV * um_per_uV, f"{uV:g} µV", fontsize=6, va="center")
 
-    Rows run along z upwards, columns along y, as in a probe's grid; feature_names carry their units.
+
+def feature_figure(images: np.ndarray, cell_names: Sequence[str], feature_names: Sequence[str], title: str) -> Figure:
+    """Draw Fig. 3: feature images (cell, feature, row, column) side by side, one logarithmic scale per feature.
+
+    Rows run along z upwards, columns along y, as in a probe's grid; feature_names carry their units. Values that are
+    not positive have the colour of the smallest.
     """
     if images.shape[:2] != (len(cell_names), len(feature_names)):
         raise ValueError(
@@ -191,13 +210,25 @@ def feature_figure(images: np.ndarray, cell_names: Sequence[str], feature_names:
     figure = Figure(figsize=(1.05 * cells + 1.4, 1.35 * features + 0.7), layout="constrained")
     grid = figure.subplots(features, cells, squeeze=False)
     for f, name in enumerate(feature_names):
-        shown = images[:, f]
+        low, high = _ends_of_scale(images[:, f])
         for c, axes in enumerate(grid[f]):
-            picture = axes.imshow(shown[c], origin="lower", cmap="viridis", vmin=shown.min(), vmax=shown.max())
+            shown = np.maximum(images[c, f], low)
+            picture = axes.imshow(shown, origin="lower", cmap="viridis", norm=LogNorm(low, high))
             axes.set_xticks([])
             axes.set_yticks([])
             if f == 0:
                 axes.set_title(cell_names[c], fontsize=9)
-        figure.colorbar(picture, ax=grid[f], label=name, shrink=0.9, pad=0.01)
+        bar = figure.colorbar(picture, ax=grid[f], label=name, shrink=0.9, pad=0.01)
+        bar.set_ticks(ticks := round_ticks(low, high).tolist(), labels=[f"{tick:g}" for tick in ticks])
+        bar.minorticks_off()
     figure.suptitle(title, fontsize=10)
     return figure
+
+
+def _ends_of_scale(values: np.ndarray) -> tuple[float, float]:
+    """Return the ends of a logarithmic scale over positive values: at most three decades, at least a factor of two."""
+    positive = values[values > 0]
+    if not len(positive):
+        return 0.1, 1.0
+    most = float(positive.max())
+    return min(max(float(positive.min()), most / 1000), most / 2), most

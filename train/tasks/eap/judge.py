@@ -125,15 +125,17 @@ def _baselines(
 
 
 def _examples(table: EapTable, inputs: Inputs) -> Figure:
-    """Draw the inputs of the largest EAP of (up to 20) cell models, as in Fig. 3; of a waveform its deepest moment."""
+    """Draw the largest EAP of (up to 20) cell models as the network's inputs, as in Fig. 3; of a waveform its depth."""
     cells = np.unique(table.cell)[:20]
     largest = np.array([max(np.flatnonzero(table.cell == c), key=lambda i: table.amplitude_uV[i]) for c in cells])
-    images = np.concatenate([inputs.rows(largest[i : i + 1]) for i in range(len(largest))])
+    images = inputs.measured(largest)
     if inputs.images == eap.IMAGES["waveform"]:
-        images = images.min(axis=-1, keepdims=True)
+        images = -images.min(axis=-1, keepdims=True)
     names = [table.cell_names[c].split("_")[1] if "_" in table.cell_names[c] else table.cell_names[c] for c in cells]
-    title = "Inputs: the largest EAP of each cell model"
-    return figures.feature_figure(np.moveaxis(images, -1, 1), names, list(inputs.images), title)
+    title = "Inputs: the largest EAP of each cell model; where it is below 5 µV, its width is that of the window"
+    return figures.feature_figure(
+        np.moveaxis(images, -1, 1), names, [figures.LABELS[name] for name in inputs.images], title
+    )
 
 
 def of_calls(cell_names: tuple[str, ...], calls: Calls, others: Mapping[str, Calls], test: Tested) -> Judgement:
