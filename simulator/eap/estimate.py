@@ -1,8 +1,8 @@
 """What a store takes, told before anything is made: samples, bytes on the disk, time; and the memory of a worker.
 
 These are estimates, and said to be. Bytes are those of the arrays, less what compression saves of them; time is by
-the speed of one machine, and by contacts alone: a large cell, or a box in which few placements are accepted, takes
-longer. The currents of cell models that the cache does not have take some ten seconds each besides.
+the speed of one machine that does nothing else, and by contacts alone: a large cell, or a box in which few placements
+are accepted, takes longer. The currents of cell models that the cache does not have take some ten seconds each besides.
 """
 
 import math
@@ -20,7 +20,7 @@ from spiketype.simulator.eap.placement import ROTATIONS
 from spiketype.simulator.neuron.membrane import PUBLISHED
 
 STORED = 0.85  # of the bytes of the arrays: measured, 0.83 of 13,000 samples of 3drot
-CORE_MS = 0.07  # for a sample and a contact: measured, 0.066 with 13,000 samples of 3drot
+CORE_MS = 0.06  # of a core, for a sample and a contact: 160 samples of 100 contacts a second (docs/guide/scale.md)
 GB = 1e9
 # Of a worker, measured with 100 and 384 contacts: libraries and compiled programs; then copies, at its peak, of the
 # potentials that the factors of a cell are checked on, of a run of blocks, and of a batch of candidates.

@@ -430,7 +430,7 @@ def test_collections_whose_axons_differ_are_told(tmp_path, small, capsys):
     assert "1 full ones (L5_NBC_bAC217_7)" in said
     assert sorted(store.read(path, "axon")) == ["full"] + ["stub"] * 6
     generate.generate(small(cell_models=models, per_cell=4, axon="stub"), tmp_path / "alike", 0)
-    assert "axons" not in capsys.readouterr().err
+    assert "models have stub axons" not in capsys.readouterr().err
 
 
 def test_variants_stand_in_the_place_of_their_models(tmp_path, small):

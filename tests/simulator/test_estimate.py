@@ -35,7 +35,7 @@ def test_samples_size_and_time_are_told(config: EapConfig, tmp_path: Path, capsy
     command.main(config, place, workers=0)
     assert "samples" not in capsys.readouterr().err
     many = estimate.estimate(EapConfig(), 100, 12_700_000)
-    assert many.words(2) == "12,700,000 samples, about 264 GB, about 12 h on 2 cores (estimates)"
+    assert many.words(2) == "12,700,000 samples, about 264 GB, about 11 h on 2 cores (estimates)"
     assert many.words(None) == "12,700,000 samples, about 264 GB (estimates)"
 
 
