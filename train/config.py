@@ -19,9 +19,7 @@ from typing import (
     runtime_checkable,
 )
 
-import tyro
-
-from spiketype import location
+from spiketype import location, parsing
 from spiketype.edge import Dataclass, Json, UserError
 from spiketype.location import Remote
 
@@ -68,16 +66,29 @@ class Member(NamedTuple):
     variant: int | str | None = None
 
 
-def parse(kind: type[Config], arguments: Sequence[str], preset: Mapping[str, Any], prog: str, also: str) -> Config:
-    """Return a configuration from the flags given, else the preset, else the defaults; `also` ends the help's text."""
-    return tyro.cli(
-        kind,
-        prog=prog,
-        description=f"{inspect.getdoc(kind)}\n\n{also}",
-        args=list(arguments),
-        default=kind(**preset),
-        config=(tyro.conf.OmitArgPrefixes,),
-    )
+def parse(
+    kind: type[Config],
+    arguments: Sequence[str],
+    preset: Mapping[str, Any],
+    prog: str,
+    also: str,
+    others: Sequence[str] = (),
+) -> Config:
+    """Return a configuration from the flags given, else the preset, else the defaults.
+
+    Args:
+        kind: of the configuration.
+        arguments: the flags.
+        preset: name of a field -> value, in place of its default.
+        prog: how the user calls it.
+        also: ends the help's text.
+        others: flags that were read before.
+
+    Raises:
+        UserError: as `parsing.parse`.
+    """
+    description = f"{inspect.getdoc(kind)}\n\n{also}"
+    return parsing.parse(kind, arguments, prog, description, kind(**preset), others)
 
 
 def flag(name: str) -> str:

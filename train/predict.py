@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import tyro
 from tyro.conf import Positional, arg
 
-from spiketype import reading
+from spiketype import parsing, reading
 from spiketype.edge import UserError, check_platform, guard, importing, whole_file
 from spiketype.location import Place
 from spiketype.train import asked
@@ -71,7 +70,7 @@ def _show(columns: Mapping[str, np.ndarray], rows: list[list[str]]) -> None:
 def command_line(arguments: Sequence[str] | None = None, prog: str = "python -m train.predict") -> None:
     """Run `main` with the arguments given, by default the program's own."""
     with guard():
-        tyro.cli(main, prog=prog, args=arguments)
+        parsing.run(main, arguments, prog)
 
 
 if __name__ == "__main__":

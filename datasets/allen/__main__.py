@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import tyro
 
+from spiketype import parsing
 from spiketype.edge import UserError, guard, importing
 
 
@@ -96,7 +96,7 @@ def command_line(arguments: Sequence[str] | None = None, prog: str = "python -m 
         "count": count_command,
     }
     with guard():
-        tyro.extras.subcommand_cli_from_dict(commands, prog=prog, args=arguments, config=(tyro.conf.OmitArgPrefixes,))
+        parsing.run_one_of(commands, arguments, prog)
 
 
 if __name__ == "__main__":

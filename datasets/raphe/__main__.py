@@ -10,9 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import tyro
 from tyro.conf import Positional, arg
 
+from spiketype import parsing
 from spiketype.datasets.raphe.options import NoisyConfig, ReadOptions, SpikeOptions
 from spiketype.edge import UserError, guard, importing
 
@@ -112,7 +112,7 @@ def command_line(arguments: Sequence[str] | None = None, prog: str = "python -m 
     """Run the command that the arguments name, by default the program's own arguments."""
     commands: dict[str, Callable[..., None]] = {"extract": extract_command, "noisy": noisy_command}
     with guard():
-        tyro.extras.subcommand_cli_from_dict(commands, prog=prog, args=arguments, config=(tyro.conf.OmitArgPrefixes,))
+        parsing.run_one_of(commands, arguments, prog)
 
 
 if __name__ == "__main__":

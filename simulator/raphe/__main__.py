@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import tyro
-
+from spiketype import parsing
 from spiketype.edge import guard, importing
 from spiketype.simulator.raphe.config import RapheConfig
 
@@ -26,7 +25,7 @@ def main(config: RapheConfig, out: Path, workers: int | None = None, abf: Path |
 def command_line(arguments: Sequence[str] | None = None, prog: str = "python -m simulator.raphe") -> None:
     """Run `main` with the arguments given, by default the program's own."""
     with guard():
-        tyro.cli(tyro.conf.configure(tyro.conf.OmitArgPrefixes)(main), prog=prog, args=arguments)
+        parsing.run(main, arguments, prog)
 
 
 if __name__ == "__main__":

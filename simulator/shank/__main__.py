@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import tyro
-
+from spiketype import parsing
 from spiketype.edge import guard, importing
 from spiketype.simulator.shank.config import ShankConfig
 
@@ -24,7 +23,7 @@ def main(config: ShankConfig, out: Path) -> None:
 def command_line(arguments: Sequence[str] | None = None, prog: str = "python -m simulator.shank") -> None:
     """Run `main` with the arguments given, by default the program's own."""
     with guard():
-        tyro.cli(tyro.conf.configure(tyro.conf.OmitArgPrefixes)(main), prog=prog, args=arguments)
+        parsing.run(main, arguments, prog)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-import tyro
 from tyro.conf import Positional, UseAppendAction, arg
 
-from spiketype import reading
+from spiketype import parsing, reading
 from spiketype.datasets.options import CallFormat
 from spiketype.edge import UserError, absent, guard, importing
 from spiketype.units.options import CERTAIN, beside
@@ -101,7 +100,7 @@ def _show(found: "UnitCalls") -> None:
 def command_line(arguments: Sequence[str] | None = None, prog: str = "spiketype units") -> None:
     """Run `main` with the arguments given, by default the program's own."""
     with guard():
-        tyro.cli(main, prog=prog, args=arguments)
+        parsing.run(main, arguments, prog)
 
 
 if __name__ == "__main__":
