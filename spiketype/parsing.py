@@ -1,7 +1,7 @@
 """Command lines out of functions and dataclasses: tyro reads them, and what it refuses is said in one sentence.
 
-tyro's own boxes of errors fill a screen and do not always name the value. What it found is had from its hook for errors,
-which is not public: pyproject.toml names the one version of tyro that this is written for.
+tyro's own boxes of errors fill a screen and do not always name the value. What it found is had from its hook for
+errors, which is not public: pyproject.toml names the one version of tyro that this is written for.
 """
 
 import contextlib
@@ -78,9 +78,10 @@ def run_one_of(commands: Mapping[str, Callable[..., None]], arguments: Sequence[
     Raises:
         UserError: it names none; as `parse`.
     """
-    name, *rest = [*(_program() if arguments is None else arguments), ""]
+    given = _program() if arguments is None else list(arguments)
+    name = given[0] if given else ""
     if name in commands:
-        run(commands[name], rest[:-1], f"{prog} {name}")
+        run(commands[name], given[1:], f"{prog} {name}")
     elif name in ("-h", "--help"):
         tyro.extras.subcommand_cli_from_dict(dict(commands), prog=prog, args=["--help"], config=(OmitArgPrefixes,))
     else:
@@ -99,9 +100,8 @@ def refuse_command(name: str, valid: Sequence[str]) -> NoReturn:
 
 def unknown(flag: str, valid: Sequence[str], prog: str) -> str:
     """Return the sentence for an option that there is not: the one that was meant, if one is like it, else all."""
-    like = difflib.get_close_matches(flag, valid, 1, LIKE)
-    remedy = f"did you mean {like[0]}?" if like else f"choose of {', '.join(dict.fromkeys(valid))}"
-    return f"{flag} is no option: {remedy} ({prog} --help says more)"
+    remedy = _meant(flag, valid) or f"choose of {', '.join(dict.fromkeys(valid))} "
+    return f"{flag} is no option: {remedy}({prog} --help says more)"
 
 
 def options(kind: Callable[..., object], prog: str) -> list[str]:
@@ -136,7 +136,7 @@ def _sentence(event: errors.ParseErrorEvent, given: Sequence[str], valid: Callab
             verb = "is" if len(names) == 1 else "are"
             return f"{' and '.join(names)} {verb} missing: give {' '.join(each)} ({event.prog} --help says more)"
         case errors.InvalidChoice(argument=argument, value=value, choices=choices):
-            return f"{_name(argument)} is {value!r}: choose one of {', '.join(choices)}"
+            return f"{_name(argument)} is {value}: choose one of {', '.join(choices)}"
         case errors.BadValue(argument=argument):
             return _wrong_value(argument, given, "")
         case errors.InstantiationFailure(argument=argument, message=message) if argument is not None:
@@ -149,12 +149,11 @@ def _sentence(event: errors.ParseErrorEvent, given: Sequence[str], valid: Callab
 def _wrong_value(argument: ArgumentDefinition, given: Sequence[str], why: str) -> str:
     """Return the sentence for a value that is missing, or that an option cannot have."""
     values = list(_values(argument, given))
-    metavar = str(argument.lowered.metavar or "").replace("{None}|", "")
-    many = len(metavar.split())
-    wanted = metavar.strip("{}")
-    for word, kind in (("int", "whole number"), ("float", "number")):
-        if word in why or wanted.lower().startswith(word):
-            wanted = f"{many} {kind}s" if many > 1 else f"a {kind}"
+    wanted = str(argument.lowered.metavar or "").replace("{None}|", "").strip("{}")
+    for word, kind in (("int(", "whole number"), ("float", "number")):
+        if word in why or wanted.lower().strip("[").startswith(word.strip("(")):
+            many = len(wanted.split())
+            wanted = f"{kind}s" if "[" in wanted else f"{many} {kind}s" if many > 1 else f"a {kind}"
             break
     if not values:
         return f"{_name(argument)} needs a value: give {wanted}"

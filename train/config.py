@@ -159,9 +159,11 @@ def from_json(kind: type[Config], values: Json, where: Path) -> Config:
     """Return the configuration that `to_json` wrote.
 
     Raises:
-        UserError: fields that are missing or unknown (the file is of another version of this program), or wrong.
+        UserError: fields that are missing or unknown (the file is of another version of this program), or wrong. What
+            an older version could not be asked for is not missing where its default, None, says nothing.
     """
     fields = get_type_hints(kind)
+    values = {name: None for name in fields if getattr(kind, name, ...) is None} | values
     if differing := sorted(set(values) ^ set(fields)):
         raise UserError(f"{where} is of another version of this program: {', '.join(differing)} differ")
     given = {name: _typed(fields[name], value) for name, value in values.items()}

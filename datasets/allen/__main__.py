@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from spiketype import parsing
-from spiketype.edge import UserError, guard, importing
+from spiketype.edge import UserError, check_out, guard, importing
 
 
 def download_command(out: Path, recordings: bool = False) -> None:
@@ -22,6 +22,7 @@ def download_command(out: Path, recordings: bool = False) -> None:
         out: Folder: a new one, or one that allensdk's CellTypesCache has begun to fill.
         recordings: Also download the recording of every cell that has a class, one large NWB file each.
     """
+    check_out(out)
     with importing():  # takes seconds
         from spiketype.datasets.allen import download
         from spiketype.datasets.allen.table import load
@@ -41,6 +42,8 @@ def noise_command(data: Path | None = None, out: Path | None = None) -> None:
         data: Folder with recordings (.nwb) at any depth, by default as for training.
         out: Table to write, by default noise_features.csv in that folder, where it makes 41 features of the 27.
     """
+    if out is not None:
+        check_out(out)
     with importing():
         from spiketype.datasets.allen import noise
         from spiketype.datasets.allen.database import NOISE

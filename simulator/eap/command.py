@@ -1,6 +1,8 @@
 """What ``python -m simulator.eap`` runs: its options beside those of the store."""
 
-from spiketype.edge import importing
+from pathlib import Path
+
+from spiketype.edge import check_out, importing
 from spiketype.location import Place
 from spiketype.simulator.eap import block_range as of_jobs
 from spiketype.simulator.eap.config import EapConfig
@@ -20,6 +22,8 @@ def main(
         scheduler: A Dask scheduler whose workers compute: tcp://HOST:PORT or the JSON file that it wrote.
     """
     share = of_jobs.parse(block_range)
+    if isinstance(out, Path):
+        check_out(out)
     with importing():  # takes seconds
         from spiketype.simulator.eap.generate import generate
     print(generate(config, out, workers, share, scheduler))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spiketype import parsing
-from spiketype.edge import guard, importing
+from spiketype.edge import check_out, guard, importing
 from spiketype.simulator.raphe.config import RapheConfig
 
 
@@ -17,6 +17,9 @@ def main(config: RapheConfig, out: Path, workers: int | None = None, abf: Path |
         workers: Processes at once: by default one per core; 0 works in this process.
         abf: Folder to write the recordings to, as .abf files of 20 to 80 MB each (about 2 GB for 153 cells).
     """
+    for path, flag in ((out, "--out"), (abf, "--abf")):
+        if path is not None:
+            check_out(path, flag)
     with importing():  # takes seconds
         from spiketype.simulator.raphe.generate import generate
     print(generate(config, out, workers, abf))

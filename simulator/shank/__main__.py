@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spiketype import parsing
-from spiketype.edge import guard, importing
+from spiketype.edge import check_out, guard, importing
 from spiketype.simulator.shank.config import ShankConfig
 
 
@@ -15,6 +15,7 @@ def main(config: ShankConfig, out: Path) -> None:
         config: What the recordings hold.
         out: Folder of the recordings; must not exist.
     """
+    check_out(out)
     with importing():  # takes seconds
         from spiketype.simulator.shank.generate import generate
     print(generate(config, out))

@@ -83,7 +83,7 @@ def test_planted_kinds_are_found_drawn_and_assigned(data: Path, tmp_path: Path) 
     with open(tmp_path / "clusters.csv") as file:
         found = list(csv.DictReader(file))
     label = np.repeat(np.arange(KINDS), 10)
-    assert list(found[0]) == ["row", "call", "probability", "certain", "p_0", "p_1", "p_2", "outlier"]
+    assert list(found[0]) == ["row", "call", "probability", "certain", "reason", "p_0", "p_1", "p_2", "outlier"]
     called = np.array([int(row["call"]) for row in found])
     assert all(len(set(called[:-1][label == k].tolist())) == 1 for k in range(KINDS))
     assert len(set(called[:-1].tolist())) == KINDS
