@@ -306,7 +306,7 @@ def test_first_centres_that_cannot_be_made_are_refused_before_training(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(partitions.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="--init umap: UMAP is not installed: pip install"):
+    with pytest.raises(UserError, match=r"--init umap: UMAP is not installed: uv (sync|pip install)"):
         prepare(ClusterConfig(data=data, rate_kHz=30.0, init="umap"))
     monkeypatch.setattr(partitions, "MOST_WARD", 10)
     with pytest.raises(UserError, match=r"--init ward keeps all pairs of .* units, the most is 10"):

@@ -136,12 +136,9 @@ def test_the_model_of_a_run_is_fitted_again_when_it_is_first_asked_and_only_then
 def test_calls_of_new_cells_with_columns_missing_unknown_and_in_another_order(folder, finished, tmp_path, capsys):
     new = pd.read_csv(folder / "mouse_ephys_data.csv").drop(columns=["transgenic_line", "dendrite_type", "tau"])
     features = [name for name in new.columns if name in FEATURES]
-    new.loc[len(new)] = {
-        **new.iloc[0],
-        **dict.fromkeys(features[:8], np.nan),
-        "file_name": "9999_8",
-    }  # 9 of 41 with tau
-    new.loc[len(new)] = {**new.iloc[0], **dict.fromkeys(features[:7], np.nan), "file_name": "9999_7"}
+    whole = new.dropna().iloc[0]
+    for many in (8, 7):  # with tau 9 and 8 of 41 are missing
+        new.loc[len(new)] = {**whole, **dict.fromkeys(features[:many], np.nan), "file_name": f"9999_{many}"}
     new.loc[len(new)] = {"file_name": "9999_1"}
     new[new.columns[::-1]].assign(mood=1).to_csv(tmp_path / "cells.csv", index=False)
     predict.main(finished, tmp_path / "cells.csv", tmp_path / "calls.csv")
