@@ -65,6 +65,7 @@ def make(
     test_fraction: float = 0.1,
     lists: str | Path | None = None,
     by: str = "cell model",
+    class_names: Sequence[str] = (),
 ) -> Split:
     """Divide the samples of a table into training and test parts.
 
@@ -82,6 +83,7 @@ def make(
         test_fraction: of ``random``.
         lists: a JSON file ``{"train": [...], "test": [...]}`` of names of groups, or of sample indices.
         by: the word for one group, for messages and the report.
+        class_names: of the labels, for messages; by default the labels themselves.
 
     Raises:
         UserError: unknown kind; a split that these data do not allow; lists that are empty, overlap, or hold
@@ -98,7 +100,7 @@ def make(
         case "random":
             parts = _random(label, group, group_names, seed, test_fraction)
         case "kfold":
-            parts = _kfold(label, group, group_names, folds, seed)
+            parts = _kfold(label, group, group_names, folds, seed, class_names)
         case "lists":
             parts = _lists(len(label), group, group_names, lists)
         case _:
@@ -158,11 +160,22 @@ def _random(
     return [_fold(len(label), np.concatenate(test), "random")]
 
 
-def _kfold(label: np.ndarray, group: np.ndarray | None, names: Sequence[str], folds: int, seed: int) -> list[Fold]:
+def _kfold(
+    label: np.ndarray,
+    group: np.ndarray | None,
+    names: Sequence[str],
+    folds: int,
+    seed: int,
+    class_names: Sequence[str],
+) -> list[Fold]:
     fold = np.empty(len(label), int)
     for members, rng in _strata(label, group, names, seed, least=folds):
         if len(members) < folds:
-            raise UserError(f"{folds} folds, but a class has only {len(members)} samples: give fewer folds")
+            number = int(label[members[0]])
+            name = class_names[number] if class_names else number
+            count = f"{len(members)} sample{'s' if len(members) > 1 else ''}"
+            remedy = f"give --folds {len(members)} or" if len(members) > 1 else "leave it out, or"
+            raise UserError(f"{folds} folds, but class {name} has only {count}: {remedy} more samples of it")
         # The offset keeps the first fold from getting the remainder of every stratum.
         fold[rng.permutation(members)] = (np.arange(len(members)) + rng.integers(folds)) % folds
     return [_fold(len(label), np.flatnonzero(fold == i), f"fold {i + 1} of {folds}") for i in range(folds)]

@@ -11,10 +11,12 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
+from spiketype.edge import install
+
 SHUFFLES = 3
 EXPLAINED, BACKGROUND = 120, 40  # rows
 FOLDS, TREES = 5, 100  # of the classifier of domains
-REMEDY = "uv sync --extra explain, or pip install 'spiketype[explain]'"
+REMEDY = install("spiketype[explain]")
 
 PerFeature = Float[np.ndarray, "class feature"]
 

@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 
-from spiketype.edge import UserError
+from spiketype.edge import UserError, install
 
 RESTARTS, COMPONENTS = 20, 10
 MOST_WARD = 20_000  # pairs of units in memory
@@ -35,7 +35,7 @@ def check(init: str, units: int) -> None:
         UserError: it names what is missing, or too many.
     """
     if init == "umap" and importlib.util.find_spec("umap") is None:
-        raise UserError("--init umap: UMAP is not installed: pip install 'spiketype[umap]', or choose another --init")
+        raise UserError(f"--init umap: UMAP is not installed: {install('spiketype[umap]')}, or choose another --init")
     if init == "ward" and units > MOST_WARD:
         raise UserError(f"--init ward keeps all pairs of {units} units, the most is {MOST_WARD}: choose another --init")
 
@@ -92,7 +92,7 @@ def umap_points(x: Points, seed: int, min_dist: float, size: int) -> tuple[Float
     try:
         from umap import UMAP
     except ImportError as error:
-        raise UserError("UMAP is not installed: pip install 'spiketype[umap]'") from error
+        raise UserError(f"UMAP is not installed: {install('spiketype[umap]')}") from error
     neighbours = min(NEIGHBOURS, len(x) - 1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from spiketype.edge import UserError, guard, importing
+from spiketype import parsing
+from spiketype.edge import guard, importing
 
 # Command: the module whose `command_line` runs it, the form that works in a clone, and what it does.
 COMMANDS = {
@@ -41,8 +42,7 @@ def find(arguments: Sequence[str]) -> tuple[str, list[str]]:
         name = " ".join(arguments[:words])
         if name in COMMANDS:
             return name, list(arguments[words:])
-    given = f"unknown command {arguments[0]!r}" if arguments else "no command"
-    raise UserError(f"{given}: choose one of {', '.join(COMMANDS)}")
+    parsing.refuse_command(" ".join(arguments[:1]), list(COMMANDS))
 
 
 def main() -> None:

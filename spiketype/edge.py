@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import hashlib
+import importlib.util
 import json
 import os
 import platform
@@ -10,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -71,6 +73,40 @@ def _about_urls(message: str) -> str:
     """Return what to add to a message that names what is left of a URL, and does not say so itself."""
     found = URL.search(message)
     return f". {_remedy(found)}" if found and URLS not in message else ""
+
+
+def check_out(path: Path, flag: str = "--out") -> None:
+    """Refuse a file or folder that cannot be made, before the work for it is done; nothing is left behind.
+
+    Args:
+        path: to be written; folders above it may be made.
+        flag: the option that gave it.
+
+    Raises:
+        UserError: names the option, the path, and what is in the way.
+    """
+    above = next(each for each in (path.absolute().parent, *path.absolute().parents) if each.exists())
+    if not above.is_dir():
+        raise UserError(f"{flag} {path}: {above} is no folder: choose a path in one")
+    try:
+        with tempfile.TemporaryDirectory(prefix=".spiketype-", dir=above):
+            pass
+    except OSError as error:
+        why = error.strerror or error
+        raise UserError(f"{flag} {path}: nothing can be written to {above} ({why}): choose another folder") from error
+
+
+def install(what: str) -> str:
+    """Return the command that installs a package, or an extra of this one such as ``spiketype[umap]``, here.
+
+    An environment that uv has made has no pip; in a clone uv takes extras from its pyproject.toml.
+    """
+    if importlib.util.find_spec("pip"):
+        return f"pip install '{what}'"
+    extra = re.fullmatch(r"spiketype\[(.+)\]", what)
+    if extra and (Path(__file__).resolve().parents[1] / "pyproject.toml").exists():
+        return f"uv sync --extra {extra[1]}"
+    return f"uv pip install '{what}'"
 
 
 def cache_dir() -> Path:
@@ -161,8 +197,10 @@ def guard() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
     except OSError as error:
-        remedy = ": free some space or choose another folder" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        print(f"error: {error}{remedy}, then repeat the command{_about_urls(str(error))}", file=sys.stderr)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "free some space or choose another folder" if full else "give a path that you may read and write"
+        told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        print(f"error: {told}: {remedy}, then repeat the command{_about_urls(str(error))}", file=sys.stderr)
         raise SystemExit(1) from None
 
 
@@ -311,7 +349,8 @@ def check_platform() -> None:
         why = str(error).splitlines()[0] if str(error) else "it is not installed"
         raise UserError(
             f"JAX_PLATFORMS={wanted}, but JAX finds no such device here ({why}): set JAX_PLATFORMS=cpu, or leave it "
-            "unset to use the best device there is; a GPU needs pip install 'spiketype[cuda]', a TPU 'spiketype[tpu]'"
+            f"unset to use the best device there is; a GPU needs {install('spiketype[cuda]')}, a TPU "
+            f"{install('spiketype[tpu]')}"
         ) from error
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, TypedDict
 
 from tyro.constructors import PrimitiveConstructorSpec
 
-from spiketype.edge import URLS, UserError
+from spiketype.edge import URLS, UserError, install
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 READ_ONLY = ("http", "https")  # and they have no lists of what there is
 SCHEMES = ("s3", "gs", "memory", *READ_ONLY)
-EXTRA = "pip install 'spiketype[remote]'"
+EXTRA = install("spiketype[remote]")
 DENIED = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, to credentials that may use the bucket",
     "gs": "set GOOGLE_APPLICATION_CREDENTIALS to the file of an account that may use the bucket",

@@ -8,13 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from spiketype.edge import Json, UserError
+from spiketype import parsing
+from spiketype.edge import Json, UserError, check_out
 from spiketype.train import checked, tasks
 from spiketype.train.config import TaskConfig, flag, from_json, parse
 
 CONFIG = "config.json"  # of a run folder
 SAVE_EVERY_S = 60.0
 MEETING = ("coordinator", "processes", "process")
+TAKEN = ("task", "preset", "out", "resume", "save-every", *MEETING)  # options of every task, each with a value
+FLAGS = tuple(f"--{name}" for name in (*TAKEN, "distributed", "help"))
 Where = tuple[str, int, int] | tuple[None, None, None]  # coordinator, processes, this one; Nones where JAX finds out
 HELP = """usage: {prog} --task TASK [--preset PRESET] [--out RUN] [options of the task]
        {prog} --resume RUN
@@ -60,7 +63,7 @@ def read(arguments: Sequence[str], prog: str) -> Asked | None:
     Raises:
         UserError: a mistake in the options.
     """
-    arguments, given = _take(arguments, "task", "preset", "out", "resume", "save-every", *MEETING)
+    arguments, given = _take(arguments, *TAKEN)
     arguments, distributed = [a for a in arguments if a != "--distributed"], "--distributed" in arguments
     where, save_every_s = meeting(distributed, given), _seconds(given["save-every"])
     if given["resume"]:
@@ -74,10 +77,13 @@ def read(arguments: Sequence[str], prog: str) -> Asked | None:
         if {"-h", "--help"} & set(arguments):
             print(HELP.format(prog=prog, tasks=", ".join(tasks.MODULES), seconds=SAVE_EVERY_S))
             return None
-        unknown = next((f"; {each} is unknown before it" for each in arguments if each.startswith("-")), "")
-        raise UserError(f"--task is missing: choose one of {', '.join(tasks.MODULES)}{unknown} ({prog} --help)")
+        if first := next((each for each in arguments if each.startswith("-")), None):
+            raise UserError(parsing.unknown(first.partition("=")[0], FLAGS, prog))
+        raise UserError(f"--task is missing: choose one of {', '.join(tasks.MODULES)} ({prog} --help says more)")
     config = configure(arguments, given["task"], given["preset"], prog)
     folder = Path(given["out"] or time.strftime(f"runs/{given['task']}-%Y%m%d-%H%M%S"))
+    if where is None:  # of several processes the first one alone need reach the folder
+        check_out(folder)
     return Asked(config, folder, False, save_every_s, where)
 
 
@@ -91,9 +97,9 @@ def configure(arguments: Sequence[str], task: str, preset: str | None, prog: str
     presets: dict[str, Mapping[str, Any]] = {"default": {}, **known}
     chosen = preset or "default"
     if chosen not in presets:
-        raise UserError(f"unknown preset {chosen!r}: choose one of {', '.join(presets)}")
+        raise UserError(f"--preset is {chosen}: choose one of {', '.join(presets)}")
     also = f"Also --preset ({', '.join(presets)}), --out RUN and --save-every S: see {prog} --help."
-    return parse(kind, arguments, {**presets[chosen], "task": task}, f"{prog} --task {task}", also)
+    return parse(kind, arguments, {**presets[chosen], "task": task}, f"{prog} --task {task}", also, FLAGS)
 
 
 def open_config(folder: Path) -> TaskConfig:
@@ -134,7 +140,7 @@ def for_data(config: TaskConfig, flip: bool, **given: str | float | None) -> Tas
     if flip or "flip" in known:
         changed["flip"] = flip
     if unknown := sorted(set(changed) - known):
-        raise UserError(f"{flag(unknown[0])} is about waveforms of units: the task {config.task} has none")
+        raise UserError(f"{flag(unknown[0])} says nothing of data of the task {config.task}: leave it out")
     found: TaskConfig = dataclasses.replace(config, **changed)  # type: ignore[type-var]
     return found
 
@@ -148,7 +154,8 @@ def _take(arguments: Sequence[str], *names: str) -> tuple[list[str], dict[str, s
         if argument.startswith("--") and name in given:
             found = value if equals else next(waiting, "")
             if not found or found.startswith("--"):
-                raise UserError(f"--{name} needs a value")
+                valid = f": give one of {', '.join(tasks.MODULES)}" if name == "task" else f": give --{name} VALUE"
+                raise UserError(f"--{name} needs a value{valid}")
             given[name] = found
         else:
             rest.append(argument)

@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar, get_type_hints, runtime_checkable
 
-import tyro
-
-from spiketype import typed
+from spiketype import parsing, typed
 from spiketype.edge import Dataclass, Json, UserError
 
 Config = TypeVar("Config")  # a TaskConfig
@@ -54,16 +52,29 @@ class Member(NamedTuple):
     variant: int | str | None = None
 
 
-def parse(kind: type[Config], arguments: Sequence[str], preset: Mapping[str, Any], prog: str, also: str) -> Config:
-    """Return a configuration from the flags given, else the preset, else the defaults; `also` ends the help's text."""
-    return tyro.cli(
-        kind,
-        prog=prog,
-        description=f"{inspect.getdoc(kind)}\n\n{also}",
-        args=list(arguments),
-        default=kind(**preset),
-        config=(tyro.conf.OmitArgPrefixes,),
-    )
+def parse(
+    kind: type[Config],
+    arguments: Sequence[str],
+    preset: Mapping[str, Any],
+    prog: str,
+    also: str,
+    others: Sequence[str] = (),
+) -> Config:
+    """Return a configuration from the flags given, else the preset, else the defaults.
+
+    Args:
+        kind: of the configuration.
+        arguments: the flags.
+        preset: name of a field -> value, in place of its default.
+        prog: how the user calls it.
+        also: ends the help's text.
+        others: flags that were read before.
+
+    Raises:
+        UserError: as `parsing.parse`.
+    """
+    description = f"{inspect.getdoc(kind)}\n\n{also}"
+    return parsing.parse(kind, arguments, prog, description, kind(**preset), others)
 
 
 def flag(name: str) -> str:
@@ -134,9 +145,11 @@ def from_json(kind: type[Config], values: Json, where: Path) -> Config:
     """Return the configuration that `to_json` wrote.
 
     Raises:
-        UserError: fields that are missing or unknown (the file is of another version of this program), or wrong.
+        UserError: fields that are missing or unknown (the file is of another version of this program), or wrong. What
+            an older version could not be asked for is not missing where its default, None, says nothing.
     """
     fields = get_type_hints(kind)
+    values = {name: None for name in fields if getattr(kind, name, ...) is None} | values
     if differing := sorted(set(values) ^ set(fields)):
         raise UserError(f"{where} is of another version of this program: {', '.join(differing)} differ")
     given = {name: typed.converted(fields[name], value, f"{where}, {name}") for name, value in values.items()}

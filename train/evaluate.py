@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import tyro
 from tyro.conf import Positional, arg
 
-from spiketype import reading
+from spiketype import parsing, reading
 from spiketype.edge import check_platform, guard, importing
 from spiketype.location import Place
 from spiketype.train import asked
@@ -46,7 +45,7 @@ def main(
 def command_line(arguments: Sequence[str] | None = None, prog: str = "python -m train.evaluate") -> None:
     """Run `main` with the arguments given, by default the program's own."""
     with guard():
-        tyro.cli(main, prog=prog, args=arguments)
+        parsing.run(main, arguments, prog)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,18 @@
 """Apply a trained run to new data: ``python -m train.predict RUN --data PATH``."""
 
-import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-import numpy as np
-import tyro
 from tyro.conf import Positional, arg
 
-from spiketype import reading
-from spiketype.edge import UserError, check_platform, guard, importing, whole_file
-from spiketype.location import Place
+from spiketype import parsing, reading, tables
+from spiketype.edge import Json, UserError, check_out, check_platform, guard, importing, read_json, write_json
+from spiketype.location import Location, Place
 from spiketype.train import asked
 
 SHOWN = 10
+WRITTEN = "predictions.json"  # in a run folder: the names of its tables, and the data that each is of
 
 
 def main(
@@ -23,6 +21,8 @@ def main(
     out: Annotated[Path | None, arg(metavar="FILE")] = None,
     rate_kHz: Annotated[float | None, arg(name="rate-khz", metavar="KHZ")] = None,
     flip: bool = False,
+    species: Literal["mouse", "human"] | None = None,
+    force: Annotated[bool, arg(name="force")] = False,
 ) -> None:
     """Apply a trained run to data that need no labels, and write a table with one row a sample, cell or unit.
 
@@ -30,48 +30,75 @@ def main(
         run: The run folder.
         data: Data of the kind that the run was trained on: an EAP store (also at s3://, gs:// or https://), raphe
             recordings or spikes, a table of Allen features, waveforms of units.
-        out: CSV file of the predictions; by default predictions-DATA.csv in the run folder.
+        out: Table of the predictions (.csv, .tsv or .parquet); by default predictions-DATA.csv in the run folder.
         rate_kHz: Sampling rate of waveforms, if the data do not say it; by default as in the run.
         flip: The waveforms are stored upside down.
+        species: Of all cells of a table of Allen features that has no column species.
+        force: Replace a file that exists.
     """
-    config = asked.for_data(asked.open_config(run), flip, rate_kHz=rate_kHz)
-    if out is not None and (out.is_dir() or not out.parent.is_dir()):
-        raise UserError(f"--out {out}: give the name of a file in a folder that exists")
+    if out is not None:
+        _check(out, data, force)
+    config = asked.for_data(asked.open_config(run), flip, rate_kHz=rate_kHz, species=species)
+    written = _written(run)
+    path = out or run / _name(run, data, written)
+    if out is None:
+        _check(path, data, force)
     with importing():  # takes seconds
         from spiketype.train import runs
     check_platform()
     task, _, model = runs.load_model(run)
-    with reading.recorded():
+    with reading.recorded() as read:
         columns = task.predict(config, model, data)
-    out = out or run / f"predictions-{data.stem}.csv"
-    rows = [[_text(value) for value in row] for row in zip(*columns.values(), strict=True)]
-    with whole_file(out) as partial, open(partial, "w", newline="") as file:
-        csv.writer(file).writerows([list(columns), *rows])
-    _show(columns, rows)
-    print(f"{out}: {len(rows)} predictions")
+    tables.write(path, columns, read.to_json())
+    if out is None:
+        write_json(run / WRITTEN, {**written, path.name: str(data.absolute())})
+    _show(columns)
+    print(f"{path}: {len(columns['row'])} predictions")
 
 
-def _text(value: object) -> str:
-    """Return a number with four digits, nothing for one that is missing (NaN), or words as they are."""
-    if isinstance(value, float | np.floating):
-        return "" if np.isnan(value) else f"{value:.4g}"
-    return str(value)
+def _check(out: Path, data: Location, force: bool) -> None:
+    """Refuse a table that cannot be written, is the very data, or would replace a file without ``--force``."""
+    tables.check_ending(out)
+    if out.is_dir() or not out.parent.is_dir():
+        raise UserError(f"--out {out}: give the name of a file in a folder that exists")
+    if isinstance(data, Path) and out.resolve() in (data.resolve(), *data.resolve().parents):
+        raise UserError(f"--out {out} is the data themselves: choose another file")
+    if out.exists() and not force:
+        raise UserError(f"{out} exists: choose another --out, or give --force to replace it")
+    check_out(out)
 
 
-def _show(columns: Mapping[str, np.ndarray], rows: list[list[str]]) -> None:
+def _written(run: Path) -> Json:
+    """Return the names of the tables in a run folder that have their default names, with the data that each is of."""
+    path = run / WRITTEN
+    return read_json(path, f"{path} is damaged: remove it") if path.exists() else {}
+
+
+def _name(run: Path, data: Location, written: Json) -> str:
+    """Return the default name of a table: with as many of the folders above the data as make it another's of none."""
+    whole = str(data.absolute())
+    above = [part for part in whole.split("/")[:-1] if part]
+    for many in range(len(above) + 1):
+        name = f"predictions-{'-'.join([*above[len(above) - many :], data.stem])}.csv"
+        if written.get(name) == whole or not (run / name).exists():
+            return name
+    raise UserError(f"{run} has tables of all names for {data}: give --out FILE")
+
+
+def _show(columns: tables.Columns) -> None:
     """Print the first rows, but for the probabilities of the classes."""
-    shown = [k for k, name in enumerate(columns) if not name.startswith("p_")]
-    print("  ".join(list(columns)[k] for k in shown))
-    for row in rows[:SHOWN]:
-        print("  ".join(row[k] for k in shown))
-    if len(rows) > SHOWN:
+    shown = {name: values[:SHOWN] for name, values in columns.items() if not name.startswith("p_")}
+    print("  ".join(shown))
+    for row in tables.texts(shown):
+        print("  ".join(row))
+    if len(columns["row"]) > SHOWN:
         print("...")
 
 
 def command_line(arguments: Sequence[str] | None = None, prog: str = "python -m train.predict") -> None:
     """Run `main` with the arguments given, by default the program's own."""
     with guard():
-        tyro.cli(main, prog=prog, args=arguments)
+        parsing.run(main, arguments, prog)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import flax.serialization
 import jax
 import numpy as np
 
-from spiketype import reading
+from spiketype import reading, tables
 from spiketype.damage import readable
 from spiketype.edge import Json, PyTree, UserError, versions, whole_file
 from spiketype.train import checked
@@ -26,7 +26,7 @@ from spiketype.train.tasks import get
 METRICS, SUMMARY = "metrics.jsonl", "summary.json"
 LAST, PREVIOUS = "checkpoints/last.msgpack", "checkpoints/previous.msgpack"
 MODEL, MANIFEST = "checkpoints/model.msgpack", "checkpoints/model.json"
-PREDICTIONS, FIGURES = "predictions.zarr", "figures"
+PREDICTIONS, TABLE, FIGURES = "predictions.zarr", "predictions.csv", "figures"
 
 
 def exists(folder: Path) -> bool:
@@ -156,6 +156,8 @@ def write_judgement(folder: Path, judgement: Judgement, summary: Json) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     judgement.calls.write(folder / PREDICTIONS, judgement.others, judgement.name)
+    if judgement.table is not None:
+        tables.write(folder / TABLE, judgement.table)
     for name, figure in judgement.figures.items():
         save(figure, folder / FIGURES / f"{name}.png")
     if judgement.model is not None:

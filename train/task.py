@@ -98,6 +98,7 @@ class Judgement:
         figures: name -> picture.
         model: what is offered for new data; None for data that were only judged.
         name: of the model.
+        table: columns of predictions.csv, where the rows judged are those that a user wants called; None: no table.
     """
 
     summary: Json
@@ -106,6 +107,7 @@ class Judgement:
     model: FinalModel | None = None
     others: Mapping[str, Calls] = field(default_factory=dict)
     name: str = "network"
+    table: Mapping[str, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import tyro
 
-from spiketype.edge import UserError, guard, importing
+from spiketype import parsing
+from spiketype.edge import UserError, check_out, guard, importing
 
 
 def download_command(out: Path, recordings: bool = False) -> None:
@@ -22,6 +22,7 @@ def download_command(out: Path, recordings: bool = False) -> None:
         out: Folder: a new one, or one that allensdk's CellTypesCache has begun to fill.
         recordings: Also download the recording of every cell that has a class, one large NWB file each.
     """
+    check_out(out)
     with importing():  # takes seconds
         from spiketype.datasets.allen import download
         from spiketype.datasets.allen.table import load
@@ -41,6 +42,8 @@ def noise_command(data: Path | None = None, out: Path | None = None) -> None:
         data: Folder with recordings (.nwb) at any depth, by default as for training.
         out: Table to write, by default noise_features.csv in that folder, where it makes 41 features of the 27.
     """
+    if out is not None:
+        check_out(out)
     with importing():
         from spiketype.datasets.allen import noise
         from spiketype.datasets.allen.database import NOISE
@@ -96,7 +99,7 @@ def command_line(arguments: Sequence[str] | None = None, prog: str = "python -m 
         "count": count_command,
     }
     with guard():
-        tyro.extras.subcommand_cli_from_dict(commands, prog=prog, args=arguments, config=(tyro.conf.OmitArgPrefixes,))
+        parsing.run_one_of(commands, arguments, prog)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from spiketype import reading
 from spiketype.datasets import splits
 from spiketype.datasets.allen.columns import read
 from spiketype.datasets.allen.table import DENDRITES, SPECIES, AllenTable
@@ -101,19 +100,25 @@ def whole(table: AllenTable, labels: SpeciesLabels) -> Part:
     return Part("all cells", mouse, human, labels == "both", human)
 
 
-def read_species(data: Path, default: int) -> Int[np.ndarray, " cell"]:
-    """Return an index into `SPECIES` of each cell of a table: of its column `COLUMN`, else the default, and say so.
+def read_species(data: Path, said: str | None) -> Int[np.ndarray, " cell"]:
+    """Return an index into `SPECIES` of each cell of a table: of its column `COLUMN`, else what is said of all cells.
 
     Raises:
-        UserError: another species. The message names the row.
+        UserError: no column, and nothing is said; another species than said, or unknown. The message names the row.
     """
     frame = read(data)
     if COLUMN not in frame:
-        reading.note(data, f"has no column {COLUMN}: all cells are taken to be {SPECIES[default]}")
-        return np.full(len(frame), default)
+        if said is None:
+            raise UserError(f"{data} has no column {COLUMN}: give --species {' or --species '.join(SPECIES)}")
+        return np.full(len(frame), SPECIES.index(said))
     given = frame[COLUMN].fillna("").astype(str).str.strip().str.lower()
     unknown = ~given.isin(SPECIES)
     if unknown.any():
         row = int(np.argmax(unknown))
         raise UserError(f"{data}, row {row + 2}: {COLUMN} is {frame[COLUMN][row]!r}, not one of {', '.join(SPECIES)}")
+    if said is not None and (other := given != said).any():
+        row = int(np.argmax(other))
+        raise UserError(
+            f"{data}, row {row + 2}: {COLUMN} is {given[row]}, and --species is {said}: leave out --species"
+        )
     return np.array([SPECIES.index(name) for name in given])

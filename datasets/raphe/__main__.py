@@ -10,11 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import tyro
 from tyro.conf import Positional, arg
 
+from spiketype import parsing
 from spiketype.datasets.raphe.options import NoisyConfig, ReadOptions, SpikeOptions
-from spiketype.edge import UserError, guard, importing
+from spiketype.edge import UserError, check_out, guard, importing
 
 if TYPE_CHECKING:
     from spiketype.datasets.raphe.sources import Labels
@@ -24,7 +24,7 @@ DEFAULT_SPIKES, DEFAULT_READ, DEFAULT_NOISY = SpikeOptions(), ReadOptions(), Noi
 
 
 def extract_command(
-    recordings: Positional[list[Path]],
+    recordings: Annotated[Positional[list[Path]], arg(metavar="RECORDING...")],
     out: Path,
     spikes: SpikeOptions = DEFAULT_SPIKES,
     read: ReadOptions = DEFAULT_READ,
@@ -40,16 +40,18 @@ def extract_command(
         labels: CSV table (cell, label, perhaps day). A cell that is not in it has the label of the nearest folder that
             is called SER or NSER, of the given folders and those in them.
     """
+    if not recordings:
+        raise UserError("RECORDING is missing: give .abf, .npy or .npz files, or folders of them, before --out")
     if out.exists():
         raise UserError(f"{out} exists already: choose another folder or remove it")
+    check_out(out)
     with importing():  # takes seconds
         from spiketype.datasets.raphe.sources import extract, read_labels
-        from spiketype.datasets.raphe.table import CLASSES, write
+        from spiketype.datasets.raphe.table import told, write
     table = read_labels(labels)
     cells, left_out = extract(list(recordings), spikes, read, table)
     for cell in cells:
-        name = CLASSES[cell.label] if cell.label >= 0 else "unknown"
-        print(f"{cell.day}  {cell.name}  {len(cell.spikes.spike_pA)} spikes  {name}  ({'; '.join(cell.spikes.notes)})")
+        print(told(cell))
     if left_out:
         print(f"left out, {len(left_out)}:")
         for file, why in left_out:
@@ -102,6 +104,7 @@ def noisy_command(
         out: Folder of the store of noisy spikes; repeat the same command to continue an unfinished one.
         config: How many of what.
     """
+    check_out(out)
     with importing():  # takes seconds
         from spiketype.datasets.raphe import noisy
         from spiketype.datasets.raphe.table import load
@@ -112,7 +115,7 @@ def command_line(arguments: Sequence[str] | None = None, prog: str = "python -m 
     """Run the command that the arguments name, by default the program's own arguments."""
     commands: dict[str, Callable[..., None]] = {"extract": extract_command, "noisy": noisy_command}
     with guard():
-        tyro.extras.subcommand_cli_from_dict(commands, prog=prog, args=arguments, config=(tyro.conf.OmitArgPrefixes,))
+        parsing.run_one_of(commands, arguments, prog)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from spiketype import reading
 from spiketype.datasets import store
 from spiketype.datasets.fingerprint import fingerprint
 from spiketype.datasets.raphe import sources
 from spiketype.datasets.raphe.options import ReadOptions, SpikeOptions
-from spiketype.datasets.raphe.table import KIND, RapheTable, load, of_cells
+from spiketype.datasets.raphe.table import KIND, RapheTable, load, of_cells, told
 from spiketype.edge import UserError
 
 PER_SAMPLE = ("spike_pA", "label", "cell", "day", "udi_ms", "snr", "baseline_pA", "isi_ms", "time_s")
@@ -60,4 +61,6 @@ def read(path: Path, options: SpikeOptions) -> RapheTable:
     if not cells:
         listed = "".join(f"\n  {file}: {why}" for file, why in left_out)
         raise UserError(f"{path}: nothing gave a spike:{listed}")
+    for cell in cells:
+        reading.note(cell.source, told(cell))
     return of_cells(cells, left_out, path)

@@ -206,6 +206,12 @@ def of_cells(cells: Sequence[LabelledCell], left_out: Sequence[tuple[str, str]],
     return _told(_table(source, arrays, left_out), "recordings")
 
 
+def told(cell: LabelledCell) -> str:
+    """Return what a person is told of a cell: day, name, spikes, label, and what was inferred or is doubtful."""
+    name = CLASSES[cell.label] if cell.label >= 0 else "unknown"
+    return f"{cell.day}  {cell.name}  {len(cell.spikes.spike_pA)} spikes  {name}  ({'; '.join(cell.spikes.notes)})"
+
+
 def _told(table: RapheTable, producer: str) -> RapheTable:
     """Say what was read."""
     counts = np.bincount(table.cell_label[table.cell_label >= 0], minlength=len(table.class_names)).tolist()

@@ -99,7 +99,11 @@ def table(
     said = {name: Column(_array(path, name, value)) for name, value in (about or {}).items() if name in ABOUT}
     own, named = columns, next((name for name in WAVEFORMS if name in columns), None)
     if named is None:
-        raise UserError(f"{path} has no array {WAVEFORM!r}; it has {_listed([*own, *said])}")
+        raise UserError(
+            f"{path} has no array {WAVEFORM!r}; it has {_listed([*own, *said])}: it needs {WAVEFORM} (row, time) or"
+            f" (row, channel, time) in uV and {' or '.join(RATES)}, and may have, by row,"
+            f" {', '.join((LABEL, *GROUPS, *HISTOGRAMS))}"
+        )
     waveform = own[named]
     columns = Columns(
         [WAVEFORM, *own, *said],

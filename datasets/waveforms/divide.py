@@ -100,7 +100,11 @@ def divide(
     kind = "leave-one-out" if finetune else KINDS[by]
     if by == "unit" and table.level == "unit":
         kind = "kfold"  # the same with fewer words: a group of one row is a row
-    found = [splits.make(kind, table.label, group, names, folds, seed + repeat, by=by) for repeat in range(repeats)]
+    classes = table.class_names
+    found = [
+        splits.make(kind, table.label, group, names, folds, seed + repeat, by=by, class_names=classes)
+        for repeat in range(repeats)
+    ]
     every = [fold for split in found for fold in split.folds]
     adapt = [_adapting(table, fold, finetune, seed) for fold in every] if finetune else []
     for k, rows in enumerate(adapt):

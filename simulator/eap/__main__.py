@@ -9,10 +9,9 @@ def command_line(arguments: Sequence[str] | None = None, prog: str = "python -m 
     """Run `spiketype.simulator.eap.command.main` with the arguments given, by default the program's own."""
     with guard():
         with importing():
-            import tyro
-
+            from spiketype import parsing
             from spiketype.simulator.eap.command import main
-        tyro.cli(tyro.conf.configure(tyro.conf.OmitArgPrefixes)(main), prog=prog, args=arguments)
+        parsing.run(main, arguments, prog)
 
 
 if __name__ == "__main__":

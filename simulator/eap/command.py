@@ -1,10 +1,11 @@
 """What ``python -m simulator.eap`` runs: its options beside those of the store."""
 
+from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import arg
 
-from spiketype.edge import importing
+from spiketype.edge import check_out, importing
 from spiketype.location import Place
 from spiketype.simulator.eap import block_range as of_jobs
 from spiketype.simulator.eap.config import EapConfig
@@ -32,6 +33,8 @@ def main(
         memory_limit_GB: What a worker may hold, about; it changes no sample. By default there is no limit.
     """
     share = of_jobs.parse(block_range)
+    if isinstance(out, Path):
+        check_out(out)
     with importing():  # takes seconds
         from spiketype.simulator.eap.generate import generate
     print(generate(config, out, workers, share, scheduler, yes, memory_limit_GB))

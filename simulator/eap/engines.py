@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from spiketype.edge import UserError, cores, keeping_signals
+from spiketype.edge import UserError, cores, install, keeping_signals
 from spiketype.simulator.eap import factored
 from spiketype.simulator.eap.blocks import BlockTask, cell_of, medium_of, write_block
 
@@ -84,7 +84,7 @@ def cluster(tasks: Sequence[BlockTask], scheduler: str) -> Iterator[BlockTask]:
     try:
         from spiketype.simulator.eap import cluster as dask
     except ImportError as error:
-        raise UserError(f"--scheduler needs Dask ({error}): pip install 'spiketype[cluster]'") from error
+        raise UserError(f"--scheduler needs Dask ({error}): {install('spiketype[cluster]')}") from error
     yield from dask.run(write_block, tasks, scheduler, ONE_THREAD)
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from spiketype.edge import UserError, read_json
+from spiketype.edge import UserError, install, read_json
 from spiketype.reading import shortened
 from spiketype.simulator.neuron import netpyne, portal, variants
 from spiketype.simulator.neuron.portal import Axon, AxonOption
@@ -121,7 +121,7 @@ def _folder(source: str | Path) -> Path:
         return Path(os.path.expandvars(source))
     spec = importlib.util.find_spec("MEArec")  # found, not imported: MEArec pulls in NEURON
     if spec is None or spec.origin is None:
-        raise UserError("MEArec, whose package data the default cell models are, is absent: pip install MEArec")
+        raise UserError(f"MEArec, whose package data the default cell models are, is absent: {install('MEArec')}")
     return Path(spec.origin).parent / "cell_models" / "bbp"
 
 

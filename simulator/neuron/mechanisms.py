@@ -20,7 +20,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from spiketype.edge import UserError, cache_dir
+from spiketype.edge import UserError, cache_dir, install
 from spiketype.simulator.neuron import netpyne, nmodl
 from spiketype.simulator.neuron.cells import CellModel, catalogue
 
@@ -204,7 +204,7 @@ def _neuron_home() -> Path:
     spec = importlib.util.find_spec("neuron")
     home = Path(spec.origin).parent / ".data" if spec and spec.origin else None
     if home is None or not (home / "bin" / "nrnivmodl").exists():
-        raise UserError("NEURON's wheel is absent or incomplete: pip install --force-reinstall neuron")
+        raise UserError(f"NEURON's wheel is absent or incomplete: remove what is there of it, then {install('neuron')}")
     return home
 
 

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import tyro
-
-from spiketype.edge import guard, importing
+from spiketype import parsing
+from spiketype.edge import check_out, guard, importing
 from spiketype.simulator.raphe.config import RapheConfig
 
 
@@ -18,6 +17,9 @@ def main(config: RapheConfig, out: Path, workers: int | None = None, abf: Path |
         workers: Processes at once: by default one per core; 0 works in this process.
         abf: Folder to write the recordings to, as .abf files of 20 to 80 MB each (about 2 GB for 153 cells).
     """
+    for path, flag in ((out, "--out"), (abf, "--abf")):
+        if path is not None:
+            check_out(path, flag)
     with importing():  # takes seconds
         from spiketype.simulator.raphe.generate import generate
     print(generate(config, out, workers, abf))
@@ -26,7 +28,7 @@ def main(config: RapheConfig, out: Path, workers: int | None = None, abf: Path |
 def command_line(arguments: Sequence[str] | None = None, prog: str = "python -m simulator.raphe") -> None:
     """Run `main` with the arguments given, by default the program's own."""
     with guard():
-        tyro.cli(tyro.conf.configure(tyro.conf.OmitArgPrefixes)(main), prog=prog, args=arguments)
+        parsing.run(main, arguments, prog)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import tyro
-
-from spiketype.edge import guard, importing
+from spiketype import parsing
+from spiketype.edge import check_out, guard, importing
 from spiketype.simulator.shank.config import ShankConfig
 
 
@@ -16,6 +15,7 @@ def main(config: ShankConfig, out: Path) -> None:
         config: What the recordings hold.
         out: Folder of the recordings; must not exist.
     """
+    check_out(out)
     with importing():  # takes seconds
         from spiketype.simulator.shank.generate import generate
     print(generate(config, out))
@@ -24,7 +24,7 @@ def main(config: ShankConfig, out: Path) -> None:
 def command_line(arguments: Sequence[str] | None = None, prog: str = "python -m simulator.shank") -> None:
     """Run `main` with the arguments given, by default the program's own."""
     with guard():
-        tyro.cli(tyro.conf.configure(tyro.conf.OmitArgPrefixes)(main), prog=prog, args=arguments)
+        parsing.run(main, arguments, prog)
 
 
 if __name__ == "__main__":

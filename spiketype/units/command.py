@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-import tyro
 from tyro.conf import Positional, UseAppendAction, arg
 
-from spiketype import reading
+from spiketype import parsing, reading
 from spiketype.datasets.options import CallFormat
-from spiketype.edge import UserError, absent, guard, importing
+from spiketype.edge import UserError, absent, check_out, guard, importing
+from spiketype.tables import check_ending
 from spiketype.units.options import CERTAIN, beside
 
 if TYPE_CHECKING:
@@ -31,14 +31,16 @@ def main(
 ) -> None:
     """Call each unit of a recording excitatory or inhibitory, without labels or training of your own.
 
-    Writes a table as FILE.csv and FILE.parquet, a picture FILE.png, and FILE.md with text for the methods section; into
-    a phy folder also cluster_spiketype.tsv and cluster_spiketype_probability.tsv, which phy shows at its next start.
+    Writes a table as text and as Parquet (FILE.csv, FILE.parquet), a picture FILE.png, and FILE.md with text for the
+    methods section; into a phy folder also cluster_spiketype.tsv and cluster_spiketype_probability.tsv, which phy shows
+    at its next start.
     With --write, calls go into a copy of an .nwb file or of CellExplorer's cell metrics, or into the analyzer, too.
 
     Args:
         path: Sorted units: a phy folder, a SpikeInterface analyzer, CellExplorer's cell metrics (.mat), .nwb, .npz,
             .npy, .csv, a Zarr group, an EAP store.
-        out: The table (.csv); by default NAME.units.csv in this folder.
+        out: The table (.csv, or .tsv separated by tabs; .parquet is written beside it); by default NAME.units.csv in
+            this folder.
         certain: Probability of the likelier class below which there is no call.
         share: Share of excitatory units, if you know it; by default both classes are taken to be as frequent.
         rate_kHz: Sampling rate of the data, if they do not say it.
@@ -50,12 +52,16 @@ def main(
     if not 0.5 <= certain < 1:
         raise UserError(f"--certain is {certain:g}: it must be from 0.5 to below 1")
     out = out or Path(f"{path.resolve().stem}.units.csv")
+    check_ending(out)
     names = beside(out)
+    if path.resolve() in [name.resolve() for name in names]:
+        raise UserError(f"--out {out} would replace {path}, the data themselves: choose another file")
     taken = [name for name in names if name.exists()]
     if taken and not force:
         raise UserError(f"{taken[0]} exists: choose another --out, or give --force to replace it")
     if not out.resolve().parent.is_dir():
         raise UserError(f"--out {out}: {out.parent} is no folder")
+    check_out(out)
     if not path.exists():
         raise UserError(absent(path))
     with importing():  # takes seconds
@@ -101,7 +107,7 @@ def _show(found: "UnitCalls") -> None:
 def command_line(arguments: Sequence[str] | None = None, prog: str = "spiketype units") -> None:
     """Run `main` with the arguments given, by default the program's own."""
     with guard():
-        tyro.cli(main, prog=prog, args=arguments)
+        parsing.run(main, arguments, prog)
 
 
 if __name__ == "__main__":

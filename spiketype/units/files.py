@@ -1,13 +1,11 @@
-"""What a call of units leaves: a table as CSV and Parquet, a picture, and text for the methods section of a paper."""
+"""What a call of units leaves: a table as text and Parquet, a picture, and text for the methods section of a paper."""
 
-import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
+from spiketype import tables
 from spiketype.datasets.waveforms import WaveformTable
 from spiketype.edge import Json, versions, whole_file
 from spiketype.units import figures
@@ -25,26 +23,14 @@ def write(paths: Sequence[Path], found: UnitCalls, table: WaveformTable, model: 
         model: that called them.
         read: what was read, kept in the Parquet's metadata and told in the text.
     """
-    to_csv, to_parquet, to_png, to_md = paths
-    rows = [[_text(value) for value in row] for row in zip(*found.columns.values(), strict=True)]
-    with whole_file(to_csv) as partial, open(partial, "w", newline="") as file:
-        csv.writer(file).writerows([list(found.columns), *rows])
-    frame = pd.DataFrame({name: values.tolist() for name, values in found.columns.items()})
-    frame.attrs = {"spiketype": json.dumps(read)}
-    with whole_file(to_parquet) as partial:
-        frame.to_parquet(partial, index=False)
+    *to_tables, to_png, to_md = paths
+    for path in to_tables:
+        tables.write(path, found.columns, read)
     picture = figures.units(found, table, model)
     with whole_file(to_png) as partial:
         picture.savefig(partial, dpi=150, format="png")
     with whole_file(to_md) as partial:
         partial.write_text(methods(found, table, model))
-
-
-def _text(value: object) -> str:
-    """Return a number with four digits, nothing for one that is missing (NaN), or words as they are."""
-    if isinstance(value, float | np.floating):
-        return "" if np.isnan(value) else f"{value:.4g}"
-    return str(value)
 
 
 def methods(found: UnitCalls, table: WaveformTable, model: UnitsModel) -> str:

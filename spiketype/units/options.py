@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from spiketype.tables import DELIMITERS, PARQUET
+
 CERTAIN = 0.8  # probability of the likelier class below which there is no call
-SUFFIXES = (".csv", ".parquet", ".png", ".md")
 
 
 def beside(out: Path) -> tuple[Path, ...]:
     """Return the files that `spiketype.units.files.write` leaves for the table `out`."""
-    return tuple(out.with_suffix(suffix) for suffix in SUFFIXES)
+    text = out.suffix if out.suffix in DELIMITERS else ".csv"
+    return tuple(out.with_suffix(suffix) for suffix in (text, PARQUET, ".png", ".md"))

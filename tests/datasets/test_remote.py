@@ -156,5 +156,5 @@ def test_who_may_not_read_is_told_how_and_all_may_read_what_is_public(local, ser
 @pytest.mark.parametrize("library", ["obstore", "boto3"])
 def test_a_library_that_is_missing_is_told(library, monkeypatch):
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(UserError, match=r"s3://bucket/s needs .* \(.*\): pip install 'spiketype\[remote\]'"):
+    with pytest.raises(UserError, match=r"s3://bucket/s needs .* \(.*\): .*(--extra |spiketype\[)remote"):
         eap.load(location.parse("s3://bucket/s"))

@@ -162,7 +162,7 @@ def test_a_tiny_store_still_tests_every_class(size):
     [
         ("grup", 5, 0.1, "choose one of random, kfold, group"),
         ("kfold", 1, 0.1, "at least 2"),
-        ("kfold", 200, 0.1, "fewer folds"),
+        ("kfold", 200, 0.1, "class 0 has only 180 samples: give --folds 180"),
         ("random", 5, 0.0, "between 0 and 1"),
         ("lists", 5, 0.1, "needs a JSON file"),
     ],

@@ -116,9 +116,13 @@ def test_calls_without_rows_or_of_unknown_classes_are_refused():
 
 def test_the_table_of_calls():
     calls = make(repeats=3)
-    table = calls.table(0.6, never=np.arange(60) == 0)
-    assert list(table) == ["row", "call", "probability", "certain", "p_a", "p_b", "p_c", "depth_um"]
-    sure = (calls.mean.max(axis=1) >= 0.6) & (np.arange(60) > 0)
+    table = calls.table(0.6, never={"the first": np.arange(60) == 0, "also": np.arange(60) < 2})
+    assert list(table) == ["row", "call", "probability", "certain", "reason", "p_a", "p_b", "p_c", "depth_um"]
+    sure = (calls.mean.max(axis=1) >= 0.6) & (np.arange(60) > 1)
+    assert table["reason"][:2].tolist() == ["the first", "also"]
+    np.testing.assert_array_equal(table["reason"][2:] == judging.UNSURE, ~sure[2:])
+    np.testing.assert_array_equal(table["reason"] == "", sure)
+    np.testing.assert_allclose(table["probability"], calls.mean.max(axis=1))
     np.testing.assert_array_equal(table["call"] == "no call", ~sure)
     np.testing.assert_array_equal(table["certain"] == "yes", sure)
     likeliest = np.array(calls.class_names)[calls.mean.argmax(axis=1)]

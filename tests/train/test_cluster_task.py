@@ -83,7 +83,7 @@ def test_planted_kinds_are_found_drawn_and_assigned(data: Path, tmp_path: Path) 
     with open(tmp_path / "clusters.csv") as file:
         found = list(csv.DictReader(file))
     label = np.repeat(np.arange(KINDS), 10)
-    assert list(found[0]) == ["row", "call", "probability", "certain", "p_0", "p_1", "p_2", "outlier"]
+    assert list(found[0]) == ["row", "call", "probability", "certain", "reason", "p_0", "p_1", "p_2", "outlier"]
     called = np.array([int(row["call"]) for row in found])
     assert all(len(set(called[:-1][label == k].tolist())) == 1 for k in range(KINDS))
     assert len(set(called[:-1].tolist())) == KINDS
@@ -306,7 +306,7 @@ def test_first_centres_that_cannot_be_made_are_refused_before_training(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(partitions.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="--init umap: UMAP is not installed: pip install"):
+    with pytest.raises(UserError, match=r"--init umap: UMAP is not installed: uv (sync|pip install)"):
         prepare(ClusterConfig(data=data, rate_kHz=30.0, init="umap"))
     monkeypatch.setattr(partitions, "MOST_WARD", 10)
     with pytest.raises(UserError, match=r"--init ward keeps all pairs of .* units, the most is 10"):

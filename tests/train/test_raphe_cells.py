@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spiketype.models.classifiers import logistic, plain
-from spiketype.train.judging.calls import Calls
+from spiketype.train.judging.calls import UNSURE, Calls
 from spiketype.train.judging.metrics import auc, top_calibration_error
 from spiketype.train.tasks.raphe import cells, metrics
 
@@ -82,3 +82,26 @@ def test_baselines_see_training_rows_alone():
     found = plain(logistic(), x, label, folds)
     assert np.isnan(found[:20]).all()
     assert ((found[20:] > 0.5) == (label[20:] == 1)).mean() > 0.9
+
+
+def test_there_is_no_call_where_none_can_be_made():
+    """A foreign recording: unusual, from one to three spikes, an interval from 0 to 1, amplitudes in another unit."""
+    rows = 5
+    found = Calls(
+        probability=cells.of_serotonergic(np.array([0.99, 0.99, 0.99, 0.99, 0.6])),
+        label=np.full(rows, -1),
+        group=np.arange(rows),
+        class_names=("non-serotonergic", "serotonergic"),
+        row_names=tuple("abcde"),
+        measured={
+            "low_serotonergic": np.array([0.9, 0.9, 0.0, 0.9, 0.55]),
+            "high_serotonergic": np.ones(rows),
+            "unusual": np.array(["no", "yes", "no", "no", "no"]),
+            "trough_pA": np.array([-80.0, -80.0, -80.0, -5000.0, -80.0]),
+        },
+    )
+    table = cells.table_of(found, 0.8)
+    assert table["call"].tolist() == ["serotonergic", *["no call"] * 4]
+    assert table["certain"].tolist() == ["yes", *["no"] * 4]
+    assert table["reason"].tolist() == ["", cells.UNUSUAL, cells.EITHER, cells.TOO_LARGE, UNSURE]
+    np.testing.assert_array_equal(table["probability"], [0.99, 0.99, 0.99, 0.99, 0.6])

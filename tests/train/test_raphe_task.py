@@ -263,9 +263,9 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 COLUMNS = (
-    "row", "call", "probability", "certain", "p_non-serotonergic", "p_serotonergic", "day", "low_serotonergic",
-    "high_serotonergic", "spikes", "settled_after", "unusual", "published_vote", "distance_over_limit", "udi_ms",
-    "rate_Hz", "isi_cv", "noise_rms_pA",
+    "row", "call", "probability", "certain", "reason", "p_non-serotonergic", "p_serotonergic", "day",
+    "low_serotonergic", "high_serotonergic", "spikes", "settled_after", "unusual", "published_vote", "trough_pA",
+    "distance_over_limit", "udi_ms", "rate_Hz", "isi_cv", "noise_rms_pA",
 )  # fmt: skip
 
 
@@ -288,7 +288,8 @@ def test_a_recording_gets_a_call_and_no_store(
     assert row["row"] == abf.stem
     assert row["day"] == abf.stem.split("#")[0]
     assert row["call"] in ("serotonergic", "non-serotonergic", "no call")
-    assert (row["certain"] == "yes") == (row["call"] != "no call") == (float(row["probability"]) >= 0.8)
+    assert (row["certain"] == "yes") == (row["call"] != "no call") == (row["reason"] == "")
+    assert float(row["probability"]) >= 0.8 or row["call"] == "no call"
     assert float(row["low_serotonergic"]) <= float(row["p_serotonergic"]) <= float(row["high_serotonergic"])
     assert float(row["probability"]) == max(float(row["p_serotonergic"]), float(row["p_non-serotonergic"]))
     assert int(row["spikes"]) >= 15

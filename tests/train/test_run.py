@@ -154,7 +154,7 @@ def test_evaluate_and_predict_on_another_store(
     with open(tmp_path / "out.csv") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 160
-    assert list(rows[0])[:4] == ["row", "call", "probability", "certain"]
+    assert list(rows[0])[:5] == ["row", "call", "probability", "certain", "reason"]
     assert {row["call"] for row in rows} <= {"BP", "LBC", "STPC", "TTPC1", "no call"}
     assert all((row["call"] == "no call") == (row["certain"] == "no") for row in rows)
     total = sum(float(value) for name, value in rows[0].items() if name.startswith("p_"))
@@ -279,10 +279,10 @@ def simulate(config: EapConfig, out: Path) -> Path:
     ("arguments", "told"),
     [
         ([], "--task is missing: choose one of binary, mtype, location, raphe, subclass"),
-        (["--task", "mtpye"], "unknown task 'mtpye': choose one of binary, mtype, location, raphe, subclass"),
+        (["--task", "mtpye"], "--task is mtpye: choose one of binary, mtype, location, raphe, subclass"),
         (["--task"], "--task needs a value"),
         (["--task", "mtype", "--out", "--seeds", "2"], "--out needs a value"),
-        (["--task", "mtype", "--preset", "papr"], "unknown preset 'papr': choose one of default, paper"),
+        (["--task", "mtype", "--preset", "papr"], "--preset is papr: choose one of default, paper"),
         (["--task", "mtype", "--rotation", "3dro"], "norot"),
         (["--task", "mtype", "--features", "wa"], "waveform"),
         (["--task", "mtype", "--split", "leave"], "leave-one-out"),
@@ -442,7 +442,7 @@ def test_the_process_prints_one_line_for_a_mistake() -> None:
     done = start("--task", "mtpye")
     _, told = done.communicate()
     assert done.returncode == 2
-    assert told.startswith("error: unknown task 'mtpye': choose one of binary, mtype, location, raphe, subclass")
+    assert told.startswith("error: --task is mtpye: choose one of binary, mtype, location, raphe, subclass")
     assert told.count("\n") == 1
 
 

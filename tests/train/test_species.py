@@ -122,14 +122,15 @@ def test_a_run_calls_of_new_cells_and_another_folder(folder, tables, tmp_path, c
     assert "medians of the species' cells are used: tau" in capsys.readouterr().err
     with open(tmp_path / "calls.csv") as file:
         lines = list(csv.DictReader(file))
-    columns = ["row", "call", "probability", "certain", "p_aspiny", "p_spiny", "species", "likeliest"]
+    columns = ["row", "call", "probability", "certain", "reason", "p_aspiny", "p_spiny", "species", "likeliest"]
     assert list(lines[0]) == [*columns, "missing_features"]
     assert {row["missing_features"] for row in lines} == {"1", "2"}
     truth = [kind for table in tables.values() for kind in table["dendrite_type"]]
     assert np.mean([row["likeliest"] == kind for row, kind in zip(lines, truth, strict=True)]) > 0.9
     one = new[new["species"] == "human"].iloc[:1].drop(columns="species")  # a cell alone can be called
-    predict.main(out, write_cells(one, tmp_path), tmp_path / "one-call.csv")
-    assert "all cells are taken to be human" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"has no column species: give --species mouse or --species human"):
+        predict.main(out, write_cells(one, tmp_path), tmp_path / "one-call.csv")
+    predict.main(out, write_cells(one, tmp_path), tmp_path / "one-call.csv", species="human")
     assert (tmp_path / "one-call.csv").read_text().splitlines()[1] == ",".join(lines[160].values())
     with pytest.raises(UserError, match=r"row 2: species is 'rat', not one of mouse, human"):
         predict.main(out, write_cells(new.assign(species="rat"), tmp_path), None)

@@ -135,6 +135,10 @@ def test_the_model_of_a_run_is_fitted_again_when_it_is_first_asked_and_only_then
 @pytest.mark.slow
 def test_calls_of_new_cells_with_columns_missing_unknown_and_in_another_order(folder, finished, tmp_path, capsys):
     new = pd.read_csv(folder / "mouse_ephys_data.csv").drop(columns=["transgenic_line", "dendrite_type", "tau"])
+    features = [name for name in new.columns if name in FEATURES]
+    whole = new.dropna().iloc[0]
+    for many in (8, 7):  # with tau 9 and 8 of 41 are missing
+        new.loc[len(new)] = {**whole, **dict.fromkeys(features[:many], np.nan), "file_name": f"9999_{many}"}
     new.loc[len(new)] = {"file_name": "9999_1"}
     new[new.columns[::-1]].assign(mood=1).to_csv(tmp_path / "cells.csv", index=False)
     predict.main(finished, tmp_path / "cells.csv", tmp_path / "calls.csv")
@@ -142,8 +146,11 @@ def test_calls_of_new_cells_with_columns_missing_unknown_and_in_another_order(fo
     assert "medians of the training cells are used for the missing: tau" in told
     assert "columns that the model does not know are not used: mood" in told
     assert "no action potentials: the model without them is used" in told
-    *rows, nothing = rows_of(tmp_path / "calls.csv")
-    columns = ["row", "call", "probability", "certain", *(f"p_{name}" for name in allen.CLASSES)]
+    *rows, few, enough, nothing = rows_of(tmp_path / "calls.csv")
+    assert few["call"] == "no call"
+    assert few["reason"] == nothing["reason"] == "more than 20 % of the features are missing"
+    assert enough["reason"] in ("", "no class is likely enough")
+    columns = ["row", "call", "probability", "certain", "reason", *(f"p_{name}" for name in allen.CLASSES)]
     assert list(nothing) == [*columns, "likeliest", "missing_features", "action_potential"]
     assert (nothing["row"], nothing["call"], nothing["missing_features"]) == ("9999_1", "no call", "41")
     right = [row["likeliest"] == allen.CLASSES[k] for row, k in zip(rows, np.repeat(np.arange(5), 24), strict=True)]

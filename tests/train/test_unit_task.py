@@ -457,5 +457,5 @@ def test_options_about_waveforms_are_for_tasks_that_have_them(trained):
     assert asked.for_data(config, True, rate_kHz=20.0).rate_kHz == 20
     mtype = EapTaskConfig(task="mtype")
     assert asked.for_data(mtype, False, rate_kHz=None) == mtype
-    with pytest.raises(UserError, match="--flip is about waveforms of units: the task mtype has none"):
+    with pytest.raises(UserError, match="--flip says nothing of data of the task mtype"):
         asked.for_data(mtype, True)

@@ -168,6 +168,16 @@ def test_the_command_leaves_a_table_a_picture_and_text(tmp_path, monkeypatch, ca
         command.command_line(["mine.npz"])
     assert stopped.value.code == 2
     assert "mine.units.csv exists: choose another --out, or give --force" in capsys.readouterr().err
+    command.command_line(["mine.npz", "--out", "calls.tsv"])
+    assert (tmp_path / "calls.tsv").read_text() == (tmp_path / "mine.units.csv").read_text().replace(",", "\t")
+    assert (tmp_path / "calls.parquet").exists()
+    for out in ("calls", "calls.npz"):
+        with pytest.raises(SystemExit):
+            command.command_line(["mine.npz", "--out", out, "--force"])
+        assert "give a name that ends in .csv, .tsv or .parquet" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        command.command_line(["mine.units.csv", "--out", "mine.units.csv", "--force"])
+    assert "would replace mine.units.csv, the data themselves" in capsys.readouterr().err
     command.command_line(["mine.npz", "--force", "--flip"])
     assert "24 no call" in capsys.readouterr().out
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from spiketype.datasets.splits import Fold, inner_folds
-from spiketype.edge import progress
+from spiketype.edge import install, progress
 from spiketype.models import classifiers
 from spiketype.models.classifiers import MODELS, evened, majority
 from spiketype.models.options import TREES_NAME
@@ -19,7 +19,7 @@ from spiketype.models.scale import Scale
 from spiketype.train.judging.calls import scatter
 
 MAJORITY = "majority"
-REMEDY = "uv sync --extra trees, or pip install 'spiketype[trees]'"
+REMEDY = install("spiketype[trees]")
 
 
 def available() -> tuple[str, ...]:

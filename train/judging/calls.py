@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from spiketype.datasets.splits import Fold
 from spiketype.edge import NO_CALL, Json
@@ -19,6 +19,8 @@ from spiketype.train.judging.intervals import bootstrap
 from spiketype.train.judging.metrics import MEASURES, Measure
 
 RESAMPLES = 400
+NEVER: Mapping[str, np.ndarray] = {}  # no other reason not to call
+UNSURE = "no class is likely enough"
 
 
 @dataclass(frozen=True)
@@ -137,21 +139,23 @@ class Calls:
             "accuracy_of_calls_percent": 100 * float(right[sure].mean()) if sure.any() else None,
         }
 
-    def table(self, certain: float, never: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """Return the columns of the table: row, call, probability, certain, every p_CLASS, then what is measured.
+    def table(self, certain: float, never: Mapping[str, Bool[np.ndarray, " row"]] = NEVER) -> dict[str, np.ndarray]:
+        """Return the columns of the table: row, call, probability, certain, reason, every p_CLASS, what is measured.
 
         Args:
             certain: probability of the likeliest class below which there is "no call".
-            never: (row,) bool, rows that get no call whatever the probability.
+            never: reason -> rows that get no call whatever the probability; the first reason that holds is told.
         """
         mean = self.mean
-        sure = mean.max(axis=1) >= certain
-        sure = sure if never is None else sure & ~never
+        reasons = {**never, UNSURE: mean.max(axis=1) < certain}
+        reason = np.select(list(reasons.values()), list(reasons), "")
+        sure = reason == ""
         return {
             "row": np.array(self.row_names),
             "call": np.where(sure, np.array(self.class_names)[mean.argmax(axis=1)], NO_CALL),
             "probability": mean.max(axis=1),
             "certain": np.where(sure, "yes", "no"),
+            "reason": reason,
             **{f"p_{name}": mean[:, k] for k, name in enumerate(self.class_names)},
             **self.measured,
         }

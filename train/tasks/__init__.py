@@ -45,5 +45,5 @@ def get(name: str) -> "Task[Any, Any]":
 
 def _folder(name: str) -> str:
     if name not in MODULES:
-        raise UserError(f"unknown task {name!r}: choose one of {', '.join(MODULES)}")
+        raise UserError(f"--task is {name}: choose one of {', '.join(MODULES)}")
     return MODULES[name]

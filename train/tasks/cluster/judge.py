@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from spiketype.datasets.waveforms.matrix import Units
-from spiketype.edge import Json, progress
+from spiketype.edge import Json, install, progress
 from spiketype.models import partitions
 from spiketype.models.agreement import agreement, contingency, match
 from spiketype.models.autoencoder import Net
@@ -54,6 +54,7 @@ def judge(
         figures.draw(summary, units, seen.code, found[CONSENSUS][0], history),
         model,
         name=DEC,
+        table=model.table(calls, config.certain),
     )
 
 
@@ -68,7 +69,7 @@ def others(
     """Return the clusters (seed, unit) by each method that needs no clustering network, from the same inputs."""
     with_umap = importlib.util.find_spec("umap") is not None and importlib.util.find_spec("networkx") is not None
     if not with_umap:
-        print("UMAP + GMM and UMAP + Louvain are left out: pip install 'spiketype[umap]'", file=sys.stderr)
+        print(f"UMAP + GMM and UMAP + Louvain are left out: {install('spiketype[umap]')}", file=sys.stderr)
     plain = dict(partitions.BASELINES) | (dict(partitions.UMAP_BASELINES) if with_umap else {})
     if len(units.x) > partitions.MOST_WARD:
         del plain["Ward"]

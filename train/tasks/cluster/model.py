@@ -19,6 +19,7 @@ from spiketype.train.task import Variables, in_pieces, of_member
 from spiketype.train.tasks.cluster.config import ClusterConfig
 
 RARE = 99.0  # percent of the trained units that are nearer to their centre than an outlier
+OUTLIER = f"farther from its cluster than {RARE:g} % of the units that were trained on"
 MOST_ROWS = 16_384  # that are encoded at once
 
 
@@ -140,6 +141,10 @@ class ClusterModel:
             measured={"outlier": np.where(outlier, "yes", "no")},
         )
 
+    def table(self, calls: Calls, certain: float) -> dict[str, np.ndarray]:
+        """Return the table of calls: a unit that is far from all clusters belongs to none."""
+        return calls.table(certain, never={OUTLIER: calls.measured["outlier"] == "yes"})
+
     def _named(self, share: np.ndarray) -> np.ndarray:
         renamed = np.empty_like(share)
         for one, mine, names in zip(renamed, share, self.name_of, strict=True):
@@ -171,4 +176,4 @@ def evaluate(config: ClusterConfig, model: ClusterModel, data: Path) -> NoReturn
 def predict(config: ClusterConfig, model: ClusterModel, data: Path) -> dict[str, np.ndarray]:
     """Return the call of every unit of a table, the share of each cluster, and whether it is an outlier."""
     units = read_units(config, data, model.form)
-    return model.calls(units, model.see(units.x)).table(config.certain)
+    return model.table(model.calls(units, model.see(units.x)), config.certain)

@@ -6,12 +6,17 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
+from spiketype.datasets.raphe.extract import LARGEST_PA
 from spiketype.datasets.raphe.shape import features
 from spiketype.datasets.raphe.table import RapheTable
 from spiketype.models import evidence
 from spiketype.models.evidence import Evidence, Probability, Stages
 from spiketype.models.usual import Usual
 from spiketype.train.judging.calls import Calls
+
+UNUSUAL = "a spike unlike all that were trained on"
+EITHER = "so few spikes that the interval has both classes"
+TOO_LARGE = f"spikes of more than {LARGEST_PA:g} pA are no loose-seal spikes: is the unit right?"
 
 
 class Tested(NamedTuple):
@@ -78,6 +83,7 @@ def calls(table: RapheTable, tested: Tested, after: Sequence[Probability], shape
         ),
         "unusual": np.where(distance > limit, "yes", "no"),
         "published_vote": published(tested),
+        "trough_pA": tested.mean_pA.min(axis=1),
         "distance_over_limit": distance / limit,
     }
     for name, values in (
@@ -89,6 +95,17 @@ def calls(table: RapheTable, tested: Tested, after: Sequence[Probability], shape
         measured[name] = np.where(values[rows] < 0, np.nan, values[rows])
     names = tuple(table.cell_names[cell] for cell in rows)
     return Calls(of_serotonergic(value), table.cell_label[rows], day, table.class_names, names, measured)
+
+
+def table_of(calls: Calls, certain: float) -> dict[str, np.ndarray]:
+    """Return the table of calls of cells; there is none of a cell that the networks cannot know."""
+    low, high = calls.measured["low_serotonergic"], calls.measured["high_serotonergic"]
+    never = {
+        TOO_LARGE: calls.measured["trough_pA"] < -LARGEST_PA,
+        UNUSUAL: calls.measured["unusual"] == "yes",
+        EITHER: (low < 0.5) & (high > 0.5),
+    }
+    return calls.table(certain, never)
 
 
 def published(tested: Tested) -> Float[np.ndarray, " cell"]:

@@ -117,4 +117,4 @@ def predict(config: RapheTaskConfig, model: RapheModel, path: Path) -> dict[str,
     table = read.read(path, SpikeOptions(**model.origin["spikes"]))
     for file, why in table.left_out:
         print(f"left out: {file}: {why}", file=sys.stderr)
-    return model.calls(table).table(config.certain)
+    return cells.table_of(model.calls(table), config.certain)

@@ -13,7 +13,7 @@ from spiketype.train.judging.intervals import CONFIDENCE
 from spiketype.train.judging.metrics import MEASURES
 from spiketype.train.judging.report import number, text_table
 from spiketype.train.tasks.raphe import metrics
-from spiketype.train.tasks.raphe.cells import Tested
+from spiketype.train.tasks.raphe.cells import Tested, table_of
 from spiketype.train.tasks.raphe.config import RapheTaskConfig
 from spiketype.train.tasks.raphe.control import noise_control, noise_words
 
@@ -76,7 +76,8 @@ def summary(
         gap = metrics.difference(calls, single[best], config.seed)
         result["single_features"] = percent
         result["over_best_single_feature"] = {"feature": best, "percent": gap}
-    result["targets"] = _targets(result)
+    simulated = bool((table.true_udi_ms[tested.cells] > 0).all())
+    result["targets"] = _targets(result) if simulated else {}  # they are of our own simulation
     result["warnings"] = _warnings(result)
     return result
 
@@ -109,7 +110,7 @@ def _settling(tested: Tested, after: Sequence[Probability], calls: Calls) -> Jso
 
 def _per_cell(calls: Calls, atypical: np.ndarray, certain: float) -> list[Json]:
     """Return the table of calls by row, with what was to be found; what is not known, NaN, is None."""
-    columns = {"class": np.array(calls.class_names)[calls.label], "atypical": atypical == 1, **calls.table(certain)}
+    columns = {"class": np.array(calls.class_names)[calls.label], "atypical": atypical == 1, **table_of(calls, certain)}
     rows = zip(*(values.tolist() for values in columns.values()), strict=True)
     return [{name: None if each != each else each for name, each in zip(columns, row, strict=True)} for row in rows]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
+import tyro
 from tyro.conf import arg
 
 from spiketype.datasets.options import SpeciesLabels
@@ -87,6 +88,8 @@ class SpeciesConfig:
     """Cells in a batch, half of them mouse and half human."""
     steps: int = 2000
     """Training steps."""
+    species: Annotated[Literal["mouse", "human"] | None, tyro.conf.Suppress, tyro.conf.Fixed] = None
+    """Of all cells of a new table without a column of that name (train.predict); nothing to be asked of a training."""
     certain: float = 0.8
     """Probability of the likelier class below which no call is made."""
     seed: int = 0

@@ -175,7 +175,7 @@ def predict(config: SpeciesConfig, model: SpeciesModel, data: Path) -> dict[str,
     """
     names, domains = model.about["features"], model.offered.domains
     x, ids, missing = allen_columns.read_features(data, names)
-    species = read_species(data, TESTED[config.labels])
+    species = read_species(data, config.species)
     if config.labels == "mouse" and (species == HUMAN).any():
         raise UserError(
             f"{data} has human cells, and this run, --labels mouse, calls mouse cells alone: use a run with --labels "

@@ -20,6 +20,11 @@ from spiketype.train.task import Judgement, refuse_training_data
 from spiketype.train.tasks.subclass.config import SubclassConfig
 
 OFFERED = "model offered"
+# Medians stand for features that are missing, and the model takes them for measured: calls at 0.8 of the published
+# cells, of donors held out, claim 95 %, however many features are left out at random. 95 % of them are right with all
+# 41 features, 94 % without 8, 92 % without 12, 86 % without 20, 56 % without 36.
+MOST_MISSING = 0.2
+TOO_FEW = f"more than {100 * MOST_MISSING:g} % of the features are missing"
 
 
 @dataclass(frozen=True)
@@ -136,10 +141,10 @@ def widths(x: Inputs, features: int) -> tuple[int, ...]:
 
 
 def predict(config: SubclassConfig, model: SubclassModel, data: Path) -> dict[str, np.ndarray]:
-    """Return the calls of the cells of a table or folder; there is none of a cell without any feature."""
-    cells = NewCells.read(data, model.features, config.lines)
-    nothing = np.isnan(cells.x[:, : len(model.features)]).all(axis=1)
-    return model.calls(cells).table(config.certain, never=nothing)
+    """Return the calls of the cells of a table or folder; there is none of a cell that lacks many features."""
+    calls = model.calls(NewCells.read(data, model.features, config.lines))
+    few = calls.measured["missing_features"] > MOST_MISSING * len(model.features)
+    return calls.table(config.certain, never={TOO_FEW: few})
 
 
 def evaluate(config: SubclassConfig, model: SubclassModel, data: Path) -> Judgement:

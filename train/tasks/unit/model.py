@@ -178,6 +178,12 @@ def by_unit(table: WaveformTable, probability: Float[np.ndarray, "repeat row cla
     )
 
 
+def in_order(table: WaveformTable, probability: Float[np.ndarray, "repeat row class"]) -> Calls:
+    """Return the calls of a table's units in the order of the data."""
+    first = np.unique(table.unit, return_index=True)[1]
+    return by_unit(table, probability, divide.natural(table)).take(np.argsort(first))
+
+
 def by_spike(table: WaveformTable, probability: Float[np.ndarray, "repeat row class"], split: UnitSplit) -> Calls:
     """Return the calls of single spikes; each is named by its unit and its number in the unit, from 0 on."""
     unit = np.array(table.unit_names)[table.unit]
@@ -208,11 +214,11 @@ def inputs_of(
 
 
 def predict(config: UnitConfig, model: UnitModel, path: Path) -> dict[str, np.ndarray]:
-    """Return the columns of a table with one row a unit; labels, if there are any, are not read.
+    """Return the columns of a table with one row a unit, as they stand in the data; labels are not read.
 
     Raises:
         UserError: as `inputs_of`.
     """
     table, x = inputs_of(config, model, path, labels=False)
     table = replace(table, label=np.full_like(table.label, -1), class_names=model.classes)
-    return by_unit(table, model.probability(x)[None], divide.natural(table)).table(config.certain)
+    return in_order(table, model.probability(x)[None]).table(config.certain)
