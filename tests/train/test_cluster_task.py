@@ -24,7 +24,7 @@ from spiketype.train import asked, evaluate, execute, loop, predict, run, runs
 from spiketype.train.config import from_json, to_json
 from spiketype.train.tasks.cluster import judge
 from spiketype.train.tasks.cluster.config import ClusterConfig
-from spiketype.train.tasks.cluster.model import ClusterModel, encode, network
+from spiketype.train.tasks.cluster.model import OUTLIER, ClusterModel, encode, network
 from spiketype.train.tasks.cluster.task import TASKS, prepare
 
 SMALL = ("--hidden", "16", "16", "--code", "3", "--batch", "32", "--seeds", "2", "--rate-khz", "30")
@@ -84,7 +84,11 @@ def test_planted_kinds_are_found_drawn_and_assigned(data: Path, tmp_path: Path) 
         found = list(csv.DictReader(file))
     label = np.repeat(np.arange(KINDS), 10)
     assert list(found[0]) == ["row", "call", "probability", "certain", "reason", "p_0", "p_1", "p_2", "outlier"]
-    called = np.array([int(row["call"]) for row in found])
+    called = np.array([np.argmax([float(row[f"p_{k}"]) for k in range(KINDS)]) for row in found])
+    assert all(row["call"] in (str(k), "no call") for k, row in zip(called, found, strict=True))
+    assert (found[-1]["call"], found[-1]["reason"]) == ("no call", OUTLIER)
+    with open(out / "predictions.csv") as file:  # of the units that were clustered, at the end of the run
+        assert len(list(csv.DictReader(file))) == 3 * 40
     assert all(len(set(called[:-1][label == k].tolist())) == 1 for k in range(KINDS))
     assert len(set(called[:-1].tolist())) == KINDS
     assert found[-1]["outlier"] == "yes"

@@ -272,7 +272,7 @@ def test_evaluate_and_predict_on_other_units(trained, spikes, tmp_path, capsys):
     predict.main(trained, other, tmp_path / "calls.csv")
     with open(tmp_path / "calls.csv") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["row", "call", "probability", "certain", "p_narrow", "p_wide", "animal", "rows"]
+    assert list(rows[0]) == ["row", "call", "probability", "certain", "reason", "p_narrow", "p_wide", "animal", "rows"]
     truth = {str(k): ("narrow", "wide")[k % 2] for k in range(40)}
     assert np.mean([max(("narrow", "wide"), key=lambda c: row[f"p_{c}"]) == truth[row["row"]] for row in rows]) > 0.8
     for row in rows:
