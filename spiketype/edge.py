@@ -354,13 +354,18 @@ def check_platform() -> None:
         ) from error
 
 
-def versions() -> dict[str, str]:
-    """Versions of this program, Python and the libraries that decide a result, and the git commit if there is one."""
+def versions(commit: bool = True) -> dict[str, str]:
+    """Return the versions of this program, Python and the libraries that decide a result; and the git commit.
+
+    Args:
+        commit: with it, if there is one; stores go without, because those of two commits are to have the same bytes.
+    """
     found = {"spiketype": metadata.version("spiketype"), "python": platform.python_version()}
     for name in ("jax", "flax", "optax", "numpy", "zarr", "neuron", "LFPy", "MEArec"):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-    found["git_commit"] = _git("rev-parse", "HEAD") + ("-modified" if _git("status", "--porcelain") else "")
+    if commit:
+        found["git_commit"] = _git("rev-parse", "HEAD") + ("-modified" if _git("status", "--porcelain") else "")
     return found
 
 

@@ -227,7 +227,7 @@ def _create(out: Path, table: RapheTable, plan: _Plan, about: str, seed: int) ->
         "window_row": store.Coordinate(("mask",), plan.window_row.astype(np.int32), "1", "window of the source store"),
     }
     sizes = {"sample": len(plan.order), "time": POINTS}
-    attributes = {"config": about, "created_with": json.dumps(versions(), sort_keys=True), "seed": seed}
+    attributes = {"config": about, "created_with": json.dumps(versions(commit=False), sort_keys=True), "seed": seed}
     store.create(out, KIND, sizes, BLOCK, spec, known, attributes)
 
 

@@ -148,7 +148,7 @@ def write(
     n_sample = len(samples["cell"])
     attributes = {
         "config": json.dumps(config, sort_keys=True),
-        "created_with": json.dumps(versions(), sort_keys=True),
+        "created_with": json.dumps(versions(commit=False), sort_keys=True),
         "left_out": json.dumps(list(left_out)),
         "seed": seed,
     }

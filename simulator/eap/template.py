@@ -71,7 +71,7 @@ def create(
         "seed": config.seed,
         "sources": json.dumps({m.name: made for m, (_, made) in zip(models, facts, strict=True)}, sort_keys=True),
         "left_out": json.dumps({name: failure.reason for name, failure in failures.items()}, sort_keys=True),
-        "created_with": json.dumps(versions(), sort_keys=True),
+        "created_with": json.dumps(versions(commit=False), sort_keys=True),
         **_terms(config),
         "probe_grid": list(layout.grid) if layout.grid else [],
     }

@@ -245,13 +245,16 @@ def test_too_few_donors_to_calibrate_are_named(tables, tmp_path):
         fit(replace(table, donor=donor), part, "mouse-to-human", 0)
 
 
-def test_the_species_of_a_padded_column_is_read(tmp_path, capsys):
+def test_the_species_of_a_padded_column_is_read(tmp_path):
     path = tmp_path / "cells.csv"
     path.write_text("specimen_id, species \n1,Mouse\n2, human\n")
-    assert list(read_species(path, HUMAN)) == [0, 1]
+    assert list(read_species(path, None)) == [0, 1]
+    with pytest.raises(UserError, match="row 2: species is mouse, and --species is human"):
+        read_species(path, "human")
     path.write_text("specimen_id\n1\n2\n")
-    assert list(read_species(path, HUMAN)) == [HUMAN, HUMAN]
-    assert "has no column species: all cells are taken to be human" in capsys.readouterr().err
+    assert list(read_species(path, "human")) == [HUMAN, HUMAN]
+    with pytest.raises(UserError, match="has no column species: give --species mouse or --species human"):
+        read_species(path, None)
     path.write_text("specimen_id,species\n1,\n")
     with pytest.raises(UserError, match="row 2: species is"):
-        read_species(path, HUMAN)
+        read_species(path, None)
