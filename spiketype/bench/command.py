@@ -2,8 +2,11 @@
 
 list                       what there is
 make NAME                  make one from its specification
+get NAME                   download one that was deposited
 verify FOLDER              compare every file with the manifest
 score NAME PREDICTIONS     judge the predictions of any program
+card NAME                  say what one is, in Markdown
+zip NAME                   write one into a zip, to be deposited
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +16,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional, arg
 
+from spiketype.bench import sharing
 from spiketype.datasets.benchmarks import folder, specification
 from spiketype.edge import UserError, guard
 
@@ -48,6 +52,7 @@ def make_command(
         scheduler: A Dask scheduler whose workers compute EAPs: tcp://HOST:PORT or the JSON file that it wrote.
         yes: Begin though the disk may be too small.
     """
+    specification.load(name)
     # Imported here: to list and verify takes no simulator.
     from spiketype.bench.kinds import Means
     from spiketype.bench.make import make
@@ -89,6 +94,7 @@ def score_command(
         method: What made the predictions, in words; with --save.
         results: Folder of results.
     """
+    specification.load(name)
     # Imported here: to list and verify takes none of what judges.
     from spiketype.bench import predictions as given
     from spiketype.bench import results as known
@@ -120,8 +126,11 @@ def command_line(arguments: Sequence[str] | None = None, prog: str = "spiketype 
     commands: dict[str, Callable[..., None]] = {
         "list": list_command,
         "make": make_command,
+        "get": sharing.get_command,
         "verify": verify_command,
         "score": score_command,
+        "card": sharing.card_command,
+        "zip": sharing.zip_command,
     }
     with guard():
         tyro.extras.subcommand_cli_from_dict(commands, prog=prog, args=arguments)
