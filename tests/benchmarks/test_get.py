@@ -222,7 +222,7 @@ def test_what_is_no_plain_file_or_claims_too_much_is_refused(tmp_path: Path, mon
 
 
 def test_the_papers_benchmark_has_few_files(made: Path) -> None:
-    """13,000 samples are in 130 blocks; tiny has the same arrays in few blocks, and a file for each of these at most."""
+    """13,000 samples are in 130 blocks; tiny has the same arrays in few blocks, a file each at most."""
     files = [name for name in tiny.content(made) if name.startswith(f"{folder.DATA}/")]
     of_blocks = [name for name in files if "/c/" in name]
     blocks = len(store.done(made / folder.DATA))
