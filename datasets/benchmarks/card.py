@@ -69,10 +69,10 @@ def _filled(text: str) -> str:
 def _making(specification: Specification) -> list[str]:
     options = specification.generator.options
     rows = [f"| `{name}` | `{_cell(value)}` |" for name, value in options.items()]
+    of = ", of the files below" if specification.source else ""
     again = (
-        f"`spiketype bench make {specification.name}` makes it again, byte for byte"
-        f"{', of the files below' if specification.source else ''}; `spiketype bench verify FOLDER` compares every "
-        "file with `manifest.json`."
+        f"`spiketype bench make {specification.name}` makes it again{of}, byte for byte with the same versions of "
+        "spiketype and its libraries; `spiketype bench verify FOLDER` compares every file with `manifest.json`."
     )
     table = ["With these options:", "\n".join(["| option | value |", "|---|---|", *rows])] if rows else []
     return [_filled(MADE[specification.generator.kind]), *table, _filled(again)]
