@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from spiketype import parsing
+from spiketype.bench import command as bench
 from spiketype.datasets.allen import __main__ as allen
 from spiketype.datasets.raphe import __main__ as raphe
 from spiketype.edge import UserError, check_out
@@ -44,6 +45,10 @@ COMMANDS = {
     "allen download": Command(lambda rest: allen.command_line(["download", *rest]), ("--out", "s")),
     "allen count": Command(lambda rest: allen.command_line(["count", *rest]), ("--data", "nowhere")),
     "allen noise-features": Command(lambda rest: allen.command_line(["noise-features", *rest]), ("--data", "nowhere")),
+    "bench make": Command(lambda rest: bench.command_line(["make", *rest]), ("cluster-digits",)),
+    "bench score": Command(lambda rest: bench.command_line(["score", *rest]), ("nothing", "p.csv")),
+    "bench get": Command(lambda rest: bench.command_line(["get", *rest]), ("cluster-digits",)),
+    "bench card": Command(lambda rest: bench.command_line(["card", *rest]), ("cluster-digits",)),
     **{
         f"train --task {task}": Command(lambda rest, task=task: run.command_line(["--task", task, *rest]), ())  # type: ignore[misc]
         for task in ("mtype", "raphe", "subclass", "species", "unit", "cluster")

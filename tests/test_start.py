@@ -16,6 +16,8 @@ HELP = [
     *((*SPIKETYPE, "train", "--task", task, "--help") for task in ("mtype", "raphe", "subclass", "species", "unit")),
     (*SPIKETYPE, "train", "--task", "cluster", "--help"),
     (*SPIKETYPE, "raphe", "extract", "--help"),
+    (*SPIKETYPE, "bench", "--help"),
+    *((*SPIKETYPE, "bench", name, "--help") for name in ("make", "get", "score", "card", "zip")),
 ]
 REFUSED = [
     (*SPIKETYPE, "nothing"),
@@ -33,6 +35,8 @@ REFUSED = [
     (*SPIKETYPE, "simulate", "eap", "--out", "s", "--block-range", "3/2"),
     (*SPIKETYPE, "simulate", "raphe", "--out", "s", "--copies", "0"),
     (*SPIKETYPE, "raphe", "noisy", "s", "--out", "t", "--masks", "0"),
+    *((*SPIKETYPE, "bench", name, "nothing") for name in ("make", "get", "card", "zip")),
+    (*SPIKETYPE, "bench", "score", "nothing", "p.csv"),
 ]
 
 

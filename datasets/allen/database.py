@@ -105,7 +105,8 @@ def sampling_rates(folder: Path, specimen_id: Int[np.ndarray, " cell"]) -> Float
         for rate in RATES_KHZ:
             sample = 1e3 * rate * np.stack(times_s)
             on = np.abs(sample - np.round(sample)) < 0.02
-            rate_kHz[(on | ~measured).all(axis=0) & measured.any(axis=0)] = rate
+            chosen = np.asarray((on | ~measured).all(axis=0) & measured.any(axis=0))
+            rate_kHz[chosen] = rate
     return np.asarray(rate_kHz.reindex(specimen_id).to_numpy())
 
 

@@ -106,5 +106,5 @@ def _rows(out: Path) -> list[Json]:
         return []
     table = read(out)
     need(out, table, "specimen_id", "sweep", "rate_kHz", *FEATURES_14)
-    rows: list[Json] = table.assign(specimen_id=specimens(out, table["specimen_id"])).to_dict("records")
-    return rows
+    rows = table.assign(specimen_id=specimens(out, table["specimen_id"])).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]

@@ -3,6 +3,8 @@
 specification.toml   the benchmark, as it was when this was made
 data.zarr            the samples, where they are generated
 samples.parquet      the same in a table: name, labels, groups, and part of each question
+README.md            the dataset card
+croissant.json       the same for programs, as Croissant metadata
 splits/              the sides of every fold, as ``python -m train.run --split lists --lists FILE`` takes them
 manifest.json        the SHA-256 of each of these files; it is there when the folder is complete
 """
@@ -24,6 +26,7 @@ SPECIFICATION, DATA, SAMPLES, SPLITS, MANIFEST = (
     "splits",
     "manifest.json",
 )
+CARD, CROISSANT = "README.md", "croissant.json"
 
 
 class Made(NamedTuple):

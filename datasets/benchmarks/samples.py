@@ -1,14 +1,12 @@
 """The samples of a benchmark as one table: their names, labels, groups, and which part of each question they are in.
 
-It is kept as Parquet, which pandas, R and DuckDB read.
+It is kept as Parquet, which pandas, R and DuckDB read; what reads it here is loaded when there is something to read.
 """
 
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from jaxtyping import Shaped
 
 from spiketype.damage import readable
@@ -19,6 +17,9 @@ Samples: TypeAlias = dict[str, np.ndarray]  # columns (sample,) by name: words o
 
 def write(path: Path, samples: Samples) -> None:
     """Write the table, whole or not at all; the same table gives the same bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     columns = {
         name: pa.array(values.tolist(), pa.string()) if values.dtype.kind in "UTO" else pa.array(values)
         for name, values in samples.items()
@@ -33,6 +34,9 @@ def read(path: Path, remedy: str) -> Samples:
     Raises:
         UserError: there is none, or it is damaged.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     with readable(path, "the samples of a benchmark", remedy):
         table = pq.read_table(path)
         return {

@@ -2,19 +2,23 @@
 
 list                       what there is
 make NAME                  make one from its specification
+get NAME                   download one that was deposited
 verify FOLDER              compare every file with the manifest
 score NAME PREDICTIONS     judge the predictions of any program
+card NAME                  say what one is, in Markdown
+zip NAME                   write one into a zip, to be deposited
 """
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
-import tyro
 from tyro.conf import Positional, arg
 
+from spiketype import parsing
+from spiketype.bench import sharing
 from spiketype.datasets.benchmarks import folder, specification
-from spiketype.edge import UserError, guard
+from spiketype.edge import UserError, check_out, guard, importing
 
 RESULTS = Path("results")
 
@@ -50,6 +54,9 @@ def make_command(
         yes: Begin though the disk may be too small.
         memory_limit_GB: What a worker that simulates EAPs may hold, about; by default there is no limit.
     """
+    specification.load(name)
+    if out is not None:
+        check_out(out)
     # Imported here: to list and verify takes no simulator.
     from spiketype.bench.kinds import Means
     from spiketype.bench.make import make
@@ -91,15 +98,15 @@ def score_command(
         method: What made the predictions, in words; with --save.
         results: Folder of results.
     """
-    # Imported here: to list and verify takes none of what judges.
-    from spiketype.bench import predictions as given
-    from spiketype.bench import results as known
-    from spiketype.bench import score as judge
-
     if save != bool(method.strip()):
         raise UserError('--save and --method "TEXT" go together: a result is kept under the name of what made it')
     if not predictions:
         raise UserError("no predictions are given: name a table or a run folder")
+    specification.load(name)
+    with importing():  # takes seconds
+        from spiketype.bench import predictions as given
+        from spiketype.bench import results as known
+        from spiketype.bench import score as judge
     benchmark = folder.read(made or folder.place(specification.load(name)), name)
     which = judge.question_of(benchmark, question)
     about = benchmark.specification.questions[which]
@@ -122,11 +129,14 @@ def command_line(arguments: Sequence[str] | None = None, prog: str = "spiketype 
     commands: dict[str, Callable[..., None]] = {
         "list": list_command,
         "make": make_command,
+        "get": sharing.get_command,
         "verify": verify_command,
         "score": score_command,
+        "card": sharing.card_command,
+        "zip": sharing.zip_command,
     }
     with guard():
-        tyro.extras.subcommand_cli_from_dict(commands, prog=prog, args=arguments)
+        parsing.run_one_of(commands, arguments, prog)
 
 
 if __name__ == "__main__":

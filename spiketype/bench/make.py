@@ -5,7 +5,8 @@ from pathlib import Path
 from spiketype import reading
 from spiketype.bench import kinds, sources
 from spiketype.bench.kinds import Means
-from spiketype.datasets.benchmarks import divide, folder, samples, specification
+from spiketype.datasets import manifest
+from spiketype.datasets.benchmarks import card, croissant, divide, folder, samples, specification
 from spiketype.datasets.benchmarks.samples import Samples
 from spiketype.datasets.benchmarks.specification import Specification
 from spiketype.edge import UserError, whole_file, write_json
@@ -46,7 +47,7 @@ def make(name: str, out: Path | None, files: Path | None, means: Means) -> Path:
 
 
 def _write(wanted: Specification, place: Path, table: Samples) -> None:
-    """Write the samples and the sides of every fold."""
+    """Write the samples, the sides of every fold, and what is said of them to people and programs."""
     (place / folder.SPLITS).mkdir(exist_ok=True)
     parts: Samples = {}
     for name, question in wanted.questions.items():
@@ -56,4 +57,9 @@ def _write(wanted: Specification, place: Path, table: Samples) -> None:
             if question.split.kind != "all":
                 last = f"-fold{number + 1}" if len(found.folds) > 1 else ""
                 write_json(place / folder.SPLITS / f"{name}{last}.json", divide.lists(table, fold))
-    samples.write(place / folder.SAMPLES, table | parts)
+    table, file = table | parts, place / folder.SAMPLES
+    samples.write(file, table)
+    with whole_file(place / folder.CARD) as partial:
+        partial.write_text(card.card(wanted, table), encoding="utf-8", newline="\n")
+    about = croissant.File(manifest.sha256(file), file.stat().st_size)
+    write_json(place / folder.CROISSANT, croissant.metadata(wanted, table, about))
