@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spiketype import location, typed
-from spiketype.edge import Json, UserError, check_platform
+from spiketype.edge import Json, check_platform
 from spiketype.location import Location
 
 if TYPE_CHECKING:
@@ -66,13 +66,10 @@ def train(task: str, out: Where | None = None, *, preset: str = "default", **opt
     Raises:
         UserError: an option that is unknown or wrong; data that cannot be had; another run is there.
     """
-    from spiketype.train import tasks
+    from spiketype.train import asked, tasks
 
     kind, presets = tasks.options(task)
-    known: dict[str, Mapping[str, Any]] = {"default": {}, **presets}
-    if preset not in known:
-        raise UserError(f"unknown preset {preset!r}: choose one of {', '.join(known)}")
-    config = typed.make(kind, {**known[preset], "task": task, **options}, f"train, {task}")
+    config = typed.make(kind, {**asked.preset_of(presets, preset), "task": task, **options}, f"train, {task}")
     folder = Path(out) if isinstance(out, str | Path) else Path(time.strftime(f"runs/{task}-%Y%m%d-%H%M%S"))
     check_platform()
     from spiketype.train import execute

@@ -143,7 +143,7 @@ def test_a_wheel_beside_a_foreign_datasets_and_a_train_of_the_user(tmp_path: Pat
     ]
     listed = call(program, "bench", "list").stdout
     assert "eap13-3drot (version 1)" in listed
-    assert "unknown command 'trian': choose one of units, train" in call(program, "trian").stderr
+    assert "unknown command 'trian': did you mean train? choose one of units, train" in call(program, "trian").stderr
 
 
 def test_the_console_command_names_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,6 +194,6 @@ def test_the_toy_task_of_the_documents(
     assert (folder / "evaluation-others" / "figures" / "calls_confusion.png").exists()
     predict.main(folder, tmp_path / "others.csv", tmp_path / "calls.csv")
     calls = pd.read_csv(tmp_path / "calls.csv")
-    assert list(calls.columns) == ["row", "call", "probability", "certain", "p_narrow", "p_wide"]
+    assert list(calls.columns) == ["row", "call", "probability", "certain", "reason", "p_narrow", "p_wide"]
     with pytest.raises(UserError, match="the samples that the run was trained on"):
         evaluate.main(folder, tmp_path / "rows.csv")

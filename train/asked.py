@@ -15,6 +15,7 @@ from spiketype.train.config import TaskConfig, flag, from_json, parse
 
 CONFIG = "config.json"  # of a run folder
 SAVE_EVERY_S = 60.0
+DEFAULT = "default"  # preset
 MEETING = ("coordinator", "processes", "process")
 TAKEN = ("task", "preset", "out", "resume", "save-every", *MEETING)  # options of every task, each with a value
 FLAGS = tuple(f"--{name}" for name in (*TAKEN, "distributed", "help"))
@@ -93,13 +94,22 @@ def configure(arguments: Sequence[str], task: str, preset: str | None, prog: str
     Raises:
         UserError: an unknown task or preset.
     """
-    kind, known = tasks.options(task)
-    presets: dict[str, Mapping[str, Any]] = {"default": {}, **known}
-    chosen = preset or "default"
-    if chosen not in presets:
-        raise UserError(f"--preset is {chosen}: choose one of {', '.join(presets)}")
-    also = f"Also --preset ({', '.join(presets)}), --out RUN and --save-every S: see {prog} --help."
-    return parse(kind, arguments, {**presets[chosen], "task": task}, f"{prog} --task {task}", also, FLAGS)
+    kind, presets = tasks.options(task)
+    fields = preset_of(presets, preset or DEFAULT)
+    also = f"Also --preset ({', '.join([DEFAULT, *presets])}), --out RUN and --save-every S: see {prog} --help."
+    return parse(kind, arguments, {**fields, "task": task}, f"{prog} --task {task}", also, FLAGS)
+
+
+def preset_of(presets: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+    """Return the fields that a preset of a task replaces.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    known: dict[str, Mapping[str, Any]] = {DEFAULT: {}, **presets}
+    if name not in known:
+        raise UserError(f"--preset is {name}: choose one of {', '.join(known)}")
+    return known[name]
 
 
 def open_config(folder: Path) -> TaskConfig:

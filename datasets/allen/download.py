@@ -10,7 +10,7 @@ from urllib.error import HTTPError, URLError
 import numpy as np
 
 from spiketype.datasets.allen.database import CELLS, DETAILS, EPHYS, details, features
-from spiketype.edge import UserError, install, progress, whole_file
+from spiketype.edge import UserError, progress, whole_file
 
 if TYPE_CHECKING:
     from allensdk.core.cell_types_cache import CellTypesCache
@@ -115,8 +115,8 @@ def allensdk() -> Sdk:
         from allensdk.ephys.ephys_extractor import EphysSweepFeatureExtractor
     except ImportError as error:
         raise UserError(
-            f"this needs allensdk ({error}): uv sync --extra allen in a clone; elsewhere"
-            f" {install('spiketype[allen-deps]')} and then the same with --no-deps allensdk==2.16.2"
+            f"this needs allensdk ({error}): in a clone uv sync --extra allen; elsewhere (uv) pip install"
+            " 'spiketype[allen-deps]', and then (uv) pip install --no-deps allensdk==2.16.2"
         ) from error
     # It prints every address into the progress bar, and errors that are reported here.
     logging.getLogger("allensdk.api.api.retrieve_file_over_http").setLevel(logging.CRITICAL)

@@ -135,7 +135,7 @@ def test_a_missing_allensdk_is_named(tmp_path, monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "allensdk"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "allensdk", None)
-    with pytest.raises(UserError, match=r"needs allensdk .*: uv sync --extra allen; or, with pip"):
+    with pytest.raises(UserError, match=r"needs allensdk .*: in a clone uv sync --extra allen; elsewhere"):
         download.tables(tmp_path)
 
 

@@ -49,9 +49,9 @@ def test_options_are_checked_as_those_of_the_command(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=told):
             st.train("mtype", tmp_path / "run", **options)
-    with pytest.raises(UserError, match="unknown task"):
+    with pytest.raises(UserError, match="--task is mtyp: choose one of binary"):
         st.train("mtyp")
-    with pytest.raises(UserError, match="unknown preset"):
+    with pytest.raises(UserError, match="--preset is papre"):
         st.train("mtype", preset="papre")
     with pytest.raises(UserError, match="per_cell is '3', which it cannot be"):
         st.simulate(tmp_path / "s", per_cell="3")
