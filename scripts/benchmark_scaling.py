@@ -11,7 +11,7 @@ from measuring import Results, free_port, seconds_each, stepper
 from synthetic import eap
 
 from spiketype.edge import UserError, check_platform, cores, guard
-from spiketype.train import last_words, processes, watch
+from spiketype.train import asked, last_words, processes, watch
 from spiketype.train.tasks.eap.config import PAPER, EapTaskConfig
 
 PUBLISHED, IMAGES = EapTaskConfig(**PAPER), 2
@@ -89,7 +89,9 @@ def _apart(kind: str, count: int, batch: int, steps: int) -> float:
 def _measure(batch: int, steps: int, count: int, given: list[str]) -> None:
     """Take steps in this process, which is one of several where `given` are the options of --distributed."""
     _stay(count, int(given[-1]) if given else None)
-    processes.join(bool(given), dict(zip(processes.OPTIONS, given or [None] * 3, strict=True)))
+    where = asked.meeting(bool(given), dict(zip(asked.MEETING, given or [None] * 3, strict=True)))
+    if where is not None:
+        processes.join(where)
     check_platform()
     training = eap(replace(PUBLISHED, batch=batch), IMAGES)
     if training.batch % jax.device_count():
