@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from spiketype.datasets.allen import cells, species
 from spiketype.datasets.allen.table import find, load
 from spiketype.datasets.benchmarks import folder
+from spiketype.datasets.benchmarks.divide import sides
 from spiketype.datasets.benchmarks.folder import Made
 from spiketype.datasets.benchmarks.specification import Question
 from spiketype.edge import UserError, guard
@@ -42,10 +43,9 @@ def calls(
     question: Question, part: np.ndarray, label: np.ndarray, x: Float[np.ndarray, "sample feature"]
 ) -> dict[str, Float[np.ndarray, "sample class"]]:
     """Return the probabilities of the classes by method, of every sample that is tested; NaN elsewhere."""
-    folds = {"test": part == "train"} if part.dtype.kind != "i" else {k: part != k for k in range(1, part.max() + 1)}
     found = {name: np.full((len(x), len(question.classes)), np.nan) for name in ("majority", "logistic")}
-    for test, train in folds.items():
-        rows, y = part == test, np.array([question.classes.index(word) for word in label[train].tolist()])
+    for train, rows in sides(part):
+        y = np.array([question.classes.index(word) for word in label[train].tolist()])
         model = make_pipeline(SimpleImputer(strategy="median"), StandardScaler(), LogisticRegression(max_iter=5000))
         found["majority"][rows] = np.bincount(y, minlength=len(question.classes)) / len(y)
         found["logistic"][rows] = model.fit(x[train], y).predict_proba(x[rows])

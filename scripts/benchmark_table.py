@@ -53,13 +53,10 @@ def _sections(folder: Path) -> Iterator[str]:
 def _table(question: Question, rows: list[tuple[Path, Json]]) -> str:
     """Return the table of a question: the measure that ranks, then the others that all results have."""
     first = question.metric
-    for path, result in rows:
-        if (result["numbers"].get(first) or {}).get("value") is None:
-            raise UserError(f"{path} has no {first}, by which results are ranked: write it again")
     shared = [name for name in rows[0][1]["numbers"] if all(name in result["numbers"] for _, result in rows)]
     measures = [first, *(name for name in shared if name != first)]
     sign = -1 if METRICS[first] else 1
-    ranked = sorted((result for _, result in rows), key=lambda result: sign * result["numbers"][first]["value"])
+    ranked = [result for _, result in sorted(rows, key=lambda each: sign * results.merit(*each, first))]
     cells = [
         [
             str(result["method"]),

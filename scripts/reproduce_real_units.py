@@ -27,7 +27,7 @@ from spiketype.datasets.waveforms import WaveformTable, shape
 from spiketype.datasets.waveforms.shape import Shape
 from spiketype.edge import guard
 from spiketype.models.label_shift import prevalence
-from spiketype.simulator.eap.generate import generate
+from spiketype.simulator.eap.generate import cached
 from spiketype.train.judging import metrics
 from spiketype.train.judging.report import text_table
 from spiketype.units import training
@@ -51,7 +51,7 @@ def main(data: Path, resamples: int = 1000, cells: Path | None = None) -> None:
         cells: NetPyNE cell models (a folder or zip archive) from which units are simulated, too, for one table.
     """
     sets = train_units.load(data)
-    store = generate(train_units.STORE, store_of.cached("eap", "units", train_units.STORE))
+    store = cached(train_units.STORE, "units")
     simulation = training.simulated(store)
     rows = [row for each in sets for row in _table(each, sets, simulation, resamples)]
     print(text_table(HEADER, rows), end="\n\n")
@@ -201,11 +201,11 @@ def _simulations(sets: list[Labelled], simulation: Labelled, cells: Path | None)
     """Return what other simulations teach: faster channels in place of faster time, and many more cell models."""
     made = {"13 cell models, time 2 to 3 times faster (units-v1)": simulation}
     variants = replace(train_units.STORE, variants=4, per_cell=20)
-    store = generate(variants, store_of.cached("eap", "variants", variants))
+    store = cached(variants, "variants")
     made["4 biophysical variants of each of the 13"] = training.simulated(store, slower=(1.0, 1.0))
     if cells is not None:
         many = replace(train_units.STORE, cell_models=("bbp", str(cells.resolve())), per_cell=10)
-        store = generate(many, store_of.cached("eap", "cells", many))
+        store = cached(many, "cells")
         made["372 cell models, time 2 to 3 times faster"] = training.simulated(store)
     rows = []
     for name, each in made.items():
@@ -294,7 +294,7 @@ def _speed(data: Path, published: Path) -> str:
     """Return medians of the shape of recorded units, and of simulated ones as published and in variants."""
     variants = replace(train_units.STORE, variants=2, per_cell=40)
     stores = {"simulated, as published": published}
-    stores["simulated, two variants of each"] = generate(variants, store_of.cached("eap", "variants", variants))
+    stores["simulated, two variants of each"] = cached(variants, "variants")
     rows = []
     for name, file in train_units.SETS.items():
         measured, words = _measured(waveforms.load(data / file, rate_kHz=30.0))

@@ -13,12 +13,11 @@ import tyro
 from sklearn.metrics import roc_auc_score
 
 from spiketype.datasets import waveforms
-from spiketype.datasets.store import cached
 from spiketype.datasets.waveforms import WaveformTable
 from spiketype.datasets.waveforms.divide import labelled_fingerprint
 from spiketype.edge import Json, guard
 from spiketype.simulator.eap.config import EapConfig
-from spiketype.simulator.eap.generate import generate
+from spiketype.simulator.eap.generate import cached
 from spiketype.units import model, training
 from spiketype.units.training import Labelled
 
@@ -46,7 +45,7 @@ def main(data: Path, out: Path = model.WEIGHTS, without: Literal["a1", "cellexpl
     """
     tables = {name: table for name, table in read(data).items() if without is None or not _is(name, without)}
     sets = [training.labelled(name, table) for name, table in tables.items()]
-    store = generate(STORE, cached("eap", "units", STORE))
+    store = cached(STORE, "units")
     found = training.build(sets, store, {})
     held_out = training.leave_one_out(sets, training.simulated(store))
     lines = [_judged(each, held_out[each.name]) for each in sets]

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from spiketype.datasets.waveforms import WaveformTable
+    from spiketype.train.config import TaskConfig
+    from spiketype.train.task import FinalModel, Task
 
 Where = str | Path | location.Remote  # a file, a folder, or s3://, gs://, https:// where stores are read
 
@@ -159,7 +161,7 @@ def _place(path: Where) -> Location:
     return location.parse(path) if isinstance(path, str) else path
 
 
-def _model(run: Where, options: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+def _model(run: Where, options: Mapping[str, Any]) -> "tuple[Task[Any, Any], TaskConfig, FinalModel]":
     """Return the task of a run, its configuration for other data, and its model."""
     from spiketype.train import asked
 

@@ -9,7 +9,7 @@ from tyro.conf import Positional, arg
 from spiketype import parsing, reading
 from spiketype.edge import check_platform, guard, importing
 from spiketype.location import Place
-from spiketype.train import asked
+from spiketype.train import asked, named
 
 
 def main(
@@ -36,7 +36,8 @@ def main(
     task, _, model = runs.load_model(run)
     with reading.recorded() as read:
         judgement = task.evaluate(config, model, data)
-    folder = run / f"evaluation-{data.stem}"
+    folder = run / named.name(run, "evaluation-", data)
+    named.keep(run, folder.name, data)
     runs.write_judgement(folder, judgement, judgement.summary | {"data": read.to_json()})
     print(task.table(judgement.summary))
     print(f"{folder}: numbers in summary.json, predictions in predictions.zarr, pictures in figures/")

@@ -7,12 +7,11 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from spiketype import parsing, reading, tables
-from spiketype.edge import Json, UserError, check_out, check_platform, guard, importing, read_json, write_json
+from spiketype.edge import UserError, check_out, check_platform, guard, importing
 from spiketype.location import Location, Place
-from spiketype.train import asked
+from spiketype.train import asked, named
 
 SHOWN = 10
-WRITTEN = "predictions.json"  # in a run folder: the names of its tables, and the data that each is of
 
 
 def main(
@@ -39,8 +38,7 @@ def main(
     if out is not None:
         _check(out, data, force)
     config = asked.for_data(asked.open_config(run), flip, rate_kHz=rate_kHz, species=species)
-    written = _written(run)
-    path = out or run / _name(run, data, written)
+    path = out or run / named.name(run, "predictions-", data, ".csv")
     if out is None:
         _check(path, data, force)
     with importing():  # takes seconds
@@ -51,7 +49,7 @@ def main(
         columns = task.predict(config, model, data)
     tables.write(path, columns, read.to_json())
     if out is None:
-        write_json(run / WRITTEN, {**written, path.name: str(data.absolute())})
+        named.keep(run, path.name, data)
     _show(columns)
     print(f"{path}: {len(columns['row'])} predictions")
 
@@ -66,23 +64,6 @@ def _check(out: Path, data: Location, force: bool) -> None:
     if out.exists() and not force:
         raise UserError(f"{out} exists: choose another --out, or give --force to replace it")
     check_out(out)
-
-
-def _written(run: Path) -> Json:
-    """Return the names of the tables in a run folder that have their default names, with the data that each is of."""
-    path = run / WRITTEN
-    return read_json(path, f"{path} is damaged: remove it") if path.exists() else {}
-
-
-def _name(run: Path, data: Location, written: Json) -> str:
-    """Return the default name of a table: with as many of the folders above the data as make it another's of none."""
-    whole = str(data.absolute())
-    above = [part for part in whole.split("/")[:-1] if part]
-    for many in range(len(above) + 1):
-        name = f"predictions-{'-'.join([*above[len(above) - many :], data.stem])}.csv"
-        if written.get(name) == whole or not (run / name).exists():
-            return name
-    raise UserError(f"{run} has tables of all names for {data}: give --out FILE")
 
 
 def _show(columns: tables.Columns) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Bool, Int, Shaped
 
 from spiketype.datasets import splits
 from spiketype.datasets.benchmarks.samples import Samples, words_of
@@ -112,6 +112,13 @@ def _column(folds: Sequence[Fold], count: int) -> np.ndarray:
     for k, fold in enumerate(folds):
         number[fold.test] = k + 1
     return number
+
+
+def sides(part: Shaped[np.ndarray, " sample"]) -> list[tuple[Bool[np.ndarray, " sample"], Bool[np.ndarray, " sample"]]]:
+    """Return for each fold which samples train and which test, from the column of a question."""
+    if part.dtype.kind != "i":
+        return [(part == TRAIN, part == TEST)]
+    return [((part != k) & (part != 0), part == k) for k in range(1, part.max() + 1)]
 
 
 def digest(question: Question, samples: Samples, division: Division) -> str:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from spiketype.datasets import store
 from spiketype.edge import UserError, cores, progress
@@ -24,6 +25,8 @@ from spiketype.simulator.eap.probes import Probe, probe
 from spiketype.simulator.neuron import cells, membrane
 from spiketype.simulator.neuron.cells import CellModel
 from spiketype.simulator.neuron.membrane import Attempt, Failure
+
+SAMPLES = 2  # in the names of cached stores: raised when a seed gives other samples, if only in their last digits
 
 
 def generate(
@@ -54,12 +57,7 @@ def generate(
         UserError: a cell model, probe or option is impossible, or no cell model fires as it should; `out` holds
             something else, or too little is free there; a worker died; no scheduler answers.
     """
-    if workers is not None and workers < 0:
-        raise UserError(f"--workers is {workers}: it must be at least 0")
-    if isinstance(out, Remote):
-        out.check_writable()
-        if out.scheme == "memory" and (workers != 0 or scheduler):
-            raise UserError(f"{out} is in the memory of this process, which no other can write to: give --workers 0")
+    _check(out, workers, scheduler)
     models, layout = models_of(config), probe(config.probe)
     found: Attempt | None = None
     tell = partial(_announce, config, layout, out, workers, scheduler, yes)
@@ -91,6 +89,17 @@ def generate(
     return out
 
 
+def cached(config: EapConfig, name: str) -> Path:
+    """Return the store of a configuration in the user's cache, called so, simulated where it is missing.
+
+    Raises:
+        UserError: as `generate`.
+    """
+    path = store.cached("eap", f"{name}-{SAMPLES}", config)
+    generate(config, path)
+    return path
+
+
 def _announce(
     config: EapConfig, layout: Probe, out: Location, workers: int | None, scheduler: str, yes: bool, samples: int
 ) -> None:
@@ -98,6 +107,16 @@ def _announce(
     found = estimate.estimate(config, len(layout.contact_um), samples)
     known = None if scheduler or workers == 0 else (workers or cores())
     estimate.announce(out, found, known, yes)
+
+
+def _check(out: Location, workers: int | None, scheduler: str) -> None:
+    """Refuse what cannot be written so."""
+    if workers is not None and workers < 0:
+        raise UserError(f"--workers is {workers}: it must be at least 0")
+    if isinstance(out, Remote):
+        out.check_writable()
+        if out.scheme == "memory" and (workers != 0 or scheduler):
+            raise UserError(f"{out} is in the memory of this process, which no other can write to: give --workers 0")
 
 
 def models_of(config: EapConfig) -> Sequence[CellModel]:

@@ -19,6 +19,7 @@ from spiketype import parsing
 from spiketype.bench import sharing
 from spiketype.datasets.benchmarks import folder, specification
 from spiketype.edge import UserError, check_out, guard, importing
+from spiketype.simulator.eap.means import DEFAULT, Means
 
 RESULTS = Path("results")
 
@@ -36,11 +37,7 @@ def make_command(
     name: Annotated[Positional[str], arg(metavar="NAME")],
     out: Annotated[Path | None, arg(metavar="FOLDER")] = None,
     sources: Annotated[Path | None, arg(metavar="FOLDER")] = None,
-    workers: int | None = None,
-    block_range: str = "1/1",
-    scheduler: str = "",
-    yes: Annotated[bool, arg(name="yes")] = False,
-    memory_limit_GB: Annotated[float | None, arg(name="memory-limit", metavar="GB")] = None,
+    means: Means = DEFAULT,
 ) -> None:
     """Make a benchmark from its specification; one that is there is verified, an unfinished one continued.
 
@@ -48,21 +45,15 @@ def make_command(
         name: Of the benchmark.
         out: Its folder; by default one in the cache.
         sources: Folder of the public files that it needs; by default $SPIKETYPE_DATA.
-        workers: Processes at once: by default one per core.
-        block_range: i/n writes the i-th of n shares of simulated EAPs, for the jobs of an array.
-        scheduler: A Dask scheduler whose workers compute EAPs: tcp://HOST:PORT or the JSON file that it wrote.
-        yes: Begin though the disk may be too small.
-        memory_limit_GB: What a worker that simulates EAPs may hold, about; by default there is no limit.
+        means: With what it is made; none of it changes a byte.
     """
     specification.load(name)
     if out is not None:
         check_out(out)
-    # Imported here: to list and verify takes no simulator.
-    from spiketype.bench.kinds import Means
-    from spiketype.bench.make import make
-    from spiketype.simulator.eap.block_range import parse
+    with importing():  # takes seconds
+        from spiketype.bench.make import make
 
-    print(make(name, out, sources, Means(workers, parse(block_range), scheduler, yes, memory_limit_GB)))
+    print(make(name, out, sources, means))
 
 
 def verify_command(path: Annotated[Positional[Path], arg(metavar="FOLDER")]) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,9 +17,10 @@ from spiketype.datasets.benchmarks.folder import DATA
 from spiketype.datasets.benchmarks.samples import Samples
 from spiketype.datasets.benchmarks.specification import Kind, Specification
 from spiketype.edge import Dataclass, UserError
-from spiketype.simulator.eap.block_range import WHOLE, Share
+from spiketype.simulator.eap.block_range import WHOLE
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.eap.generate import generate
+from spiketype.simulator.eap.means import Means
 from spiketype.simulator.raphe import generate as raphe
 from spiketype.simulator.raphe.config import RapheConfig
 from spiketype.units.model import says_excitatory
@@ -40,7 +40,7 @@ class NoOptions:
     """Data that are as they were published."""
 
 
-OPTIONS: Mapping[Kind, type[Any]] = {
+OPTIONS: Mapping[Kind, type[Dataclass]] = {
     "eap": EapConfig,
     "raphe": RapheConfig,
     "units": UnitsOptions,
@@ -48,24 +48,6 @@ OPTIONS: Mapping[Kind, type[Any]] = {
     "allen-species": NoOptions,
     "digits": NoOptions,
 }
-
-
-class Means(NamedTuple):
-    """With what a benchmark is made: none of it changes a byte.
-
-    Attributes:
-        workers: processes at once, by default one per core.
-        share: of the blocks of EAPs.
-        scheduler: of Dask, for EAPs.
-        yes: begin though the disk may be too small.
-        memory_limit_GB: of a worker that makes EAPs.
-    """
-
-    workers: int | None = None
-    share: Share = WHOLE
-    scheduler: str = ""
-    yes: bool = False
-    memory_limit_GB: float | None = None
 
 
 def options(specification: Specification) -> Dataclass:
@@ -99,7 +81,7 @@ def make(specification: Specification, folder: Path, files: Path, means: Means) 
     data = folder / DATA
     if isinstance(chosen, EapConfig):
         with _sources_at(files):
-            generate(chosen, data, *means)
+            generate(chosen, data, means.workers, means.share, means.scheduler, means.yes, means.memory_limit_GB)
         return tables.of_eap(data) if store.done(data).all() else None
     if isinstance(chosen, RapheConfig):
         if data.exists() and not store.done(data).all():

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from spiketype import reading
 from spiketype.bench import kinds, sources
-from spiketype.bench.kinds import Means
 from spiketype.datasets import manifest
 from spiketype.datasets.benchmarks import card, croissant, divide, folder, samples, specification
 from spiketype.datasets.benchmarks.samples import Samples
 from spiketype.datasets.benchmarks.specification import Specification
 from spiketype.edge import UserError, whole_file, write_json
+from spiketype.simulator.eap.means import Means
 
 
 def make(name: str, out: Path | None, files: Path | None, means: Means) -> Path:

@@ -79,11 +79,20 @@ def others(folder: Path, specification: Specification, question: str, metric: st
     for path in sorted((folder / specification.name).glob("*.json")):
         result = read(path)
         if (result["version"], result["question"]) == (specification.version, question):
-            value = (result["numbers"].get(metric) or {}).get("value")
-            if value is None:
-                raise UserError(f"{path} has no {metric}, by which results are ranked: write it again")
-            found.append(Result(str(result["method"]), float(value)))
+            found.append(Result(str(result["method"]), merit(path, result, metric)))
     return sorted(found, key=lambda each: -each.value if METRICS[metric] else each.value)
+
+
+def merit(path: Path, result: Json, metric: str) -> float:
+    """Return the number that a result is ranked by.
+
+    Raises:
+        UserError: the file has none.
+    """
+    value = (result["numbers"].get(metric) or {}).get("value")
+    if value is None:
+        raise UserError(f"{path} has no {metric}, by which results are ranked: write it again")
+    return float(value)
 
 
 def ranked(results: list[Result], metric: str, value: float) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 
 from spiketype.bench.asked import Answered, Asked, answers, asked
 from spiketype.bench.predictions import AXES, Predictions
+from spiketype.datasets.benchmarks.divide import sides
 from spiketype.datasets.benchmarks.folder import Made
 from spiketype.datasets.benchmarks.samples import Samples
 from spiketype.datasets.benchmarks.specification import Question
@@ -141,9 +142,8 @@ def _positions(
 def _training_means(part: np.ndarray, position_um: np.ndarray) -> np.ndarray:
     """Return, for each sample, the mean position of those that train where it is tested; NaN where it is not."""
     found = np.full(position_um.shape, np.nan)
-    folds = {"test": part == "train"} if part.dtype.kind != "i" else {k: part != k for k in range(1, part.max() + 1)}
-    for test, trains in folds.items():
-        found[part == test] = position_um[trains].mean(axis=0)
+    for train, test in sides(part):
+        found[test] = position_um[train].mean(axis=0)
     return found
 
 

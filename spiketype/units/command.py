@@ -52,18 +52,8 @@ def main(
     if not 0.5 <= certain < 1:
         raise UserError(f"--certain is {certain:g}: it must be from 0.5 to below 1")
     out = out or Path(f"{path.resolve().stem}.units.csv")
-    check_ending(out)
     names = beside(out)
-    if path.resolve() in [name.resolve() for name in names]:
-        raise UserError(f"--out {out} would replace {path}, the data themselves: choose another file")
-    taken = [name for name in names if name.exists()]
-    if taken and not force:
-        raise UserError(f"{taken[0]} exists: choose another --out, or give --force to replace it")
-    if not out.resolve().parent.is_dir():
-        raise UserError(f"--out {out}: {out.parent} is no folder")
-    check_out(out)
-    if not path.exists():
-        raise UserError(absent(path))
+    _check(path, out, names, force)
     with importing():  # takes seconds
         from spiketype.datasets import waveforms
         from spiketype.datasets.waveforms import phy, phy_writer, writers
@@ -84,6 +74,21 @@ def main(
         print(", ".join(map(str, phy_writer.write(path, found.columns, out.resolve().parent))))
     for writer in into:
         print(writer.write(path, found.columns, writer.out))
+
+
+def _check(path: Path, out: Path, names: Sequence[Path], force: bool) -> None:
+    """Refuse a table that cannot be written, would replace the data, or other files without ``--force``."""
+    check_ending(out)
+    if path.resolve() in [name.resolve() for name in names]:
+        raise UserError(f"--out {out} would replace {path}, the data themselves: choose another file")
+    taken = [name for name in names if name.exists()]
+    if taken and not force:
+        raise UserError(f"{taken[0]} exists: choose another --out, or give --force to replace it")
+    if not out.resolve().parent.is_dir():
+        raise UserError(f"--out {out}: {out.parent} is no folder")
+    check_out(out)
+    if not path.exists():
+        raise UserError(absent(path))
 
 
 def _show(found: "UnitCalls") -> None:

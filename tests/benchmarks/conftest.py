@@ -6,9 +6,9 @@ from pathlib import Path
 import optax
 import pytest
 
-from spiketype.bench.kinds import Means
 from spiketype.bench.make import make
 from spiketype.datasets.benchmarks import specification
+from spiketype.simulator.eap.means import Means
 from tests.benchmarks import tiny
 from tests.simulator.eap_program import folder_of
 from tests.simulator.synthetic_source import stand_in

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from spiketype.bench import predictions
-from spiketype.bench.kinds import Means
 from spiketype.bench.make import make
 from spiketype.bench.score import score
 from spiketype.datasets.benchmarks import folder, specification
@@ -15,7 +14,7 @@ from spiketype.datasets.benchmarks.folder import Made
 from spiketype.datasets.benchmarks.samples import Samples
 from spiketype.datasets.benchmarks.specification import Specification
 from spiketype.edge import Json, UserError
-from spiketype.simulator.eap.shares import Share
+from spiketype.simulator.eap.means import Means
 from spiketype.train.judging.calls import Calls
 from spiketype.train.tasks.cluster import scores
 from spiketype.train.tasks.raphe import metrics as raphe
@@ -49,7 +48,7 @@ def test_public_files_are_divided_as_it_was_frozen(name: str, tmp_path: Path) ->
         assert found["summary"] == expected
         assert found["numbers"][about.metric]["value"] > 90
     with pytest.raises(UserError, match=f"{name} is made at once: leave out --block-range"):
-        make(name, tmp_path / "c", sources, Means(share=Share(1, 2)))
+        make(name, tmp_path / "c", sources, Means(block_range="1/2"))
 
 
 def test_digits_are_scored_as_the_cluster_task_does(tmp_path: Path) -> None:

@@ -12,13 +12,12 @@ import pytest
 
 from spiketype import __main__ as console
 from spiketype.bench import command, kinds
-from spiketype.bench.kinds import Means
 from spiketype.bench.make import make
 from spiketype.datasets import eap, splits, store
 from spiketype.datasets.benchmarks import folder, specification
 from spiketype.edge import UserError
 from spiketype.simulator.eap import engines
-from spiketype.simulator.eap.shares import Share
+from spiketype.simulator.eap.means import Means
 from tests.benchmarks import tiny
 
 pytestmark = pytest.mark.usefixtures("tiny_alone")
@@ -62,7 +61,7 @@ def test_the_lists_are_those_that_training_takes(made: Path) -> None:
 
 def test_it_is_the_same_in_shares_and_after_a_stop(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place, write = tmp_path / "again", engines.write_block
-    assert make(tiny.NAME, place, None, Means(workers=0, share=Share(2, 2))) == place
+    assert make(tiny.NAME, place, None, Means(workers=0, block_range="2/2")) == place
     assert not folder.is_complete(place)
     with pytest.raises(UserError, match="is unfinished: run spiketype bench make tiny"):
         folder.read(place, tiny.NAME)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from spiketype import typed
 from spiketype.bench import kinds
-from spiketype.datasets.benchmarks import specification
+from spiketype.datasets.benchmarks import divide, specification
 from spiketype.edge import UserError
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.neuron import netpyne
@@ -117,3 +117,13 @@ def test_dataclasses_are_made_of_values_of_their_types() -> None:
         with pytest.raises(UserError, match=expected):
             typed.make(EapConfig, {"box": box}, "here")
     assert np.isclose(typed.make(EapConfig, {"noise_uV": 5}, "here").noise_uV, 5)
+
+
+def test_what_is_unused_is_on_neither_side() -> None:
+    for part, count in ((np.array(["train", "test", "unused"]), 1), (np.array([1, 2, 0, 2], np.int32), 2)):
+        found = divide.sides(part)
+        assert len(found) == count
+        for train, test in found:
+            assert not (train & test).any()
+            assert not (train | test)[2]
+            assert (train | test).sum() == len(part) - 1

@@ -12,6 +12,7 @@ from spiketype.datasets import store
 from spiketype.edge import UserError
 from spiketype.simulator.eap import blocks, command, estimate, generate
 from spiketype.simulator.eap.config import EapConfig
+from spiketype.simulator.eap.means import Means
 from spiketype.simulator.eap.shares import Share
 from spiketype.simulator.neuron import cells
 
@@ -28,11 +29,11 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EapConfig:
 
 def test_samples_size_and_time_are_told(config: EapConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = tmp_path / "s"
-    command.main(config, place, workers=0, block_range="1/2")
+    command.main(config, place, Means(0, "1/2"))
     assert f"{place}: 40 samples, about 135 kB (estimates)" in capsys.readouterr().err
-    command.main(config, place, workers=0)  # what is left
+    command.main(config, place, Means(0))  # what is left
     assert f"{place}: 40 samples, about 135 kB (estimates)" in capsys.readouterr().err
-    command.main(config, place, workers=0)
+    command.main(config, place, Means(0))
     assert "samples" not in capsys.readouterr().err
     many = estimate.estimate(EapConfig(), 100, 12_700_000)
     assert many.words(2) == "12,700,000 samples, about 264 GB, about 11 h on 2 cores (estimates)"

@@ -6,19 +6,13 @@ from pathlib import Path
 
 import eap_store
 import numpy as np
-import optax
 import pytest
-from optimizers import adam
 
 import spiketype as st
 from spiketype.edge import UserError
 
+pytestmark = pytest.mark.usefixtures("lenient_adam")
 SMALL = {"network": "xs", "batch": 32, "steps": 60}
-
-
-@pytest.fixture(autouse=True)
-def lenient_adam(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optax, "adam", adam)
 
 
 @pytest.fixture(scope="module")

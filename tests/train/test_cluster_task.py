@@ -11,11 +11,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 import run_folder
 import xarray as xr
-from optimizers import adam
 
 from spiketype.datasets.waveforms.matrix import Units, read_units
 from spiketype.edge import UserError, guard
@@ -33,8 +31,7 @@ KINDS = 3
 
 
 @pytest.fixture(autouse=True)
-def lenient_adam(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optax, "adam", adam)
+def _quick(lenient_adam: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(partitions, "UMAP_BASELINES", {})  # numba compiles for a minute
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 

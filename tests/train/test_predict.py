@@ -11,7 +11,7 @@ import pytest
 from spiketype import edge
 from spiketype.datasets import waveforms
 from spiketype.edge import UserError
-from spiketype.train import asked, predict, runs
+from spiketype.train import asked, named, predict, runs
 from spiketype.train.tasks.unit.model import in_order
 
 
@@ -59,6 +59,18 @@ def test_neither_the_data_nor_another_file_is_replaced(folder: Path) -> None:
     assert (data.read_text(), other.read_text()) == ("one", "two")
     predict.main(run, data, other, force=True)
     assert other.read_text().startswith("row,call,p_x")
+
+
+def test_two_inputs_of_one_name_have_two_evaluations_and_one_has_one(tmp_path: Path) -> None:
+    for data in (one := tmp_path / "a" / "cells.csv", other := tmp_path / "b" / "cells.csv"):
+        found = named.name(tmp_path, "evaluation-", data)
+        (tmp_path / found).mkdir()
+        named.keep(tmp_path, found, data)
+    assert named.name(tmp_path, "evaluation-", one) == "evaluation-cells"
+    assert named.name(tmp_path, "evaluation-", other) == "evaluation-b-cells"
+    (tmp_path / named.NAMES).write_text("[")
+    with pytest.raises(UserError, match=r"names.json is damaged: remove it"):
+        named.name(tmp_path, "evaluation-", one)
 
 
 def test_the_format_goes_by_the_ending_and_a_wrong_one_is_refused_first(folder: Path) -> None:

@@ -34,12 +34,8 @@ from spiketype.train.tasks.raphe.config import RapheTaskConfig
 from spiketype.train.tasks.raphe.model import RapheModel
 from spiketype.train.tasks.raphe.task import find_store, prepare
 
+pytestmark = pytest.mark.usefixtures("lenient_adam")
 SMALL = ("--widths", "3", "5", "--steps", "30", "--batch", "32", "--folds", "2")
-
-
-@pytest.fixture(autouse=True)
-def lenient_adam(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optax, "adam", adam)
 
 
 def simulated(

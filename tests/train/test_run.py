@@ -36,12 +36,8 @@ from spiketype.train import (
 )
 from spiketype.train.tasks.eap.config import PAPER, EapTaskConfig
 
+pytestmark = pytest.mark.usefixtures("lenient_adam")
 SMALL = ("--network", "xs", "--batch", "32", "--steps", "60")
-
-
-@pytest.fixture(autouse=True)
-def lenient_adam(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optax, "adam", adam)
 
 
 @pytest.fixture(scope="module")

@@ -52,9 +52,9 @@ def find_store(config: EapTaskConfig) -> Location:
         cell_models=config.cell_models,
     )
     # Imported here: training on a store that exists needs neither NEURON nor cell models.
-    from spiketype.simulator.eap.generate import generate
+    from spiketype.simulator.eap import generate
 
-    return generate(wanted, store.cached("eap", f"{config.rotation}-{config.per_cell}", wanted))
+    return generate.cached(wanted, f"{config.rotation}-{config.per_cell}")
 
 
 def from_memory(batch: int) -> Sampler:
