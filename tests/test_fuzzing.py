@@ -15,7 +15,7 @@ from spiketype.datasets import waveforms
 from spiketype.datasets.raphe.recordings import open_recording
 from spiketype.edge import UserError
 from spiketype.simulator.neuron import netpyne
-from spiketype.train import runs
+from spiketype.train import checkpoints
 from tests.fuzzing import bounds, mutate
 from tests.fuzzing.readers import READERS, arrays
 
@@ -230,6 +230,6 @@ def test_a_checkpoint_of_pickles_is_not_run(tmp_path, canary) -> None:
     files, start = READERS["run"].example()
     bounds.write(files, tmp_path)
     for content in (mutate.PICKLE, b"\xc7" + bytes([len(mutate.PICKLE), 1]) + mutate.PICKLE):  # as an extension, too
-        (tmp_path / start / runs.LAST).write_bytes(content)
+        (tmp_path / start / checkpoints.LAST).write_bytes(content)
         with pytest.raises(UserError, match=r"last\.msgpack is damaged"):
-            runs.checkpoint(tmp_path / start)
+            checkpoints.newest(tmp_path / start)

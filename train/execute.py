@@ -12,12 +12,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 from rich.progress import Progress
 
 from spiketype import reading
 from spiketype.edge import Json, UserError, check_platform, guard, progress
-from spiketype.train import last_words, loop, processes, runs, watch
+from spiketype.train import checkpoints, last_words, loop, processes, runs, watch
 from spiketype.train.asked import SAVE_EVERY_S, Asked, of_json, open_config
 from spiketype.train.config import TaskConfig, flag, to_json
 from spiketype.train.task import Experiment, History, Phase, Task, Variables
@@ -141,16 +140,16 @@ def _train(
     """Train all phases, from the last checkpoint on; return the variables that the last one leaves, and the metrics."""
     mesh = loop.member_mesh(len(experiment.names), experiment.batch)
     fit = partial(loop.fit, keys=experiment.keys, mesh=mesh, names=experiment.names, stop=stop)
-    found = runs.checkpoint(folder) if processes.first() else None
+    found = checkpoints.newest(folder) if processes.first() else None
     reached, before, state = processes.largest(found.step if found else 0), 0, None
     log = runs.MetricsLog(folder, found.history if found else []) if processes.first() else None
-    if log:
-        fit = partial(fit, save=partial(runs.save_state, folder, history=log.history), save_every_s=save_every_s)
+    fit = partial(fit, save=_saver(folder, log.history if log else []), save_every_s=save_every_s)
     for phase in experiment.phases:
         end = before + phase.steps
         if reached <= end:  # else the checkpoint is of a later phase
-            kept = (found,) if reached > before else ()
-            begin = max(reached, before), _begin(phase, experiment.keys, mesh, kept, state)
+            fresh = loop.start(phase.problem, experiment.keys, mesh)
+            kept = _continued(folder, found, fresh) if reached > before else _begin(phase, fresh, state)
+            begin = max(reached, before), kept
             report = _report(phase, begin[0], end, log, bar)
             state = fit(phase.problem, data=phase.data, steps=end, begin=begin, report=report)
         before = end
@@ -175,26 +174,40 @@ def _report(
     return report
 
 
-def _begin(
-    phase: Phase,
-    keys: jax.Array,
-    mesh: Mesh,
-    kept: tuple[runs.Checkpoint | None, ...],
-    left: loop.TrainState | None,
-) -> loop.TrainState:
-    """Return the state that a phase begins with: a checkpoint of it, what the phase before has left, or a fresh one.
+def _saver(folder: Path, history: History) -> Callable[[int, loop.TrainState], None]:
+    """Return what writes a checkpoint: every process its part where all see the folder, else the first one all of it.
 
-    kept: the checkpoint, which the first process alone has (the others None); empty if there is none of this phase.
+    history: the lines of metrics.jsonl, which grow; the first process has them.
     """
-    fresh = loop.start(phase.problem, keys, mesh)
-    if kept:
-        own, found = processes.whole(fresh), kept[0]
-        begun: loop.TrainState = processes.from_first(found.state(own) if found else own)
-        return begun
+    if processes.share(folder):
+        return partial(checkpoints.save_in_parts, folder, history=history)
+
+    def save(step: int, state: loop.TrainState) -> None:
+        found = processes.whole(state)
+        if processes.first():
+            checkpoints.save(folder, step, found, history)
+
+    return save
+
+
+def _continued(folder: Path, found: checkpoints.Checkpoint | None, fresh: loop.TrainState) -> loop.TrainState:
+    """Return the state of the checkpoint that the first process alone has found, in the structure of `fresh`."""
+    parts = processes.of_first("parts", lambda: {"name": found.path.name if found and found.tree is None else ""})
+    if parts["name"]:
+        return checkpoints.state_in_parts(folder / "checkpoints" / parts["name"], fresh)
+    own = processes.whole(fresh)
+    begun: loop.TrainState = processes.from_first(found.state(own) if found else own)
+    return begun
+
+
+def _begin(phase: Phase, fresh: loop.TrainState, left: loop.TrainState | None) -> loop.TrainState:
+    """Return the state that a phase begins with: what the phase before has left, or a fresh one."""
     if left is None:
         return fresh
     params, state = phase.begin(*jax.device_get(processes.whole((left.params, left.state))))
-    begun = processes.from_first(loop.TrainState(params, state, jax.vmap(phase.problem.optimizer.init)(params)))
+    begun: loop.TrainState = processes.from_first(
+        loop.TrainState(params, state, jax.vmap(phase.problem.optimizer.init)(params))
+    )
     return begun
 
 

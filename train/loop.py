@@ -212,8 +212,8 @@ def fit(
         begin: (steps taken, state) to continue from: a checkpoint, or the result of an earlier phase with the state
             of this problem's optimizer. Its memory is reused.
         report: called about every `every` steps with the mean of each metric since the last call, (member,).
-        save: called with a state that is finite, every `save_every_s`, at the end and before stopping. It is on devices
-            of this process.
+        save: called with a state that is finite, every `save_every_s`, at the end and before stopping, in all processes
+            at once. The next step reuses its memory.
         stop: asked about every `every` steps; training that is stopped continues to the same numbers. All processes
             ask, and must get the same answer.
         every: steps between two looks at the metrics.
@@ -242,9 +242,8 @@ def fit(
         report(last, means)
         stopped, over = stop(), last == steps or bool(np.all(means.get("finished", 0) == 1))
         if stopped or over or processes.largest(time.monotonic() - saved > save_every_s):
-            found = processes.whole(state)
-            _check_params(found.params, last, names)
-            save(last, found)
+            _check_params(processes.whole(state.params), last, names)
+            save(last, state)
             saved = time.monotonic()
         if over:
             break

@@ -6,11 +6,13 @@ number 0 of 1. `watch` ends all when one is lost.
 """
 
 import json
+import secrets
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import count
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -89,6 +91,21 @@ def wait(name: str) -> None:
     """Wait until all processes are here, however long that takes; `name` once in a run."""
     if several():
         watch.store().wait_at_barrier(name, FOR_EVER_MS)
+
+
+def share(folder: Path) -> bool:
+    """Say whether there are several processes, and all see a folder that process 0 has."""
+    if not several():
+        return False
+    look = f"folder {next(_meetings)}"
+    mark = folder / of_first(look, lambda: {"name": f".{secrets.token_hex(8)}.partial"})["name"]
+    if first():
+        mark.touch()
+    wait(f"{look} is marked")
+    seen = largest(int(not mark.exists())) == 0
+    if first():
+        mark.unlink()
+    return seen
 
 
 def largest(value: int) -> int:

@@ -1,30 +1,26 @@
-"""A run folder: configuration, metrics, checkpoints, final model, predictions, figures, summary; all atomic."""
+"""A run folder: configuration, metrics, final model, predictions, figures, summary; all atomic."""
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import flax.serialization
 import jax
 import numpy as np
 
-from spiketype import reading, tables
+from spiketype import tables
 from spiketype.damage import readable
-from spiketype.edge import Json, PyTree, UserError, versions, whole_file
+from spiketype.edge import Json, UserError, versions, whole_file
 from spiketype.train import checked
 from spiketype.train.asked import CONFIG, open_config
 from spiketype.train.config import TaskConfig, to_json
 from spiketype.train.judging.figures import save
-from spiketype.train.loop import TrainState
 from spiketype.train.task import FinalModel, History, Judgement, Task
 from spiketype.train.tasks import get
 
 METRICS, SUMMARY = "metrics.jsonl", "summary.json"
-LAST, PREVIOUS = "checkpoints/last.msgpack", "checkpoints/previous.msgpack"
 MODEL, MANIFEST = "checkpoints/model.msgpack", "checkpoints/model.json"
 PREDICTIONS, TABLE, FIGURES = "predictions.zarr", "predictions.csv", "figures"
 
@@ -61,7 +57,7 @@ def create(folder: Path, config: TaskConfig) -> None:
 def clean(folder: Path) -> None:
     """Remove what a killed process left half-written in a run folder."""
     for place in (folder, folder / "checkpoints", folder / FIGURES):
-        for leftover in place.glob(".*.partial"):
+        for leftover in place.glob(".*.partial*"):  # orbax adds to the name of what it has not finished
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
 
 
@@ -74,76 +70,6 @@ def check_same(folder: Path, config: TaskConfig) -> None:
     theirs, ours = to_json(open_config(folder)), to_json(config)
     if differing := [name for name in ours if ours[name] != theirs.get(name)]:
         raise UserError(f"{folder} holds a run with other options ({', '.join(differing)}): choose another folder")
-
-
-class Checkpoint(NamedTuple):
-    """What a run continues from.
-
-    Attributes:
-        path: where it is.
-        step: the last that was made.
-        tree: the state after it, as nested dicts of arrays.
-        history: the lines of metrics.jsonl up to it.
-    """
-
-    path: Path
-    step: int
-    tree: PyTree
-    history: History
-
-    def state(self, like: TrainState) -> TrainState:
-        """Return the state in the structure of `like`.
-
-        Raises:
-            UserError: it is of another network.
-        """
-        try:
-            state = flax.serialization.from_state_dict(like, self.tree)
-            shapes = [jax.tree.map(lambda a: (a.shape, a.dtype), one) for one in (like, state)]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{self.path} is damaged ({error}): {_remedy(self.path)}") from error
-        if shapes[0] != shapes[1]:
-            raise UserError(f"{self.path} is damaged (arrays of other shapes than here): {_remedy(self.path)}")
-        found: TrainState = state
-        return found
-
-
-def save_state(folder: Path, step: int, state: TrainState, history: History) -> None:
-    """Write the checkpoint to continue from, and keep the one before it, if that is whole: a kill loses neither.
-
-    Arrays are on the host, in msgpack, so that any kind of device opens it.
-    """
-    last, newer = folder / LAST, folder / "checkpoints/.last.msgpack.partial"
-    tree = flax.serialization.to_state_dict(jax.device_get(state))
-    checked.write_msgpack(newer, {"step": step, "state": tree, "history": json.dumps(history)})
-    if checked.is_msgpack(last):
-        os.replace(last, folder / PREVIOUS)
-    os.replace(newer, last)
-
-
-def checkpoint(folder: Path) -> Checkpoint | None:
-    """Return the newest checkpoint of a run that is whole, None if it has none yet; a damaged one is noted.
-
-    Raises:
-        UserError: all are damaged.
-    """
-    there = [folder / name for name in (LAST, PREVIOUS) if (folder / name).exists()]
-    for path in there:
-        try:
-            return _checkpoint(path)
-        except UserError:
-            if path == there[-1]:
-                raise
-            reading.note(path, f"is damaged: {PREVIOUS}, the one before it, is used, which leads to the same numbers")
-    return None
-
-
-def _checkpoint(path: Path) -> Checkpoint:
-    tree = checked.read_msgpack(path, _remedy(path))
-    try:
-        return Checkpoint(path, int(tree["step"]), tree["state"], json.loads(tree["history"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged, or of an older version ({error}): {_remedy(path)}") from error
 
 
 def write_judgement(folder: Path, judgement: Judgement, summary: Json) -> None:
@@ -189,10 +115,6 @@ def read_summary(folder: Path) -> Json:
         UserError: it is not, or the summary was changed.
     """
     return checked.read_json(folder / SUMMARY, f"{folder} is damaged", f"write it again with --resume {folder}")
-
-
-def _remedy(path: Path) -> str:
-    return f"delete it and repeat the training with --resume {path.parent.parent}"
 
 
 class MetricsLog:

@@ -26,7 +26,7 @@ from spiketype.datasets.raphe.options import SpikeOptions
 from spiketype.datasets.raphe.recordings import open_recording
 from spiketype.simulator.eap import probes
 from spiketype.simulator.neuron.cells import catalogue
-from spiketype.train import asked, runs
+from spiketype.train import asked, checkpoints, runs
 from spiketype.train.loop import TrainState
 from spiketype.train.tasks.cluster.config import ClusterConfig
 from spiketype.train.tasks.eap.config import EapTaskConfig
@@ -356,7 +356,7 @@ def _state() -> TrainState:
 
 def _run(folder: Path) -> Path:
     runs.create(folder / "run", EapTaskConfig(steps=7, data=Path("some.zarr")))
-    runs.save_state(folder / "run", 3, _state(), [{"step": 1, "loss": [0.5]}, {"step": 2, "loss": [0.4]}])
+    checkpoints.save(folder / "run", 3, _state(), [{"step": 1, "loss": [0.5]}, {"step": 2, "loss": [0.4]}])
     return folder / "run"
 
 
@@ -367,7 +367,7 @@ def _cluster_run(folder: Path) -> Path:
 
 def _read_run(path: Path) -> None:
     asked.for_data(asked.open_config(path), False)
-    found = runs.checkpoint(path)
+    found = checkpoints.newest(path)
     if found is not None:
         found.state(_state())
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from spiketype.datasets import manifest, store
 from spiketype.edge import PyTree, UserError
-from spiketype.train import asked, runs
+from spiketype.train import asked, checkpoints, runs
 
 Content = Callable[[str], Any]  # what is read of files, of which one, named, is damaged
 
@@ -95,19 +95,14 @@ def run_content(folder: Path) -> dict[str, str]:
     """Return what is read of a run's own files: options, model, both checkpoints, summary."""
     _, config, model = runs.load_model(folder)
     found = {asked.CONFIG: repr(config), runs.MODEL: _tree(model.arrays()), runs.MANIFEST: json.dumps(model.manifest())}
-    newest = runs.checkpoint(folder)
-    runs.PREVIOUS, runs.LAST = runs.LAST, runs.PREVIOUS
-    try:
-        older = runs.checkpoint(folder)
-    finally:
-        runs.PREVIOUS, runs.LAST = runs.LAST, runs.PREVIOUS
+    newest = checkpoints.newest(folder)
     assert newest is not None
-    assert older is not None
-    found |= {runs.LAST: _checkpoint(newest), runs.PREVIOUS: _checkpoint(older)}
+    older = checkpoints.read(folder / checkpoints.PREVIOUS)
+    found |= {checkpoints.LAST: _checkpoint(newest), checkpoints.PREVIOUS: _checkpoint(older)}
     return found | {runs.SUMMARY: json.dumps(runs.read_summary(folder))}
 
 
-def _checkpoint(found: runs.Checkpoint) -> str:
+def _checkpoint(found: checkpoints.Checkpoint) -> str:
     return _tree({"step": found.step, "tree": found.tree, "history": json.dumps(found.history)})
 
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from spiketype.train import asked, runs
+from spiketype.train import asked, checkpoints, runs
 from tests import eap_store, run_folder
 from tests.simulator.eap_program import different, files
 from tests.torture.killing import Victim, ended_badly
@@ -64,7 +64,7 @@ class Training:
         """Return what differs from the undisturbed run: metrics, model, predictions, pictures, summary."""
         out = out or self.out
         # A run that was killed may have one checkpoint more, or one less, than the other.
-        ignored = UNEQUAL | {Path(runs.LAST), Path(runs.PREVIOUS)}
+        ignored = UNEQUAL | {Path(checkpoints.LAST), Path(checkpoints.PREVIOUS)}
         found = [str(name) for name in different(self.whole, out) if name not in ignored]
         if not found and _numbers(out) != _numbers(self.whole):
             found = [runs.SUMMARY]

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from spiketype.edge import UserError, guard
-from spiketype.train import asked, last_words, loop, processes, watch
+from spiketype.train import asked, checkpoints, last_words, loop, processes, watch
 from spiketype.train.loop import Problem
 from spiketype.train.processes import Spread
 
@@ -79,12 +79,37 @@ def finite(folder: Path) -> None:
     state = {"on": np.array([processes.first(), True]), "n": np.int32(7 if processes.first() else 0)}
     state = processes.from_first(state)
     assert (state["on"].tolist(), state["n"].tolist()) == ([True, True], 7)
+    found["kept"] = kept(folder)
     try:
         processes.check_equal({"x": X + (jax.process_index() == 1)}, "data")
     except UserError as error:
         found["other data"] = str(error)
     (folder / f"{jax.process_index()}.json").write_text(json.dumps(found))
     watch.finish()
+
+
+def begun(scale: float = 1.0) -> loop.TrainState:
+    """Return a state of two members, which the devices divide, with parameters other than those it begins with."""
+    mesh = loop.member_mesh(2, BATCH)
+    state = loop.start(problem(), jnp.stack([jax.random.key(seed) for seed in range(2)]), mesh)
+    return state._replace(params=jax.tree.map(lambda w: w * scale, state.params))
+
+
+def kept(folder: Path) -> dict[str, Any]:
+    """Write a checkpoint in parts, and read one that a single process has written."""
+    nobodys = folder / f"seen by {jax.process_index()} alone"
+    nobodys.mkdir()
+    shared = [processes.share(place) for place in (folder, nobodys)]
+    for step in (5, 6):
+        checkpoints.save_in_parts(folder, step, begun(step), [{"step": step, "loss": [0.5]}])
+    processes.wait("kept")
+    others = checkpoints.state_in_parts(folder / "alone" / checkpoints.LAST_PARTS, begun())
+    try:
+        checkpoints.state_in_parts(nobodys / checkpoints.LAST_PARTS, begun())
+    except UserError as error:
+        told = str(error)
+    w = jax.device_get(processes.whole(others.params["w"]))
+    return {"shared": shared, "others": w.tolist(), "unseen": told}
 
 
 def endless(folder: Path) -> None:

@@ -18,7 +18,7 @@ import xarray as xr
 from spiketype.datasets.waveforms.matrix import Units, read_units
 from spiketype.edge import UserError, guard
 from spiketype.models import partitions
-from spiketype.train import asked, evaluate, execute, loop, predict, run, runs
+from spiketype.train import asked, checkpoints, evaluate, execute, loop, predict, run, runs
 from spiketype.train.config import from_json, to_json
 from spiketype.train.tasks.cluster import judge
 from spiketype.train.tasks.cluster.config import ClusterConfig
@@ -133,7 +133,7 @@ def test_killed_in_any_phase_and_resumed_is_never_stopped(data: Path, tmp_path: 
             patch.setattr(execute, "_stopping", _stop_at(look))
             with pytest.raises(KeyboardInterrupt):
                 execute.execute(TASKS["cluster"], config, folder)
-        assert runs.checkpoint(folder).step == kill_at
+        assert checkpoints.newest(folder).step == kill_at
         again = execute.execute(TASKS["cluster"], config, folder)
         assert {**again, "seconds": 0} == {**whole, "seconds": 0}
         assert run_folder.metrics(folder) == run_folder.metrics(tmp_path / "whole")

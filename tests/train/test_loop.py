@@ -19,7 +19,7 @@ from optimizers import adam
 
 from spiketype.models.cnn import CNN
 from spiketype.models.losses import cross_entropy
-from spiketype.train import loop, runs
+from spiketype.train import checkpoints, loop
 from spiketype.train.loop import Problem, TrainState
 
 BATCH, STEPS = 16, 12
@@ -136,7 +136,7 @@ def test_eight_devices_give_what_one_gives(on_eight: Path) -> None:
 def test_a_checkpoint_of_eight_devices_opens_on_one(on_eight: Path) -> None:
     problem = normed_problem(adam(1e-2))
     keys = jnp.stack([jax.random.fold_in(jax.random.key(1), m) for m in range(4)])
-    found = runs.checkpoint(on_eight)
+    found = checkpoints.newest(on_eight)
     assert found is not None
     assert found.step == STEPS
     begin = found.step, found.state(loop.start(problem, keys, loop.member_mesh(4, BATCH)))
@@ -181,9 +181,9 @@ def test_stopped_and_continued_is_never_stopped(tmp_path: Path) -> None:
     whole, losses = train(made, 2)
     asked = iter([False] * 4 + [True])
     with pytest.raises(KeyboardInterrupt):
-        train(made, 2, save=partial(runs.save_state, tmp_path, history=[]), stop=lambda: next(asked))
+        train(made, 2, save=partial(checkpoints.save, tmp_path, history=[]), stop=lambda: next(asked))
     keys = jnp.stack([jax.random.fold_in(jax.random.key(1), m) for m in range(2)])
-    found = runs.checkpoint(tmp_path)
+    found = checkpoints.newest(tmp_path)
     assert found is not None
     assert found.step == 5
     begin = found.step, found.state(loop.start(made, keys, loop.member_mesh(2, BATCH)))
@@ -278,7 +278,7 @@ def main(folder: Path) -> None:
     shapes = {str(n): [loop.member_mesh(n, BATCH).shape[a] for a in ("member", "data")] for n in (1, 4)}
     result = flax.serialization.to_state_dict(everything()) | {"meshes": shapes}
     (folder / "everything.msgpack").write_bytes(flax.serialization.msgpack_serialize(result))
-    train(normed_problem(adam(1e-2)), 4, save=lambda step, state: runs.save_state(folder, step, state, []))
+    train(normed_problem(adam(1e-2)), 4, save=lambda step, state: checkpoints.save(folder, step, state, []))
 
 
 if __name__ == "__main__":

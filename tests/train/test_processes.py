@@ -15,10 +15,10 @@ import eap_store
 import jax
 import numpy as np
 import pytest
-from process_worker import BATCH, ROWS, STEPS, X, trained
+from process_worker import BATCH, ROWS, STEPS, X, begun, trained
 
 from spiketype.edge import UserError
-from spiketype.train import asked, last_words, loop, processes, runs, watch
+from spiketype.train import asked, checkpoints, last_words, loop, processes, runs, watch
 from spiketype.train.processes import Spread
 
 WORKER = Path(__file__).with_name("process_worker.py")
@@ -70,7 +70,10 @@ def end(started: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
     [(2, 1), pytest.param(4, 1, marks=pytest.mark.slow), pytest.param(2, 2, marks=pytest.mark.slow)],
 )
 def test_processes_give_what_one_gives(count: int, devices: int, tmp_path: Path) -> None:
-    """With the same rows in all, and with rows of which each reads its part."""
+    """With the same rows in all, and with rows of which each reads its part; and they read each other's checkpoints."""
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "alone" / "checkpoints").mkdir(parents=True)
+    checkpoints.save_in_parts(tmp_path / "alone", 4, begun(4.0), [])
     done = end(start(count, [str(WORKER), str(tmp_path), "finite"], devices))
     assert [code for code, _, _ in done] == [0] * count, done
     ours, spread = trained(X, 1, 2), trained(X, 1, 3)
@@ -83,7 +86,18 @@ def test_processes_give_what_one_gives(count: int, devices: int, tmp_path: Path)
         assert theirs["parts"] == X[:, 0].tolist()
         begin = number * devices * part
         assert theirs["read"] == [[begin + k * part, min(begin + (k + 1) * part, ROWS)] for k in range(devices)]
+        assert theirs["kept"]["shared"] == [True, False]
+        close(theirs["kept"]["others"], np.asarray(begun(4.0).params["w"]).tolist())
+        assert f"alone/checkpoints/last.orbax is not seen by process {number}" in theirs["kept"]["unseen"]
         assert theirs["other data"] == "process 1 has other data than process 0: give all the same files and options"
+
+    found = checkpoints.newest(tmp_path)
+    assert found is not None
+    assert (found.path, found.step) == (tmp_path / checkpoints.LAST_PARTS, 6)
+    assert found.history == [{"step": 6, "loss": [0.5]}]
+    for name, step in ((checkpoints.LAST_PARTS, 6.0), (checkpoints.PREVIOUS_PARTS, 5.0)):
+        read = checkpoints.state_in_parts(tmp_path / name, begun())
+        jax.tree.map(np.testing.assert_array_equal, read, begun(step))
 
 
 def test_rows_that_are_spread_are_padded_at_the_end() -> None:
@@ -148,6 +162,7 @@ def test_four_processes_and_one_continue_each_others_runs(store: Path, tmp_path:
     assert f"--resume {folder}" in done[0][2]
     assert not any("Traceback" in told or "--resume" in told for _, _, told in done[1:])
 
+    assert checkpoints.read(folder / checkpoints.LAST_PARTS).step == 50 * len(losses(folder))
     stopped = len(losses(folder))
     one = alone(resume)
     await_lines(folder, stopped + 2, one)

@@ -29,6 +29,7 @@ from spiketype.simulator.eap import generate as generator
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.train import (
     asked,
+    checkpoints,
     evaluate,
     predict,
     run,
@@ -246,7 +247,7 @@ def test_interrupted_and_killed_runs_continue_to_the_same_numbers(store: Path, t
     assert process.returncode == 130, told
     assert f"--resume {folder}" in told
     assert "Traceback" not in told
-    assert (folder / runs.LAST).exists()
+    assert (folder / checkpoints.LAST).exists()
     assert not (folder / runs.SUMMARY).exists()
     stopped = len(run_folder.metrics(folder))
 
@@ -402,7 +403,7 @@ def test_a_run_is_continued_from_the_checkpoint_before_a_damaged_one(
 ) -> None:
     options = ("--steps", "150", "--save-every", "0", "--split", "kfold", "--folds", "2")
     whole = train("mtype", store, tmp_path / "run", *options)
-    last = tmp_path / "run" / runs.LAST
+    last = tmp_path / "run" / checkpoints.LAST
     last.write_bytes(last.read_bytes()[:-1])
     (tmp_path / "run" / runs.METRICS).unlink()  # nothing is read from it
     (tmp_path / "run" / ".config.json.7.partial").touch()

@@ -13,7 +13,7 @@ from spiketype.datasets import store
 from spiketype.simulator.eap import generate, stream
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.neuron import cells
-from spiketype.train import run, runs
+from spiketype.train import checkpoints, run, runs
 from tests.simulator.eap_program import folder_of
 from tests.simulator.synthetic_source import stand_in
 
@@ -44,7 +44,7 @@ def test_a_run_learns_from_what_it_simulates_and_continues_after_damage(made, tm
     whole = runs.read_summary(folder)
     losses = [row["loss"] for row in run_folder.metrics(folder)]
     assert np.all(np.array(losses[-1]) < losses[0])
-    last = folder / runs.LAST
+    last = folder / checkpoints.LAST
     last.write_bytes(last.read_bytes()[:-1])
     run.main(["--resume", str(folder)])
     assert {**runs.read_summary(folder), "seconds": 0} == {**whole, "seconds": 0}

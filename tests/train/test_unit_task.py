@@ -25,7 +25,7 @@ from spiketype.datasets import waveforms
 from spiketype.edge import NO_CALL, UserError
 from spiketype.models import classifiers, unit_nets
 from spiketype.models.augment import of_waveforms, shift_and_noise
-from spiketype.train import asked, checked, evaluate, execute, predict, run, runs
+from spiketype.train import asked, checked, checkpoints, evaluate, execute, predict, run, runs
 from spiketype.train.judging import baselines
 from spiketype.train.tasks.eap.config import EapTaskConfig
 from spiketype.train.tasks.unit import beginning, judge, model
@@ -150,14 +150,14 @@ def test_a_run_that_is_stopped_inside_fine_tuning_continues_to_the_same_numbers(
         )
         with pytest.raises(SystemExit):
             run.main([*options, "--out", str(stopped)])
-    assert runs.checkpoint(stopped).step == 100  # of 60 + 100
+    assert checkpoints.newest(stopped).step == 100  # of 60 + 100
     run.main(["--resume", str(stopped)])
     assert summary_of(stopped) == summary_of(tmp_path / "whole")
     assert run_folder.metrics(stopped) == run_folder.metrics(tmp_path / "whole")
     assert [row["step"] for row in run_folder.metrics(stopped)] == [50, 60, 100, 150, 160]
 
     # What is offered is the tuned network; what it began with is judged beside it.
-    offered, state = stopped / runs.MODEL, stopped / runs.LAST
+    offered, state = stopped / runs.MODEL, stopped / checkpoints.LAST
     last, before = params_of(state, "state", "params"), params_of(state, "state", "state", judge.TRAINED)
     for ours, theirs in zip(params_of(offered, "params"), last, strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -198,7 +198,7 @@ def test_a_process_that_is_stopped_or_killed_continues_to_the_same_numbers(numbe
     _, told = process.communicate()
     assert process.returncode == (130 if number == signal.SIGINT else -number), told
     if more:  # inside fine-tuning; the checkpoint is that of the end of the first phase
-        assert runs.checkpoint(tmp_path / "run").step == 300
+        assert checkpoints.newest(tmp_path / "run").step == 300
     run.main(["--resume", str(tmp_path / "run")])
     run.main([*options, "--out", str(tmp_path / "whole")])
     assert summary_of(tmp_path / "run") == summary_of(tmp_path / "whole")
