@@ -3,10 +3,13 @@
 Each is a function of points, a number of clusters and a seed, and returns the cluster of each point.
 """
 
+import contextlib
 import importlib.util
+import sys
 import warnings
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -18,6 +21,9 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 
 from spiketype.edge import UserError, install
+
+if TYPE_CHECKING:
+    from umap import UMAP
 
 RESTARTS, COMPONENTS = 20, 10
 MOST_WARD = 20_000  # pairs of units in memory
@@ -90,16 +96,30 @@ def umap_points(x: Points, seed: int, min_dist: float, size: int) -> tuple[Float
         UserError: UMAP is not installed.
     """
     try:
-        from umap import UMAP
+        umap = _umap()
     except ImportError as error:
         raise UserError(f"UMAP is not installed: {install('spiketype[umap]')}") from error
     neighbours = min(NEIGHBOURS, len(x) - 1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        reducer = UMAP(
+        reducer = umap(
             n_neighbors=neighbours, min_dist=min_dist, n_components=size, random_state=seed, n_jobs=1, init="pca"
         ).fit(x)
     return reducer.embedding_, reducer.graph_
+
+
+@cache
+def _umap() -> "type[UMAP]":
+    """Import UMAP, and have numba keep its compiled functions on disk: compiling takes each process ten seconds."""
+    from numba.core.registry import CPUDispatcher
+    from umap import UMAP
+
+    modules = [module for name, module in sys.modules.items() if name.startswith("umap.")]
+    for function in {one for module in modules for one in vars(module).values() if isinstance(one, CPUDispatcher)}:
+        with contextlib.suppress(RuntimeError):  # there is no place to keep it in
+            function.enable_caching()
+    found: type[UMAP] = UMAP
+    return found
 
 
 def umap_gmm(x: Points, clusters: int, seed: int) -> Clusters:

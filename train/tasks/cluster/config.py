@@ -51,7 +51,7 @@ class ClusterConfig(WaveformOptions):
     steps: int = 1500
     """Steps of pretraining; layer by layer, of each layer and of the whole."""
     batch: int = 256
-    """Units in a step."""
+    """Units in a step; as many as there are where those are fewer."""
     learning_rate: float = 1e-3
     """Adam's step size in pretraining."""
     init: Literal["kmeans", "gmm", "ward", "umap"] = "kmeans"

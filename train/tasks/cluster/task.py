@@ -1,6 +1,7 @@
 """The cluster task: kinds of units without labels, by deep embedded clustering. Its data and phases."""
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -36,6 +37,7 @@ def prepare(config: ClusterConfig) -> Experiment:
     if config.data is None:
         raise UserError("--data is missing: give a file or folder of waveforms, or digits")
     units = read_units(config, config.data)
+    config = replace(config, batch=min(config.batch, len(units.x)))  # a step of fewer units sees each once, on average
     partitions.check(config.init, len(units.x))
     most = most_clusters(config, units)
     net, change = network(config, units.form), changes(config, units.form.shape)
