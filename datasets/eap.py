@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import jax
@@ -10,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Int32
 
 from spiketype import reading
-from spiketype.datasets import batches, store
+from spiketype.datasets import batches, lattice, store
 from spiketype.datasets.options import EapFeatures
 from spiketype.datasets.values import check_together
 from spiketype.edge import Json, UserError
@@ -35,6 +36,8 @@ DIMENSIONS = {
     "contact_um": ("channel", "axis"),
 }
 Samples = TypeVar("Samples", np.ndarray, jax.Array)  # those in a program are of JAX; both know their functions
+AMPLITUDE = "amplitude_uV"
+PIECE = 10_000  # samples of which amplitudes are read at once
 COPIES = 3  # of the inputs at once while they are read, scaled and moved to the device
 
 
@@ -145,15 +148,19 @@ def _tell(table: EapTable) -> None:
 class Inputs:
     """Inputs of a network, from the samples of a store: (sample, row, column, image) float32, in memory or on disk.
 
-    Images are features in the units of the store or scaled (`scale`); a waveform is one image a time sample.
+    Images are features in the units of the store or scaled (`scale`); a waveform is one image a time sample. They are
+    of the probe's grid, or, where its contacts are on none, of a lattice (`datasets.lattice`), with one image more.
 
     Attributes:
         shape: (sample, row, column, image).
         images: what each image is; one name for all time samples of a waveform.
+        lattice: on which the images are; None: on the grid of the probe.
         whole: the array, or None where it does not fit in memory and stays on disk.
     """
 
-    def __init__(self, path: Location, features: EapFeatures, scaled: bool, whole: bool = True) -> None:
+    def __init__(
+        self, path: Location, features: EapFeatures, scaled: bool, whole: bool = True, pitch_um: float | None = None
+    ) -> None:
         """Open the inputs of a complete store, which need have no labels.
 
         Args:
@@ -161,23 +168,40 @@ class Inputs:
             features: which inputs.
             scaled: bring them to comparable units, as `scale` does.
             whole: read them into memory if they fit.
+            pitch_um: of a lattice, for contacts on a grid as well; None: the grid, else a lattice of the probe's pitch.
 
         Raises:
-            UserError: not an EAP store, or incomplete, damaged, without these features, or of a probe that is not a
-                grid.
+            UserError: not an EAP store, or incomplete, damaged, or without these features.
         """
         self.path, self.images, self._scaled = path, IMAGES[features], scaled
-        store.validate(path, "eap", self.images)
         grid = store.attributes(path, "eap").get("probe_grid")
-        if not grid:
-            raise UserError(f"{path}: its probe is no regular grid, and the network needs images: choose a grid probe")
-        self._arrays = {name: store.OnDisk(path, name) for name in self.images}
+        self.lattice = None if grid and pitch_um is None else lattice.lattice(_contacts(path), pitch_um)
+        names = tuple(dict.fromkeys((*self.images, AMPLITUDE) if self.lattice else self.images))
+        store.validate(path, "eap", names)
+        self._arrays = {name: store.OnDisk(path, name) for name in names}
         first = self._arrays[self.images[0]].shape
-        _check_images(path, grid, [array.shape for array in self._arrays.values()], features)
-        self.shape = (first[0], int(grid[0]), int(grid[1]), first[2] if features == "waveform" else len(self.images))
+        depth = first[2] if features == "waveform" and len(first) == 3 else len(self.images)
+        if self.lattice is None:
+            assert grid
+            _check_images(path, grid, [array.shape for array in self._arrays.values()], features)
+            self.shape = (first[0], int(grid[0]), int(grid[1]), depth)
+        else:
+            channels = [1, len(self.lattice.contact_um)]
+            _check_images(path, channels, [self._arrays[name].shape for name in self.images], features)
+            self.shape = (first[0], lattice.SIDE, lattice.SIDE, depth + 1)
         self.whole: Float32[np.ndarray, "sample row column image"] | None = None
         if whole and self.fit():
             self.whole = self.between(0, self.shape[0])
+
+    @cached_property
+    def middle_um(self) -> Float32[np.ndarray, "sample 3"]:
+        """Where the images of each sample have their middle: at a contact of the lattice, or in that of the grid."""
+        found = np.zeros((self.shape[0], 3), np.float32)
+        if self.lattice is not None:
+            for start in range(0, len(found), PIECE):
+                amplitude_uV = self._arrays[AMPLITUDE][start : start + PIECE]
+                found[start : start + PIECE] = lattice.middle(amplitude_uV, self.lattice)
+        return found
 
     def fit(self, parts: int = 1) -> bool:
         """Say whether one of so many equal parts of the inputs fits in memory."""
@@ -207,8 +231,7 @@ class Inputs:
         arrays = {
             name: np.concatenate([array[i : i + 1] for i in index.tolist()]) for name, array in self._arrays.items()
         }
-        found: np.ndarray = as_images(arrays, self.shape[1:], scaled=False)
-        return found
+        return self._on_images(arrays, scaled=False)
 
     def stream(
         self, drawn: Iterable[Int[np.ndarray, "member batch"]]
@@ -220,23 +243,44 @@ class Inputs:
             yield read.sample, self._images(flat).reshape(*read.sample.shape, *self.shape[1:])
 
     def _images(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-        images: np.ndarray = as_images({k: arrays[k] for k in self.images}, self.shape[1:], self._scaled)
+        return self._on_images(arrays, self._scaled)
+
+    def _on_images(self, arrays: Mapping[str, np.ndarray], scaled: bool) -> np.ndarray:
+        images: np.ndarray = as_images(arrays, self.images, self.shape[1:], scaled, self.lattice)
         return images
 
 
-def as_images(arrays: Mapping[str, Samples], shape: tuple[int, ...], scaled: bool) -> Samples:
+def as_images(
+    arrays: Mapping[str, Samples],
+    images: tuple[str, ...],
+    shape: tuple[int, ...],
+    scaled: bool,
+    on: lattice.Lattice | None = None,
+) -> Samples:
     """Return a network's inputs (sample, row, column, image), of arrays of a store.
 
     Args:
-        arrays: by name, in the order of the images; of NumPy, or of JAX inside a program.
+        arrays: by name; of NumPy, or of JAX inside a program.
+        images: names of those that are images.
         shape: row, column, image.
         scaled: bring them to comparable units, as `scale` does.
+        on: a lattice, for which there must be amplitudes; None: the grid.
     """
-    images, values = tuple(arrays), list(arrays.values())
+    values = [arrays[name] for name in images]
     xp = values[0].__array_namespace__()
-    stacked = values[0] if values[0].ndim == 3 else xp.stack(values, axis=-1)
-    found: Samples = xp.reshape(xp.astype(stacked, np.float32), (len(stacked), *shape))
-    return scale(found, images) if scaled else found
+    stacked = xp.astype(values[0] if values[0].ndim == 3 else xp.stack(values, axis=-1), np.float32)
+    found: Samples = scale(stacked, images) if scaled else stacked
+    return xp.reshape(found, (len(found), *shape)) if on is None else lattice.as_images(found, arrays[AMPLITUDE], on)
+
+
+def _contacts(path: Location) -> Float32[np.ndarray, "channel 3"]:
+    store.validate(path, "eap", ("contact_um",))
+    found = store.read(path, "contact_um")
+    if found.ndim != 2 or found.shape[1] != 3:
+        raise UserError(
+            f"{path}: contact_um of shape {found.shape} are no positions: delete the store and make it again"
+        )
+    return found.astype(np.float32)
 
 
 def _groups(path: Location, cells: int) -> tuple[tuple[str, ...], Int32[np.ndarray, " cell"]]:

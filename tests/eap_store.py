@@ -26,15 +26,18 @@ def write(
     seed: int = 0,
     grid: tuple[int, int] = (10, 10),
     finished: bool = True,
+    probe: np.ndarray | None = None,
     **options: Any,
 ) -> Path:
     """Write a store to `path` in the schema of simulator.eap, and return the path; `options` are of EapConfig.
+
+    probe: contacts (channel, 3) that are on no grid, in its place.
 
     An EAP is a negative Gaussian in time that falls off with the square of the distance, followed by a positive
     one: its time is the class's (m-type), the width of the fall that of excitatory or inhibitory.
     """
     config = EapConfig(per_cell=per_cell, seed=seed, waveform_kHz=1 / DT_MS, **options)
-    contact_um = contacts(grid)
+    contact_um = contacts(grid) if probe is None else probe
     time_ms = DT_MS * np.arange(N_TIME, dtype=np.float32)
     sizes = {"sample": per_cell * len(cells), "channel": len(contact_um), "cell_model": len(cells)}
     sizes |= {"axis": 3, "world": 3, "local": 3, "time": N_TIME}
@@ -53,7 +56,7 @@ def write(
         "seed": seed,
         "sources": "{}",
         "created_with": "{}",
-        "probe_grid": list(grid),
+        "probe_grid": list(grid) if probe is None else [],
     }
     store.create(path, "eap", sizes, per_cell, variables(config, N_TIME), coordinates, attributes)
     m_types = sorted({m_type for _, m_type, _ in CELLS} | {m_type for _, m_type, _ in cells})

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spiketype.datasets import eap, store
+from spiketype.datasets import eap, lattice, store
 from spiketype.edge import UserError
 
 RNG = np.random.default_rng(0)
@@ -106,9 +106,29 @@ def test_scaled_inputs_are_of_order_one_and_keep_order(tmp_path):
     assert scaled.dtype == np.float32
 
 
-def test_a_probe_without_a_grid_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"no regular grid.*choose a grid probe"):
-        eap.Inputs(make(tmp_path / "s", grid=()), "aw", scaled=True)
+@pytest.mark.parametrize("features", ["aw", "fw", "waveform"])
+def test_a_probe_without_a_grid_has_images_on_a_lattice(tmp_path, monkeypatch, features):
+    path = make(tmp_path / "s", grid=())
+    inputs = eap.Inputs(path, features, scaled=False)
+    depth = TIME if features == "waveform" else 2
+    assert inputs.shape == (SAMPLES, lattice.SIDE, lattice.SIDE, depth + 1)
+    largest = ARRAYS["amplitude_uV"].argmax(axis=1)
+    np.testing.assert_array_equal(inputs.middle_um, CONTACT[largest])
+    middle = inputs.rows(np.arange(SAMPLES))[:, lattice.SIDE // 2, lattice.SIDE // 2]
+    values = ARRAYS["eap_uV"] if features == "waveform" else np.stack([ARRAYS[n] for n in inputs.images], axis=-1)
+    np.testing.assert_allclose(middle[:, :-1], values[np.arange(SAMPLES), largest], rtol=0.05, atol=0.05)
+    np.testing.assert_array_equal(middle[:, -1], 1)
+    monkeypatch.setattr(eap.batches, "fits", lambda n_bytes: False)
+    disk = eap.Inputs(path, features, scaled=False)
+    index = np.array([0, 3, 9])
+    np.testing.assert_array_equal(disk.rows(index), inputs.rows(index))
+    np.testing.assert_array_equal(disk.measured(index), inputs.rows(index))
+
+
+def test_a_grid_may_be_seen_on_a_lattice(tmp_path):
+    inputs = eap.Inputs(make(tmp_path / "s"), "aw", scaled=True, pitch_um=15.0)
+    assert inputs.shape == (SAMPLES, lattice.SIDE, lattice.SIDE, 3)
+    assert (eap.Inputs(make(tmp_path / "t"), "aw", scaled=True).middle_um == 0).all()
 
 
 def test_a_store_without_the_features_of_the_run(tmp_path):

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import eap_store
+import jax
 import numpy as np
 import optax
 import pytest
@@ -24,7 +26,7 @@ import zarr
 from optimizers import adam
 
 from spiketype.datasets import batches, eap, manifest
-from spiketype.edge import UserError, guard
+from spiketype.edge import guard
 from spiketype.simulator.eap import generate as generator
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.train import (
@@ -348,7 +350,7 @@ def broken_features(path: Path) -> None:
 
 
 def broken_grid(path: Path) -> None:
-    zarr.open_group(path).attrs["probe_grid"] = []
+    zarr.open_group(path).attrs["probe_grid"] = [3, 3]
 
 
 @pytest.mark.parametrize(
@@ -359,7 +361,7 @@ def broken_grid(path: Path) -> None:
         (broken_chunk, "amplitude_uV: the chunk of samples"),
         (broken_value, "sample 37 is not finite"),
         (broken_features, "has no width_ms"),
-        (broken_grid, "no regular grid"),
+        (broken_grid, "are no images of a grid of [3, 3]"),
     ],
 )
 def test_damaged_stores_are_told(
@@ -427,6 +429,9 @@ def test_a_store_that_does_not_fit_the_run_is_told(
     path = eap_store.write(tmp_path / "small.zarr", per_cell=10, grid=(4, 4))
     for main in (evaluate.main, predict.main):
         assert "images of 4x4 contacts; the network was trained on 2 of 10x10" in fails(capsys, main, trained, path)
+    path = eap_store.write(tmp_path / "long.zarr", per_cell=10, probe=staggered(24))
+    told = "3 images of 11x11 nodes of a lattice; the network was trained on 2 of 10x10"
+    assert told in fails(capsys, predict.main, trained, path)
     path = eap_store.write(tmp_path / "new.zarr", (("NGC_1", "NGC", False),), per_cell=10, seed=2)
     assert "classes that the network does not know: NGC" in fails(capsys, evaluate.main, trained, path)
 
@@ -443,10 +448,38 @@ def test_the_process_prints_one_line_for_a_mistake() -> None:
     assert told.count("\n") == 1
 
 
-def test_a_probe_without_a_grid_is_refused_before_anything_is_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generator, "generate", None)  # which would be called
-    with pytest.raises(UserError, match=r"--probe is tetrode: .* regular grid, as of mea10x10"):
-        run.main(["--task", "mtype", "--probe", "tetrode"])
+def staggered(count: int) -> np.ndarray:
+    """Contacts in two columns of which one is moved: no grid."""
+    k = np.arange(count)
+    return np.stack([0 * k, 20.0 * (k % 2) - 10, 10.0 * (k - (count - 1) / 2)], axis=1).astype(np.float32)
+
+
+def test_networks_see_any_probe_and_go_from_one_to_another(tmp_path: Path) -> None:
+    long = eap_store.write(tmp_path / "long.zarr", probe=staggered(24))
+    short = eap_store.write(tmp_path / "short.zarr", probe=staggered(15), seed=1)
+    array = eap_store.write(tmp_path / "array.zarr", seed=2)
+    folder = tmp_path / "run"
+    summary = train("mtype", long, folder, "--features", "waveform")
+    majority = summary["baselines"]["majority class"]["over_cells_percent"]["mean"]["value"]
+    assert summary["over_cells_percent"]["mean"]["value"] > majority + 10
+    for place in (short, array):
+        evaluate.main(folder, place)
+        found = runs.read_summary(folder / f"evaluation-{place.stem}")
+        assert found["over_cells_percent"]["mean"]["value"] > majority + 10
+    assert (folder / "figures" / "inputs.png").stat().st_size > 10_000
+
+
+def test_positions_are_learned_around_the_largest_contact(tmp_path: Path) -> None:
+    """The images of a sample say nothing of how far along the probe it is; its middle does."""
+    probe = staggered(24)
+    path = eap_store.write(tmp_path / "a.zarr", probe=probe)
+    summary = train("location", path, tmp_path / "run", "--features", "aw")
+    ours, constant = (summary[name]["mean_3d"]["value"] for name in ("error_um", "baseline_error_um"))
+    assert ours < 0.8 * constant
+    _, _, model = runs.load_model(tmp_path / "run")
+    inputs = eap.Inputs(path, "aw", scaled=True)
+    nothing = dataclasses.replace(model, variables=jax.tree.map(np.zeros_like, model.variables))
+    np.testing.assert_array_equal(nothing.outputs(0, inputs, np.arange(160)), inputs.middle_um)
 
 
 # ---- help

@@ -9,7 +9,7 @@ import pytest
 import run_folder
 from optimizers import adam
 
-from spiketype.datasets import store
+from spiketype.datasets import eap, store
 from spiketype.simulator.eap import generate, stream
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.neuron import cells
@@ -48,6 +48,24 @@ def test_a_run_learns_from_what_it_simulates_and_continues_after_damage(made, tm
     last.write_bytes(last.read_bytes()[:-1])
     run.main(["--resume", str(folder)])
     assert {**runs.read_summary(folder), "seconds": 0} == {**whole, "seconds": 0}
+
+
+def test_a_stream_makes_the_images_of_a_store_whose_contacts_are_on_no_grid(made, tmp_path) -> None:
+    """Of the blocks that the store has, so that the samples can be compared."""
+    models = store.config(store.attributes(made, "eap"))["cell_models"]
+    config = EapConfig(per_cell=10, probe="tetrode", threshold_uV=5.0, error_uV=0.01, cell_models=tuple(models))
+    path = generate.generate(config, tmp_path / "tetrode.zarr", 0)
+    inputs = eap.Inputs(path, "waveform", scaled=True)
+    here, how = stream.of_store(path)
+    cell = np.arange(len(NAMES))
+    samples = jax.jit(lambda c, b: stream.samples(here, how, c, b, 10))(cell, np.zeros(len(cell), np.uint32))
+    flat = {name: values.reshape(-1, *values.shape[2:]) for name, values in samples.items()}
+    x = eap.as_images(flat, inputs.images, inputs.shape[1:], True, inputs.lattice)
+    assert inputs.whole is not None
+    np.testing.assert_allclose(x, inputs.whole, atol=2e-3)
+    split = ["--split", "random", "--out", str(tmp_path / "run"), *SMALL, "--steps", "3"]
+    run.main(["--task", "location", "--store", str(path), *split])
+    assert runs.read_summary(tmp_path / "run")["error_um"]
 
 
 def test_cells_that_are_held_out_are_never_simulated(made, tmp_path, monkeypatch) -> None:

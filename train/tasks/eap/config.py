@@ -38,7 +38,8 @@ class EapTaskConfig:
     noise_uV: Annotated[float, arg(name="noise-uv")] = 0.0
     """Standard deviation (uV) of the white noise that the simulated recordings have."""
     probe: str = "mea10x10"
-    """Probe of the simulated recordings; the network needs a regular grid."""
+    """Probe of the simulated recordings. The network sees images: of a regular grid, or, where contacts are on none, of
+    a lattice around the largest amplitude."""
     cell_models: tuple[str, ...] = ("bbp",)
     """Cell models: bbp (the 13 of layer 5 in the MEArec package) and/or folders of the same layout."""
     data: Annotated[Place | None, arg(aliases=("--store",), metavar="STORE")] = None

@@ -129,6 +129,8 @@ def _examples(table: EapTable, inputs: Inputs) -> Figure:
     cells = np.unique(table.cell)[:20]
     largest = np.array([max(np.flatnonzero(table.cell == c), key=lambda i: table.amplitude_uV[i]) for c in cells])
     images = inputs.measured(largest)
+    if inputs.lattice:
+        images = np.where(images[..., -1:] > 0, images[..., :-1], np.nan)  # blank where no contact is near
     if inputs.images == eap.IMAGES["waveform"]:
         images = -images.min(axis=-1, keepdims=True)
     names = [table.cell_names[c].split("_")[1] if "_" in table.cell_names[c] else table.cell_names[c] for c in cells]

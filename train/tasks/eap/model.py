@@ -48,7 +48,10 @@ class EapModel:
         variables = of_member(self.variables, member)
         found = [np.asarray(_apply(self.net, variables, x)) for x in inputs.pieces(index, BATCH)]
         raw = np.concatenate(found)[: len(index)]
-        return np.asarray(jax.nn.softmax(raw, axis=-1), np.float64) if self.classes else raw * LENGTH_UM
+        if self.classes:
+            return np.asarray(jax.nn.softmax(raw, axis=-1), np.float64)
+        position_um: np.ndarray = raw * LENGTH_UM + inputs.middle_um[index]
+        return position_um
 
     def each(self, inputs: Inputs) -> Float[np.ndarray, "member row output"]:
         """Return what every member gives for all samples."""
@@ -98,17 +101,18 @@ def fingerprint_of(table: EapTable) -> str:
 
 
 def other_inputs(config: EapTaskConfig, manifest: Json, data: Location) -> Inputs:
-    """Return the network's inputs from another store.
+    """Return the network's inputs from another store; a network that sees a lattice takes any probe.
 
     Raises:
         UserError: a store whose grid or features are not those that the network was trained on.
     """
-    inputs = Inputs(data, config.features, config.scaled)
+    inputs = Inputs(data, config.features, config.scaled, pitch_um=manifest.get("lattice_um"))
     grid, images = list(inputs.shape[1:3]), inputs.shape[3]
     if grid != manifest["grid"] or images != manifest["images_in_a_sample"]:
         rows, columns = manifest["grid"]
+        of = "nodes of a lattice" if inputs.lattice else "contacts"
         raise UserError(
-            f"{data} has {images} images of {grid[0]}x{grid[1]} contacts; the network was trained on"
+            f"{data} has {images} images of {grid[0]}x{grid[1]} {of}; the network was trained on"
             f" {manifest['images_in_a_sample']} of {rows}x{columns} ({config.features}):"
             " make a store with the same --probe and --waveform-khz"
         )

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spiketype.datasets import batches, eap, store
+from spiketype.datasets import batches, eap, lattice, store
+from spiketype.datasets.eap import Inputs
 from spiketype.edge import PyTree
 from spiketype.location import Location
 from spiketype.train.task import Data
@@ -18,7 +19,7 @@ OF_A_BLOCK = 5  # samples: a batch has cells enough, and few candidates are simu
 
 
 def streamed(
-    config: EapTaskConfig, path: Location, shape: tuple[int, ...], plans: batches.Plan, label: np.ndarray | None
+    config: EapTaskConfig, path: Location, inputs: Inputs, plans: batches.Plan, label: np.ndarray | None
 ) -> tuple[Sampler, Data]:
     """Return batches that are simulated as a store says, and the data they are made of.
 
@@ -28,7 +29,7 @@ def streamed(
     Args:
         config: options of the run.
         path: the store.
-        shape: of an input (row, column, image).
+        inputs: those of the store, on whose grid or lattice the images are.
         plans: of the members.
         label: class of each sample of the store; None for positions.
 
@@ -49,9 +50,11 @@ def streamed(
         block = jax.random.bits(block_key, index.shape, jnp.uint32) | jnp.uint32(stream.FIRST_BLOCK)
         made = stream.samples(here, how, cell[index], block, of_block)
         made = {name: values.reshape(config.batch, *values.shape[2:]) for name, values in made.items()}
-        x = eap.as_images({name: made[name] for name in eap.IMAGES[config.features]}, shape, config.scaled)
-        y = made["position_um"] / LENGTH_UM if target is None else jnp.repeat(target[index], of_block)
-        return x, y
+        x = eap.as_images(made, inputs.images, inputs.shape[1:], config.scaled, inputs.lattice)
+        if target is not None:
+            return x, jnp.repeat(target[index], of_block)
+        around = lattice.middle(made["amplitude_uV"], inputs.lattice) if inputs.lattice else 0
+        return x, (made["position_um"] - around) / LENGTH_UM
 
     common = jax.tree.map(jnp.asarray, (cells, of_sample, label))
     return sample, lambda step: (common, plans)

@@ -12,7 +12,7 @@ import optax
 from spiketype.datasets import batches, eap, splits, store
 from spiketype.datasets.eap import EapTable, Inputs
 from spiketype.datasets.splits import Split
-from spiketype.edge import Json, PyTree, UserError
+from spiketype.edge import Json, PyTree
 from spiketype.location import Location
 from spiketype.models.augment import quarter_turns
 from spiketype.models.cnn import CNN
@@ -37,12 +37,7 @@ def find_store(config: EapTaskConfig) -> Location:
     """Return the store that a run uses: the one given, or that of its options in the cache, simulated where missing."""
     if config.data is not None:
         return config.data
-    if probe(config.probe).grid is None:  # said before minutes of simulation
-        raise UserError(
-            f"--probe is {config.probe}: the networks of --task {config.task} see images, so contacts must lie on a "
-            "regular grid, as of mea10x10 or meaROWSxCOLUMNS; EAPs at any probe are units for --task unit, after "
-            "spiketype simulate eap"
-        )
+    probe(config.probe)  # one that there is not is said before minutes of simulation
     wanted = EapConfig(
         rotation=config.rotation,
         per_cell=config.per_cell,
@@ -114,15 +109,16 @@ def prepare(config: EapTaskConfig) -> Experiment:
         "classes": list(classes),
         "grid": list(inputs.shape[1:3]),
         "images_in_a_sample": inputs.shape[3],
+        "lattice_um": inputs.lattice.pitch_um if inputs.lattice else None,
         "fingerprint": model.fingerprint_of(table),
         "split": split.kind,
         "optimistic": split.optimistic,
         "members": [member._asdict() | _part(table, split.folds[member.fold]) for member in members],
     }
-    target = table.position_um / np.float32(LENGTH_UM) if label is None else label
+    target = (table.position_um - inputs.middle_um) / np.float32(LENGTH_UM) if label is None else label
     plans = _plans(config, split, members, label, len(target))
     if config.stream:
-        sample, data = streamed(config, path, inputs.shape[1:], plans, label)
+        sample, data = streamed(config, path, inputs, plans, label)
     else:
         sample, data = _stored(config, members, inputs, target, plans)
     problem = make_problem(config, net, inputs.shape[1:], turns, sample)
@@ -210,10 +206,11 @@ def _part(table: EapTable, fold: splits.Fold) -> Json:
 
 def turnable(path: Location) -> bool:
     """Say whether quarter turns of the array leave the distribution of a store as it is: cells, box and contacts."""
-    made, contact_um = store.config(store.attributes(path, "eap")), store.read(path, "contact_um")
-    square = np.allclose(np.unique(contact_um[:, 1].round(2)), np.unique(contact_um[:, 2].round(2)))
+    made = store.config(store.attributes(path, "eap"))
+    y, z = np.round(store.read(path, "contact_um")[:, 1:].T, 2) + 0.0  # no -0
+    same = {*zip(y.tolist(), z.tolist(), strict=True)} == {*zip((0.0 - z).tolist(), y.tolist(), strict=True)}
     (y_low, y_high), (z_low, z_high) = made["box"]["y_um"], made["box"]["z_um"]
-    return bool(made["rotation"] in TURNABLE and square and y_low == z_low == -y_high == -z_high)
+    return bool(made["rotation"] in TURNABLE and same and y_low == z_low == -y_high == -z_high)
 
 
 _OF_CLASSES = Task(prepare, model.restore, judge.evaluate, judge.predict, judge.cell_table)
