@@ -167,7 +167,8 @@ def progress(hidden: bool = False) -> Progress:
         _RateColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        # A notebook gets the lines of a log file, though it sets FORCE_COLOR, which rich takes for a terminal.
+        console=Console(stderr=True, force_jupyter=False, force_terminal=sys.stderr.isatty()),
         disable=hidden,
     )
 

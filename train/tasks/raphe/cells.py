@@ -15,7 +15,7 @@ from spiketype.models.usual import Usual
 from spiketype.train.judging.calls import Calls
 
 UNUSUAL = "a spike unlike all that were trained on"
-EITHER = "so few spikes that the interval has both classes"
+EITHER = "the interval has both classes: few spikes of this cell, or few cells were trained on"
 TOO_LARGE = f"spikes of more than {LARGEST_PA:g} pA are no loose-seal spikes: is the unit right?"
 
 
