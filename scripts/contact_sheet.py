@@ -2,11 +2,10 @@
 
     python scripts/contact_sheet.py --out runs/contact-sheet
 
-Simulates small data (13 cell models, 153 raphe cells, 180 units; tables of Allen features are made up), makes a short
+Simulates small data (13 cell models, 153 raphe cells, 90 units; tables of Allen features are made up), makes a short
 run of every task through the command line, asks `spiketype units`, and lays the pictures out on pages of twelve, with
-the run and the file name above each. Needs no data; takes about five minutes on two free cores, and a minute or two
-more where the cell models have to be simulated first. What is in --out already is not made again: delete a run to have
-it drawn anew.
+the run and the file name above each. Needs no data; takes some minutes on two cores, more where the cell models have
+to be simulated first. What is in --out already is not made again: delete a run to have it drawn anew.
 """
 
 import subprocess
@@ -30,7 +29,7 @@ from tests.datasets import five_subclasses, two_species
 SIMULATED = {
     "eap.zarr": ("eap", "--per-cell", "60"),
     "raphe.zarr": ("raphe", "--most-spikes", "12"),
-    "shank": ("shank", "--animals", "3", "--units", "60", "--spikes", "20"),
+    "shank": ("shank", "--animals", "3", "--units", "30", "--spikes", "20"),
 }
 WRITTEN = {"subclass": five_subclasses.folder, "species": two_species.folder}
 UNITS = "units.npz"  # the means of the spikes of each unit of the shank; `spiketype units` is asked of them, too

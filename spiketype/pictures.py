@@ -111,11 +111,11 @@ def label_ticks(axis: Axis, ticks: Float[np.ndarray, " tick"]) -> None:
 def round_ticks(low: float, high: float) -> Float[np.ndarray, " tick"]:
     """Return round numbers between low and high for a logarithmic axis.
 
-    1, 2 and 5 times powers of ten; powers of ten alone where there are many decades; steps of equal size where there
-    is less than one.
+    As many of 1, 1.5, 2, 3, 4, 5 and 7 times powers of ten as there is room for, over many decades the powers alone;
+    steps of equal size where the ends are close.
     """
     powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    for factors in ([1, 2, 5], [1, 3], [1]):
+    for factors in ([1, 1.5, 2, 3, 4, 5, 7], [1, 2, 5], [1, 3], [1]):
         ticks = np.outer(powers, factors).ravel()
         ticks = ticks[(ticks >= low) & (ticks <= high)]
         if len(ticks) <= MANY_TICKS:

@@ -177,7 +177,7 @@ def _words(summary: Json) -> str:
         gain = number(summary["labelled"]["gain"]["accuracy_percent"])
         text += f"\n{DEC} less {START}, seed by seed: {gain} points; labels of {summary['labelled']['units']} units"
         text += " were used for this table alone; intervals over seeds, of the consensus over "
-        text += summary["labelled"]["intervals_over"]
+        text += summary["labelled"].get("intervals_over", "units or animals")  # older versions do not say it
     return text
 
 

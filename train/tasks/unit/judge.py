@@ -193,7 +193,7 @@ def beginning_table(result: Json) -> str:
 
 def words(result: Json) -> str:
     """Return what was tested and how, in a sentence or two."""
-    word, count = result["group"], result["animals"]
+    word, count = result.get("group", "animal"), result["animals"]  # summaries of older versions do not say it
     held_out = {"animal": f"{word}s held out", "unit": "units held out", "spike": "spikes held out at random"}
     of = "animals not said" if count is None else f"of {count} {word}{'s' * (count != 1)}"
     text = f"{result['units']} units ({of}), {held_out[result['split']]}"
