@@ -5,6 +5,7 @@ matplotlib. Figures are objects of their own (no pyplot), and the style holds wh
 user's own program has set in matplotlib is neither used nor changed.
 """
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ WRITTEN: dict[Any, Any] = {
 DPI = 150
 MOST_POINTS = 20_000  # of lines and dots that an SVG has as such, about 500 kB; the densest axes are images instead
 FEW_TICKS, MANY_TICKS = 3, 8
+LETTERS_PER_INCH = 11  # of a title, in its size
 
 styled = rc_context(STYLE)  # a decorator of functions that draw
 
@@ -123,6 +125,12 @@ def round_ticks(low: float, high: float) -> Float[np.ndarray, " tick"]:
     if len(ticks) < FEW_TICKS:
         ticks = np.round(MaxNLocator(5).tick_values(low, high), 12)
     return np.asarray(ticks[(ticks >= low) & (ticks <= high)])
+
+
+def set_title(figure: Figure, text: str) -> None:
+    """Set the title of a whole figure, in lines that fit its width."""
+    most = int(LETTERS_PER_INCH * figure.get_figwidth())
+    figure.suptitle("\n".join(textwrap.fill(line, most) for line in text.splitlines()))
 
 
 def legend_beside(axes: Axes, **options: Any) -> None:

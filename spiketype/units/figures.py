@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from spiketype.datasets.waveforms import WaveformTable
 from spiketype.datasets.waveforms.shape import WAVE_MS
 from spiketype.edge import NO_CALL
-from spiketype.pictures import BLUE, GREY, ORANGE, legend_below, styled
+from spiketype.pictures import BLUE, GREY, ORANGE, legend_below, set_title, styled
 from spiketype.units.call import UnitCalls
 from spiketype.units.model import CLASSES, UnitsModel
 
@@ -28,7 +28,7 @@ def units(found: UnitCalls, table: WaveformTable, model: UnitsModel) -> Figure:
     _waveforms(waves, found, measured)
     _probability(scatter, found, measured)
     _distributions(spread, found, model, measured)
-    figure.suptitle(f"{table.source.name}: {len(measured)} units, {int(measured.sum())} measured")
+    set_title(figure, f"{table.source.name}: {len(measured)} units, {int(measured.sum())} measured")
     legend_below(figure, waves, columns=3)
     return figure
 

@@ -13,7 +13,7 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from spiketype.edge import Json
-from spiketype.pictures import CYCLE, GREY, colours, legend_below, legend_beside, log_scale, styled
+from spiketype.pictures import CYCLE, GREY, colours, legend_below, legend_beside, log_scale, set_title, styled
 from spiketype.train.judging.calls import Calls
 
 BINS = 10  # of a reliability curve
@@ -58,7 +58,7 @@ def confusion_figure(
         axes.set_xlabel(xlabel)
         axes.set_title(name)
     figure.supylabel(ylabel)
-    figure.suptitle(f"Confusion: {title}")
+    set_title(figure, f"Confusion: {title}")
     figure.colorbar(image, ax=figure.axes, label="share of the row (%)", shrink=0.8)
     return figure
 
@@ -97,7 +97,7 @@ def reliability_figure(models: Mapping[str, Calls], title: str) -> Figure:
     left.set(xlabel="probability of the likeliest class", ylabel="share that is right", xlim=ends, ylim=ends)
     right.set(xlabel="rows that are called, the surest first (%)", ylabel="accuracy of these (%)")
     right.grid()
-    figure.suptitle(f"Probabilities: {title}")
+    set_title(figure, f"Probabilities: {title}")
     legend_below(figure, left, columns=4)
     return figure
 
@@ -134,7 +134,7 @@ def training_figure(
             axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(names))
     members = max((np.size(history[0][name]) for _, names in filled for name in names if name in history[0]), default=1)
     faint = f" (faint: each of {members}; full: their mean)" if members > 1 else ""
-    figure.suptitle(f"Training{faint}: {title}")
+    set_title(figure, f"Training{faint}: {title}")
     return figure
 
 

@@ -14,7 +14,7 @@ from spiketype.edge import Json
 from spiketype.models.agreement import match
 from spiketype.models.cluster_number import STRONG
 from spiketype.models.options import Criterion
-from spiketype.pictures import BLUE, GREY, ORANGE, colours, legend_below, styled
+from spiketype.pictures import BLUE, GREY, ORANGE, colours, legend_below, set_title, styled
 from spiketype.train.judging.figures import confusion_figure, draw_map, training_figure
 from spiketype.train.judging.intervals import CONFIDENCE
 from spiketype.train.task import History
@@ -104,7 +104,7 @@ def waveform_figure(units: Units, cluster: Int[np.ndarray, " unit"]) -> Figure:
     if units.seen is not None:
         figure.supxlabel(units.seen.time)
         figure.supylabel(f"largest channel of the cluster,\n{units.seen.scale}")
-        figure.suptitle("Clusters: mean, its 95 % interval (dark) and the middle 80 % of units (light)")
+        set_title(figure, "Clusters: mean, its 95 % interval (dark) and the middle 80 % of units (light)")
     return figure
 
 
@@ -172,6 +172,6 @@ def choice_figure(choice: Json) -> Figure:
     structure = choice["structure"]
     found = "There is structure" if structure["found"] else "There is NO cluster structure, so two clusters were made,"
     used = f": {choice['criterion']} decides, {choice['chosen']} clusters" if structure["found"] else ""
-    figure.suptitle(f"{found} beyond one Gaussian (p = {structure['p']:.3f}){used}")
+    set_title(figure, f"{found} beyond one Gaussian (p = {structure['p']:.3f}){used}")
     legend_below(figure, figure.axes[0], columns=4)
     return figure

@@ -9,7 +9,18 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from spiketype.edge import Json
-from spiketype.pictures import BLUE, CYCLE, GREY, ORANGE, label_ticks, legend_below, log_scale, round_ticks, styled
+from spiketype.pictures import (
+    BLUE,
+    CYCLE,
+    GREY,
+    ORANGE,
+    label_ticks,
+    legend_below,
+    log_scale,
+    round_ticks,
+    set_title,
+    styled,
+)
 from spiketype.train.judging.intervals import CONFIDENCE
 from spiketype.train.tasks.eap.positions import Positions
 
@@ -116,7 +127,7 @@ def curves_figure(summary: Json, title: str) -> Figure:
         if logarithmic:
             log_scale(axes, "x")
     pair[0].set(ylabel="accuracy (%)", ylim=(min(pair[0].get_ylim()[0], 95), 101))
-    figure.suptitle(heading(f"Distance and amplitude: {title}", summary))
+    set_title(figure, heading(f"Distance and amplitude: {title}", summary))
     legend_below(figure, pair[0], columns=2)
     return figure
 
@@ -142,7 +153,7 @@ def location_figure(positions: Positions, summary: Json, title: str) -> Figure:
         grid[3].axvline(value, color="black", ls=style, lw=1.2, label=f"{name} {value:.1f} µm")
     grid[3].set(xlabel="distance from the true to the predicted position (µm)", ylabel="predictions")
     grid[3].legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
-    figure.suptitle(heading(f"Test samples; lines: exact. {title}", summary))
+    set_title(figure, heading(f"Test samples; lines: exact. {title}", summary))
     return figure
 
 
@@ -179,7 +190,7 @@ def array_figure(
         axes.set_title(f"{name}\n{scale}", fontsize=8)
         if soma_um and name in soma_um:
             axes.plot(*soma_um[name][1:], "x", color=ORANGE, ms=9, mew=2, zorder=3, label="soma")
-    figure.suptitle(title)
+    set_title(figure, title)
     return figure
 
 
@@ -247,7 +258,7 @@ def feature_figure(images: np.ndarray, cell_names: Sequence[str], feature_names:
         grid[f, 0].set(ylabel="z →", xlabel="y →" if f == features - 1 else "")
         bar = figure.colorbar(picture, ax=grid[f], label=name, shrink=0.9, pad=0.01)
         label_ticks(bar.ax.yaxis, round_ticks(low, high))
-    figure.suptitle(title)
+    set_title(figure, title)
     return figure
 
 

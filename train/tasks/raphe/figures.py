@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from spiketype.datasets.raphe.spikes import RATE_KHZ, REFERENCE
 from spiketype.datasets.raphe.table import ATYPICAL_MS, RapheTable
 from spiketype.edge import Json
-from spiketype.pictures import BLUE, CYCLE, GREY, ORANGE, legend_below, log_scale, styled
+from spiketype.pictures import BLUE, CYCLE, GREY, ORANGE, legend_below, log_scale, set_title, styled
 from spiketype.train.judging.calls import Calls
 from spiketype.train.judging.figures import calls_confusion, reliability_figure, training_figure
 from spiketype.train.judging.report import number
@@ -48,7 +48,7 @@ def figures(
 
 def _figure(title: str, columns: int = 1) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(max(5.2 * columns, 6), 4.6))
-    figure.suptitle(title)
+    set_title(figure, title)
     return figure, list(np.atleast_1d(figure.subplots(1, columns, sharey=columns > 1)))
 
 

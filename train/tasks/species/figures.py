@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from spiketype.datasets.allen.table import DENDRITES, SPECIES, AllenTable
 from spiketype.edge import Json
-from spiketype.pictures import BLUE, CYCLE, GREEN, GREY, ORANGE, PINK, legend_below, styled
+from spiketype.pictures import BLUE, CYCLE, GREEN, GREY, ORANGE, PINK, legend_below, set_title, styled
 from spiketype.train.config import Member
 from spiketype.train.judging.figures import plane, training_figure
 from spiketype.train.judging.intervals import Estimate
@@ -84,7 +84,7 @@ def domains_figure(views: Views, spread: Json, cells: AllenTable) -> Figure:
         axes.set(xticks=[], yticks=[])
     for axes in every[len(views) :]:
         axes.set_axis_off()
-    figure.suptitle("t-SNE of training cells (neighbours are near; axes have no unit)")
+    set_title(figure, "t-SNE of training cells (neighbours are near; axes have no unit)")
     legend_below(figure, every[0], columns=4, markerscale=2)
     return figure
 
