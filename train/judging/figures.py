@@ -96,6 +96,7 @@ def reliability_figure(models: Mapping[str, Calls], title: str) -> Figure:
     ends = (max(0.0, least - 0.05), 1.02)
     left.set(xlabel="probability of the likeliest class", ylabel="share that is right", xlim=ends, ylim=ends)
     right.set(xlabel="rows that are called, the surest first (%)", ylabel="accuracy of these (%)")
+    right.set_ylim(min(right.get_ylim()[0], 98), min(right.get_ylim()[1], 101))  # nothing is above 100 %
     right.grid()
     set_title(figure, f"Probabilities: {title}")
     legend_below(figure, left, columns=4)
