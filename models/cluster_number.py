@@ -53,16 +53,23 @@ def curves(z: Float[np.ndarray, "unit code"], most: int, seed: int) -> Curves:
     return Curves(clusters, values | {"generalisation": generalisation, "bic": bic})
 
 
+RULES: dict[Criterion, str] = {
+    "strength": f"the most clusters at or above {STRONG:g}, else the strongest",
+    "stability": "the most clusters that reach the interval of the best",
+    "generalisation": "the last number before the steepest fall",
+    "bic": "the smallest",
+}
+
+
 def choose(
     criterion: Criterion,
     clusters: Int[np.ndarray, " number"],
     value: Float[np.ndarray, " number"],
     low: Float[np.ndarray, " number"],
 ) -> int:
-    """Return the number of clusters by a criterion's mean `value` and the lower end of its interval.
+    """Return the number of clusters by a criterion's mean `value` and the lower end of its interval: by its `RULES`.
 
-    Strength: the most clusters that are strong, else the strongest. Stability: the most inside the interval of the
-    best. Generalisation: the number after which the ratio falls most, as the paper reads its curve. BIC: the smallest.
+    That of generalisation is how the paper reads its curve.
     """
     match criterion:
         case "strength":

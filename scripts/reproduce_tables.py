@@ -14,8 +14,8 @@ import tyro
 
 from spiketype.datasets import store
 from spiketype.edge import Json, guard
+from spiketype.pictures import save
 from spiketype.train.execute import once
-from spiketype.train.judging.figures import save
 from spiketype.train.judging.report import number, text_table
 from spiketype.train.tasks.eap.config import PAPER, EapTaskConfig
 from spiketype.train.tasks.eap.figures import array_figure, feature_figure
@@ -110,7 +110,7 @@ def _figures(out: Path) -> None:
     grid = store.attributes(path, "eap")["probe_grid"]
     images = [[store.read(path, f, i, i + 1).reshape(grid) for f in ("amplitude_uV", "width_ms")] for i in central]
     title = "Feature images of the cell models, not rotated"
-    save(feature_figure(np.array(images), names, ["amplitude (uV)", "width (ms)"], title), out / "fig3.png")
+    save(feature_figure(np.array(images), names, ["amplitude (µV)", "width (ms)"], title), out / "fig3.png")
 
 
 def _central(position_um: np.ndarray) -> int:

@@ -154,7 +154,8 @@ class _Shown(Progress):
         for task in self.tasks:
             if task.total and not task.finished:
                 left = "" if task.time_remaining is None else f", {task.time_remaining:.0f} s left"
-                line = f"{task.description}: {task.completed:g} of {task.total:g}, {task.elapsed or 0:.0f} s{left}"
+                done = f"{task.percentage:.0f} %, {task.completed:g} of {task.total:g}"
+                line = f"{task.description}: {done}, {task.elapsed or 0:.0f} s{left}"
                 print(line, file=sys.stderr, flush=True)
 
 

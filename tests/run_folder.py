@@ -5,6 +5,11 @@ from pathlib import Path
 from typing import Any
 
 
+def drawn(*names: str) -> set[str]:
+    """Return the files of these pictures."""
+    return {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
+
+
 def metrics(folder: Path) -> list[dict[str, Any]]:
     """Return the whole lines of metrics.jsonl, to which a run may just be writing."""
     path = folder / "metrics.jsonl"

@@ -20,7 +20,7 @@ def test_progress_writes_lines_where_it_cannot_draw(
         for _ in range(4):
             bar.advance(task)
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("spikes: ")]
-    assert [line.split(",")[0] for line in lines] == ["spikes: 3 of 10"]
+    assert [line.split(",")[:2] for line in lines] == [["spikes: 30 %", " 3 of 10"]]
 
 
 KEPT = """

@@ -24,12 +24,13 @@ ROOMS = ("simulator", "datasets", "models", "train")
 # begin with the model of units.
 ALLOWED = {
     "edge": set(),
+    "pictures": {"edge"},
     "reading": {"edge"},
     "simulator": {"edge", "reading", "datasets"},
     "datasets": {"edge", "reading"},
     "models": {"edge"},
-    "units": {"edge", "reading", "datasets", "models", "simulator"},
-    "train": {"edge", "reading", "datasets", "models", "simulator", "units"},
+    "units": {"edge", "reading", "pictures", "datasets", "models", "simulator"},
+    "train": {"edge", "reading", "pictures", "datasets", "models", "simulator", "units"},
     "bench": {"edge", "reading", "datasets", "models", "simulator", "units", "train"},
 }
 
@@ -49,7 +50,7 @@ def imports(path: Path) -> set[str]:
 
 def files() -> dict[str, Path]:
     """Dotted name of every module -> its file."""
-    found = {f"spiketype.{name}": ROOT / "spiketype" / f"{name}.py" for name in ("edge", "reading")}
+    found = {f"spiketype.{name}": ROOT / "spiketype" / f"{name}.py" for name in ("edge", "reading", "pictures")}
     for room in ("units", "bench"):
         for path in sorted((ROOT / "spiketype" / room).glob("*.py")):
             found[f"spiketype.{room}.{path.stem}".removesuffix(".__init__")] = path

@@ -13,10 +13,10 @@ import numpy as np
 from spiketype import tables
 from spiketype.damage import readable
 from spiketype.edge import Json, UserError, versions, whole_file
+from spiketype.pictures import save
 from spiketype.train import checked
 from spiketype.train.asked import CONFIG, open_config
 from spiketype.train.config import TaskConfig, to_json
-from spiketype.train.judging.figures import save
 from spiketype.train.task import FinalModel, History, Judgement, Task
 from spiketype.train.tasks import get
 

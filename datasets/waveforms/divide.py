@@ -96,13 +96,22 @@ def divide(
         raise UserError(f"{table.source} has one row for each unit: --split spike needs single spikes, choose unit")
     group, names = groups(table, by)
     if by == "animal" and len(np.unique(group)) < 2:
-        raise UserError(f"{table.source} has a single animal: choose --split unit")
+        raise UserError(f"{table.source} has a single {table.group_word}: choose --split unit")
     kind = "leave-one-out" if finetune else KINDS[by]
     if by == "unit" and table.level == "unit":
         kind = "kfold"  # the same with fewer words: a group of one row is a row
     classes = table.class_names
     found = [
-        splits.make(kind, table.label, group, names, folds, seed + repeat, by=by, class_names=classes)
+        splits.make(
+            kind,
+            table.label,
+            group,
+            names,
+            folds,
+            seed + repeat,
+            by=table.group_word if by == "animal" else by,
+            class_names=classes,
+        )
         for repeat in range(repeats)
     ]
     every = [fold for split in found for fold in split.folds]
@@ -125,5 +134,7 @@ def _adapting(table: WaveformTable, fold: Fold, count: int, seed: int) -> np.nda
     chosen = units[order][np.lexsort([np.arange(len(units)), turn])][:count]
     adapts = np.isin(table.unit[fold.test], chosen)
     if adapts.all():
-        raise UserError(f"--finetune {count}: animal {name} has {len(units)} units, none is left to test on")
+        raise UserError(
+            f"--finetune {count}: {table.group_word} {name} has {len(units)} units, none is left to test on"
+        )
     return np.asarray(fold.test[adapts])

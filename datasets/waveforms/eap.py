@@ -1,5 +1,6 @@
 """EAP stores of our own as tables of waveforms: every sample is a unit, and its cell model stands for the animal."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def load(path: Path, label: str | None) -> WaveformTable:
         if label == "m_type"
         else np.where(table.excitatory, "excitatory", "inhibitory")
     )
-    return build(
+    found = build(
         path,
         waveform,
         round(float((len(time_ms) - 1) / np.ptp(time_ms.astype(np.float64))), 6),
@@ -49,6 +50,7 @@ def load(path: Path, label: str | None) -> WaveformTable:
         producer=store.producer(store.attributes(path, "eap")),
         contact_um=contact_um,
     )
+    return replace(found, group_word="cell model")
 
 
 def is_store(path: Path) -> bool:

@@ -4,7 +4,7 @@ from fractions import Fraction
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int
 from scipy.signal import resample_poly
 
 from spiketype.datasets.options import Normalise
@@ -18,17 +18,19 @@ def inputs(
     window_ms: tuple[float, float] | None = None,
     channels: Literal["all", "largest"] = "all",
     normalise: Normalise = "amplitude",
+    hold: bool = True,
 ) -> Float32[np.ndarray, "row channel time"]:
     """Return waveforms that depend on no other row of the table.
 
     Args:
         table: the waveforms.
         rate_kHz: resample to this rate (polyphase, with an antialiasing filter); by default the table's.
-        window_ms: cut from so long before the trough of the largest channel to so long after it; beyond the ends of a
-            waveform, its first or last value is held. By default waveforms are not cut or moved.
+        window_ms: cut from so long before the trough of the largest channel to so long after it; by default waveforms
+            are not cut or moved.
         channels: all, in recorded order, or the one with the largest peak-to-peak amplitude.
         normalise: ``amplitude``: divide by the peak-to-peak amplitude of the largest channel. ``zscore``: mean 0 and
             standard deviation 1 over the channels and times of a row. ``none``: in the table's units.
+        hold: beyond the ends of a waveform, its first or last value is held; else NaN stands there.
 
     Raises:
         UserError: a rate that is not positive, or a window of fewer than three samples.
@@ -40,9 +42,12 @@ def inputs(
     if not rate > 0:
         raise UserError(f"{rate} kHz is not a sampling rate: it must be positive")
     x = resample(x, table.rate_kHz, rate)
-    if window_ms is not None:
-        x = around_trough(x, round(window_ms[0] * rate), round(window_ms[1] * rate))
-    return scale(x, normalise).astype(np.float32)
+    if window_ms is None:
+        return scale(x, normalise).astype(np.float32)
+    time = around_trough(x, round(window_ms[0] * rate), round(window_ms[1] * rate))
+    inside = np.clip(time, 0, x.shape[2] - 1)
+    cut = scale(np.take_along_axis(x, inside[:, None], axis=2), normalise)
+    return np.where((hold | (inside == time))[:, None], cut, np.nan).astype(np.float32)
 
 
 def resample(
@@ -56,10 +61,10 @@ def resample(
     return found
 
 
-def around_trough(
-    x: Float[np.ndarray, "row channel time"], before: int, after: int
-) -> Float[np.ndarray, "row channel window"]:
-    """Cut `before` + `after` samples of all channels around the trough of the largest channel.
+def around_trough(x: Float[np.ndarray, "row channel time"], before: int, after: int) -> Int[np.ndarray, "row window"]:
+    """Return the numbers of `before` + `after` samples around the trough of the largest channel, of each row.
+
+    Those below zero, and from the number of samples on, are beyond the waveform.
 
     Raises:
         UserError: fewer than three samples.
@@ -70,8 +75,7 @@ def around_trough(
         )
     largest = np.ptp(x, axis=2).argmax(axis=1)
     trough = x[np.arange(len(x)), largest].argmin(axis=1)
-    time = np.clip(trough[:, None] + np.arange(-before, after), 0, x.shape[2] - 1)
-    return np.take_along_axis(x, time[:, None, :], axis=2)
+    return np.asarray(trough[:, None] + np.arange(-before, after))
 
 
 def scale(x: Float[np.ndarray, "row channel time"], normalise: Normalise) -> Float[np.ndarray, "row channel time"]:

@@ -12,8 +12,9 @@ from spiketype.datasets.fingerprint import fingerprint
 from spiketype.datasets.options import WaveformOptions
 from spiketype.datasets.waveforms.inputs import histograms, inputs
 from spiketype.datasets.waveforms.read import load
+from spiketype.datasets.waveforms.seen import Seen, seen
 from spiketype.datasets.waveforms.shape import WAVE_MS, largest, measure
-from spiketype.datasets.waveforms.table import WaveformTable
+from spiketype.datasets.waveforms.table import GroupWord, WaveformTable
 from spiketype.edge import Json, UserError
 
 DIGITS = "digits"
@@ -67,10 +68,10 @@ def read(
     return table, parts, form
 
 
-Seen = tuple[list[Float[np.ndarray, "row _"]], tuple[int, int], float]  # parts, (channel, time), sampling rate
+_Inputs = tuple[list[Float[np.ndarray, "row _"]], tuple[int, int], float]  # parts, (channel, time), sampling rate
 
 
-def _samples(options: WaveformOptions, path: Path, table: WaveformTable, like: Form | None) -> Seen:
+def _samples(options: WaveformOptions, path: Path, table: WaveformTable, like: Form | None) -> _Inputs:
     rate_kHz = like.rate_kHz if like else None
     x = inputs(table, rate_kHz, options.window_ms, options.channels, options.normalise)
     shape, rate_kHz = (x.shape[1], x.shape[2]), rate_kHz or table.rate_kHz
@@ -83,7 +84,7 @@ def _samples(options: WaveformOptions, path: Path, table: WaveformTable, like: F
     return [x.reshape(len(x), -1)], shape, rate_kHz
 
 
-def _shape(options: WaveformOptions, path: Path, table: WaveformTable, like: Form | None) -> Seen:
+def _shape(options: WaveformOptions, path: Path, table: WaveformTable, like: Form | None) -> _Inputs:
     if options.window_ms is not None:
         raise UserError("--window-ms is for --inputs samples: a shape has a window of its own")
     measured = measure(largest(table.waveform), table.rate_kHz)
@@ -116,9 +117,11 @@ class Units:
         class_names: empty without labels.
         animal: index into `animal_names`.
         animal_names: of the groups.
+        group_word: what an animal is here, as `WaveformTable.group_word`.
         unit_names: for tables.
         source: for messages.
         fingerprint: of the samples as they were read.
+        seen: the waveforms, for pictures; None of digits.
     """
 
     x: Float[np.ndarray, "unit feature"]
@@ -127,19 +130,15 @@ class Units:
     class_names: tuple[str, ...]
     animal: Int[np.ndarray, " unit"]
     animal_names: tuple[str, ...]
+    group_word: GroupWord
     unit_names: tuple[str, ...]
     source: str
     fingerprint: str
-
-    @property
-    def traces(self) -> Float[np.ndarray, "unit channel time"]:
-        """Waveforms in the scale of x."""
-        channels, times = self.form.shape
-        return self.x[:, : channels * times].reshape(len(self.x), channels, times)
+    seen: Seen | None = None
 
     @property
     def group(self) -> Int[np.ndarray, " unit"]:
-        """What intervals redraw: animals, or units where there is one animal."""
+        """What intervals redraw: animals (or what stands for them), or units where there is one."""
         return self.animal if len(np.unique(self.animal)) > 1 else np.arange(len(self.animal))
 
 
@@ -165,9 +164,11 @@ def read_units(options: WaveformOptions, path: Path, like: Form | None = None) -
         class_names=table.class_names,
         animal=table.animal,
         animal_names=table.animal_names,
+        group_word=table.group_word,
         unit_names=tuple(table.unit_names[k] for k in table.unit),
         source=str(path),
         fingerprint=fingerprint(table.waveform),
+        seen=seen(options, table, form.rate_kHz),
     )
 
 
@@ -182,6 +183,7 @@ def _digits() -> Units:
         class_names=tuple(map(str, range(10))),
         animal=np.zeros(count, np.int32),
         animal_names=("all",),
+        group_word="animal",
         unit_names=tuple(map(str, range(count))),
         source=DIGITS,
         fingerprint=fingerprint(x),

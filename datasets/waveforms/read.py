@@ -56,8 +56,10 @@ def load(path: Path, label: str | None = None, rate_kHz: float | None = None, fl
 
 def _sentence(facts: Json) -> str:
     """Return what was read in one line."""
-    names = ("units", "animals", "sessions")
-    counts = [_count(facts[name], name) for name in names if facts[name] is not None]
+    groups = {"units": "units", "animals": f"{facts['group']}s", "sessions": "sessions"}
+    if facts["group"] != "animal":
+        del groups["sessions"]  # which are the same, or of which a simulation has none
+    counts = [_count(facts[name], word) for name, word in groups.items() if facts[name] is not None]
     rows = f"{facts['rows']} spikes of " if facts["level"] == "spike" else ""
     classes = ", ".join(f"{name} {count}" for name, count in facts["classes"].items()) or "no labels"
     return (

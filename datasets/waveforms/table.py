@@ -18,6 +18,7 @@ UNKNOWN = frozenset(
 )
 NOT_SAID = "not said"  # the animal and session of a source that does not name them
 GROUPS = ("animal", "session", "unit")
+GroupWord = Literal["animal", "session", "cell model"]  # what a result generalises to: whose units go together
 HIGHEST_KHZ = 1000.0  # a number above it is in Hz
 LOOKED_AT = 2000  # rows of which the polarity is looked at
 POSITIVE = 0.6  # share of positive rows from which on it is told
@@ -38,6 +39,7 @@ class WaveformTable:
         session: index into `session_names`.
         unit: index into `unit_names`; a name that occurs in several sessions has the session before it.
         animal_names: those of the sessions where a source names no animals, `NOT_SAID` where it names neither.
+        group_word: what stands in the place of an animal: itself, a session, or the cell model of a simulated unit.
         session_names: of recordings.
         unit_names: of sorted units.
         autocorrelogram: counts, or None.
@@ -59,6 +61,7 @@ class WaveformTable:
     session: Int32[np.ndarray, " row"]
     unit: Int32[np.ndarray, " row"]
     animal_names: tuple[str, ...]
+    group_word: GroupWord
     session_names: tuple[str, ...]
     unit_names: tuple[str, ...]
     autocorrelogram: Num[np.ndarray, "row lag"] | None
@@ -92,6 +95,7 @@ class WaveformTable:
             "left_out": self.left_out,
             "units": len(np.unique(self.unit)),
             "animals": self._count("animal"),
+            "group": self.group_word,
             "sessions": self._count("session"),
             "channels": self.waveform.shape[1],
             "times": self.waveform.shape[2],
@@ -175,6 +179,7 @@ def build(
         autocorrelogram=counts.get("autocorrelogram"),
         isi=counts.get("isi"),
         level="unit" if is_unit else "spike",
+        group_word="session" if animal is None and session is not None else "animal",
         source=source,
         producer=producer,
         contact_um=_contacts(source, contact_um, x.shape[1]),

@@ -31,9 +31,9 @@ def main(
 ) -> None:
     """Call each unit of a recording excitatory or inhibitory, without labels or training of your own.
 
-    Writes a table as text and as Parquet (FILE.csv, FILE.parquet), a picture FILE.png, and FILE.md with text for the
-    methods section; into a phy folder also cluster_spiketype.tsv and cluster_spiketype_probability.tsv, which phy shows
-    at its next start.
+    Writes a table as text and as Parquet (FILE.csv, FILE.parquet), a picture (FILE.png, FILE.svg), and FILE.md with
+    text for the methods section; into a phy folder also cluster_spiketype.tsv and cluster_spiketype_probability.tsv,
+    which phy shows at its next start.
     With --write, calls go into a copy of an .nwb file or of CellExplorer's cell metrics, or into the analyzer, too.
 
     Args:

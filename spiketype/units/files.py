@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spiketype import tables
+from spiketype import pictures, tables
 from spiketype.datasets.waveforms import WaveformTable
 from spiketype.edge import Json, versions, whole_file
 from spiketype.units import figures
@@ -23,12 +23,10 @@ def write(paths: Sequence[Path], found: UnitCalls, table: WaveformTable, model: 
         model: that called them.
         read: what was read, kept in the Parquet's metadata and told in the text.
     """
-    *to_tables, to_png, to_md = paths
+    *to_tables, to_png, _, to_md = paths
     for path in to_tables:
         tables.write(path, found.columns, read)
-    picture = figures.units(found, table, model)
-    with whole_file(to_png) as partial:
-        picture.savefig(partial, dpi=150, format="png")
+    pictures.save(figures.units(found, table, model), to_png)
     with whole_file(to_md) as partial:
         partial.write_text(methods(found, table, model))
 

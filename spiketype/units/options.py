@@ -10,4 +10,4 @@ CERTAIN = 0.8  # probability of the likelier class below which there is no call
 def beside(out: Path) -> tuple[Path, ...]:
     """Return the files that `spiketype.units.files.write` leaves for the table `out`."""
     text = out.suffix if out.suffix in DELIMITERS else ".csv"
-    return tuple(out.with_suffix(suffix) for suffix in (text, PARQUET, ".png", ".md"))
+    return tuple(out.with_suffix(suffix) for suffix in (text, PARQUET, ".png", ".svg", ".md"))

@@ -15,8 +15,10 @@ from spiketype import reading
 from spiketype.datasets import waveforms
 from spiketype.datasets.waveforms import npz
 from spiketype.datasets.waveforms.inputs import inputs, resample
+from spiketype.datasets.waveforms.seen import seen
 from spiketype.datasets.waveforms.table import build
 from spiketype.edge import UserError
+from spiketype.train.tasks.unit.config import UnitConfig
 from tests import shared_data
 
 MADE = Path("made")
@@ -247,6 +249,43 @@ def test_resampling_keeps_a_slow_wave():
     found = resample(wave, 20.0, 30.0)
     expected = np.sin(2 * np.pi * 0.7 * np.arange(found.shape[2]) / 30)
     np.testing.assert_allclose(found[0, 0, 15:-15], expected[15:-15], atol=5e-3)
+
+
+@pytest.mark.parametrize("normalise", ["amplitude", "zscore", "none"])
+def test_what_is_shown_is_what_a_model_sees_where_there_are_data(normalise):
+    table = build(MADE, spikes(), 20.0, units="uV")  # troughs at sample 10 of 32
+    options = UnitConfig(window_ms=(0.3, 1.3), normalise=normalise)
+    shown, model = seen(options, table, 40.0), inputs(table, 40.0, (0.3, 1.3), normalise=normalise)
+    there = np.isfinite(shown.waveform)
+    np.testing.assert_array_equal(shown.waveform[there], model[there])
+    assert there[:, :, : there.shape[2] // 2].all()
+    assert not there[:, :, -5:].any()  # 1.1 ms after the trough the recording has ended, and its last value is held
+    assert np.ptp(model[:, :, -5:], axis=2).max() == 0
+    at = np.nanargmin(shown.waveform[:, 0], axis=1)
+    assert np.abs(shown.time_ms[at]).max() < 0.06
+    assert shown.time == "time from the trough (ms)"
+    assert ("µV" in shown.scale) == (normalise == "none")
+
+
+def test_a_shape_is_shown_until_the_waveform_ends():
+    shown = seen(UnitConfig(inputs="shape"), build(MADE, spikes(times=20), 20.0))
+    assert (shown.time_ms[0], np.round(shown.time_ms[-1], 2)) == (-0.25, 0.65)
+    assert np.isfinite(shown.waveform[:, 0, :12]).all()
+    assert np.isnan(shown.waveform[:, 0, -2:]).all()
+
+
+def test_groups_are_called_what_they_are(tmp_path, capsys):
+    path = eap_store.write(tmp_path / "eap.zarr", per_cell=5, grid=(3, 3))
+    table = waveforms.load(path)
+    assert (table.group_word, table.summary()["group"]) == ("cell model", "cell model")
+    told = capsys.readouterr().err
+    assert "40 units, 8 cell models;" in told
+    assert "animal" not in told
+    sessions = save(tmp_path / "sessions.npz", session=list("aabbcc"))
+    assert waveforms.load(sessions).group_word == "session"
+    assert "6 units, 3 sessions;" in capsys.readouterr().err
+    assert waveforms.load(save(tmp_path / "animals.npz", animal=list("aabbcc"))).group_word == "animal"
+    assert "6 units, 3 animals, 3 sessions;" in capsys.readouterr().err
 
 
 def test_an_eap_store_is_a_table_of_units(tmp_path):

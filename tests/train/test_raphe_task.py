@@ -93,7 +93,7 @@ def fails(capsys: pytest.CaptureFixture[str], main: Callable[..., None], *argume
 
 def test_a_run_folder_is_complete(trained: Path) -> None:
     figures = {path.name for path in (trained / "figures").iterdir()}
-    assert figures == {f"{n}.png" for n in ("spikes", "confusion", "roc", "calibration", "settling", "training")}
+    assert figures == run_folder.drawn("spikes", "confusion", "roc", "calibration", "settling", "training")
     summary = summary_of(trained)
     assert not summary["optimistic"]
     assert summary["days"] == 23
@@ -328,7 +328,7 @@ def test_another_laboratory_with_the_same_options_is_judged(trained: Path, store
     assert list(summary["rows"]) == ["consensus and shape, calibrated", "consensus, published mean"]
     assert summary["rows"]["consensus and shape, calibrated"]["accuracy_percent"]["value"] > 70
     figures = {path.name for path in (trained / "evaluation-theirs" / "figures").iterdir()}
-    assert figures == {f"{n}.png" for n in ("spikes", "confusion", "roc", "calibration", "settling")}
+    assert figures == run_folder.drawn("spikes", "confusion", "roc", "calibration", "settling")
 
 
 def test_the_training_spikes_are_refused_wherever_they_lie(

@@ -5,8 +5,9 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from spiketype.pictures import save
 from spiketype.train.judging.calls import Calls
-from spiketype.train.judging.figures import calls_confusion, draw_map, plane, reliability_figure, save, training_figure
+from spiketype.train.judging.figures import calls_confusion, draw_map, plane, reliability_figure, training_figure
 from spiketype.train.judging.report import text_table
 from spiketype.train.tasks.eap import judge, metrics
 from spiketype.train.tasks.eap.figures import array_figure, feature_figure, heading

@@ -82,8 +82,7 @@ def test_a_run_folder_is_complete(trained: Path, store: Path) -> None:
     left = {path.name for path in trained.iterdir()}
     assert left == {"config.json", "metrics.jsonl", "checkpoints", "predictions.zarr", "figures", "summary.json"}
     figures = {path.name for path in (trained / "figures").iterdir()}
-    drawn = {"inputs", "confusion", "reliability", "cells", "curves", "training"}
-    assert figures == {f"{name}.png" for name in drawn}
+    assert figures == run_folder.drawn("inputs", "confusion", "reliability", "cells", "curves", "training")
     summary = runs.read_summary(trained)
     assert (summary["seeds"], summary["cells"]) == (2, 8)
     assert summary["seconds"] > 0

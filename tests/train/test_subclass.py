@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from spiketype.datasets.allen import database as allen_database
-from spiketype.datasets.allen import features as allen_features
 from spiketype.datasets.allen import table as allen
 from spiketype.datasets.allen.features import FEATURES
 from spiketype.datasets.splits import inner_folds
@@ -20,7 +19,7 @@ from spiketype.train import evaluate, predict, run, runs
 from spiketype.train.judging import baselines
 from spiketype.train.tasks.subclass.config import SubclassConfig
 from spiketype.train.tasks.subclass.model import SubclassModel
-from tests.datasets import allen_synthetic
+from tests.datasets import allen_synthetic, five_subclasses
 from tests.models import three_classes
 
 
@@ -68,25 +67,7 @@ def test_cells_with_and_without_action_potentials_get_the_model_for_them(cells, 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Sixty cells of thirty donors, five classes apart in the first features, some values missing."""
-    rng = np.random.default_rng(0)
-    path = tmp_path_factory.mktemp("allen")
-    y = np.repeat(np.arange(5), 24)
-    x = rng.normal(size=(len(y), 41))
-    x[np.arange(len(y)), y] += 6
-    x = [f.usual for f in FEATURES.values()] * (1 + x / 20)
-    x[rng.random(x.shape) < 0.02] = np.nan
-    table = pd.DataFrame(x, columns=list(allen_features.FEATURES_41))
-    ids = 1000 + np.arange(len(y))
-    table = table.assign(
-        file_name=[f"{i}_1" for i in ids],
-        transgenic_line=[allen.CLASSES[k] for k in y],
-        dendrite_type=np.where(y == 0, "spiny", "aspiny"),
-    )
-    table.to_csv(path / "mouse_ephys_data.csv", index=False)
-    donors = pd.DataFrame({"specimen__id": ids, "donor__id": 50 + np.arange(len(y)) // 2})
-    donors.to_csv(path / allen_database.DETAILS, index=False)
-    return path
+    return five_subclasses.folder(tmp_path_factory.mktemp("allen"))
 
 
 @pytest.fixture(scope="module")

@@ -161,6 +161,7 @@ def test_the_command_leaves_a_table_a_picture_and_text(tmp_path, monkeypatch, ca
     assert list(frame.columns) == list(rows[0])
     np.testing.assert_allclose(frame["p_excitatory"], [float(row["p_excitatory"]) for row in rows], rtol=1e-3)
     assert (tmp_path / "mine.units.png").read_bytes().startswith(b"\x89PNG")
+    assert "trough to peak (ms)" in (tmp_path / "mine.units.svg").read_text()
     text = (tmp_path / "mine.units.md").read_text()
     assert "12 excitatory, 12 inhibitory of 24" in text
     assert "It was not tested on other species" in text

@@ -1,11 +1,9 @@
 """The pictures that judgements of all tasks share: confusion, reliability, training, maps of rows.
 
-Each function returns a figure of its own (no pyplot, no global state); `save` writes it. Colours are those of Okabe
-and Ito, which colour-blind readers tell apart, and the perceptually uniform maps of matplotlib.
+Each function returns a figure of its own; `spiketype.pictures` has their style, and writes them.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -14,24 +12,15 @@ from matplotlib.figure import Figure
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from spiketype.edge import Json, whole_file
+from spiketype.edge import Json
+from spiketype.pictures import CYCLE, GREY, colours, legend_below, legend_beside, log_scale, set_title, styled
 from spiketype.train.judging.calls import Calls
 
-BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666"
-CYCLE = (BLUE, ORANGE, GREEN, PINK, "#E69F00", "#56B4E9", "#000000")
-LONG_CYCLE = (*CYCLE, "#332288", "#AA4499", "#44AA99", "#999933", "#882255", "#DDDDDD")
 BINS = 10  # of a reliability curve
-PANELS = (("loss", ("loss", "test_loss")), ("accuracy", ("accuracy", "test_accuracy")))
+PANELS = (("loss", ("loss", "test_loss")), ("share of the batch that is right", ("accuracy", "test_accuracy")))
 
 
-def save(figure: Figure, path: Path, dpi: int = 150) -> Path:
-    """Write a PNG whole or not at all, and return its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as partial:
-        figure.savefig(partial, dpi=dpi, format="png")
-    return path
-
-
+@styled
 def confusion_figure(
     counts: Mapping[str, Shaped[np.ndarray, "true called"]],
     classes: Sequence[str],
@@ -39,6 +28,7 @@ def confusion_figure(
     sizes: Sequence[int],
     called: Sequence[str] | None = None,
     xlabel: str = "called",
+    ylabel: str = "true",
 ) -> Figure:
     """Draw how each true class (row) was called (column), in percent of the class; one panel for each model.
 
@@ -49,10 +39,11 @@ def confusion_figure(
         sizes: rows of each true class, for its label.
         called: names of the columns; by default the classes.
         xlabel: what the columns are.
+        ylabel: what the rows are.
     """
     called = classes if called is None else called
     wide, high = max(3.4, 0.5 * len(called) + 1.8), max(3.0, 0.5 * len(classes) + 1.8)
-    figure = Figure(figsize=(wide * len(counts) + 1.6, high + 0.6), layout="constrained")
+    figure = Figure(figsize=(wide * len(counts) + 1.6, high + 0.6))
     for axes, (name, count) in zip(
         np.atleast_1d(figure.subplots(1, len(counts), sharey=True)), counts.items(), strict=True
     ):
@@ -65,13 +56,14 @@ def confusion_figure(
         axes.set_xticks(range(len(called)), called, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(classes)), [f"{c} ({n})" for c, n in zip(classes, sizes, strict=True)])
         axes.set_xlabel(xlabel)
-        axes.set_title(name, fontsize=9)
-    figure.supylabel("true", fontsize=10)
-    figure.suptitle(title, fontsize=10)
-    figure.colorbar(image, ax=figure.axes, label="share of the true class (%)", shrink=0.8)
+        axes.set_title(name)
+    figure.supylabel(ylabel)
+    set_title(figure, f"Confusion: {title}")
+    figure.colorbar(image, ax=figure.axes, label="share of the row (%)", shrink=0.8)
     return figure
 
 
+@styled
 def calls_confusion(models: Mapping[str, Calls], title: str) -> Figure:
     """Draw `confusion_figure` of models that call the same rows."""
     first = next(iter(models.values()))
@@ -80,11 +72,12 @@ def calls_confusion(models: Mapping[str, Calls], title: str) -> Figure:
     return confusion_figure(counts, first.class_names, title, sizes)
 
 
+@styled
 def reliability_figure(models: Mapping[str, Calls], title: str) -> Figure:
     """Draw the share that is right against the probability given, and against the share of rows that are called."""
-    figure = Figure(figsize=(9.5, 4.4), layout="constrained")
+    figure = Figure(figsize=(9.5, 4.4))
     left, right = figure.subplots(1, 2)
-    left.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls="--")
+    left.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls="--", label="as right as probable")
     least = 1.0
     for colour, (name, calls) in zip(CYCLE, models.items(), strict=False):
         top = calls.probability.max(axis=2).ravel()
@@ -103,12 +96,14 @@ def reliability_figure(models: Mapping[str, Calls], title: str) -> Figure:
     ends = (max(0.0, least - 0.05), 1.02)
     left.set(xlabel="probability of the likeliest class", ylabel="share that is right", xlim=ends, ylim=ends)
     right.set(xlabel="rows that are called, the surest first (%)", ylabel="accuracy of these (%)")
-    right.grid(alpha=0.3)
-    figure.suptitle(title, fontsize=10)
-    figure.legend(fontsize=8, loc="outside lower center", ncols=3, frameon=False)
+    right.set_ylim(min(right.get_ylim()[0], 98), min(right.get_ylim()[1], 101))  # nothing is above 100 %
+    right.grid()
+    set_title(figure, f"Probabilities: {title}")
+    legend_below(figure, left, columns=4)
     return figure
 
 
+@styled
 def training_figure(
     history: Sequence[Json],
     title: str,
@@ -122,7 +117,7 @@ def training_figure(
     present = {name for record in history for name in record}
     filled = [(label, [name for name in names if name in present]) for label, names in panels]
     filled = [(label, names) for label, names in filled if names]
-    figure = Figure(figsize=(4.6 * max(1, len(filled)), 3.8), layout="constrained")
+    figure = Figure(figsize=(4.6 * max(1, len(filled)), 3.8))
     grid = np.atleast_1d(figure.subplots(1, max(1, len(filled))))
     for axes, (label, names) in zip(grid, filled, strict=False):
         for colour, name in zip(CYCLE, names, strict=False):
@@ -133,21 +128,15 @@ def training_figure(
             marker = "o" if len(steps) == 1 else None  # a short run has one look, and a line of one point is nothing
             axes.plot(steps, values.mean(axis=1), color=colour, marker=marker, label=name.replace("_", " "))
         if "loss" in label and axes.dataLim.ymin > 0:
-            axes.set_yscale("log")
-            axes.set_yticks(ticks := round_ticks(*axes.get_ylim()), [f"{tick:g}" for tick in ticks])
-            axes.set_yticks([], minor=True)
+            log_scale(axes, "y")
         axes.set(xlabel="step", ylabel=label)
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False, fontsize=8)
-    figure.suptitle(title, fontsize=10)
+        axes.grid()
+        if len(names) > 1:
+            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(names))
+    members = max((np.size(history[0][name]) for _, names in filled for name in names if name in history[0]), default=1)
+    faint = f" (faint: each of {members}; full: their mean)" if members > 1 else ""
+    set_title(figure, f"Training{faint}: {title}")
     return figure
-
-
-def round_ticks(low: float, high: float) -> Float[np.ndarray, " tick"]:
-    """Return 1, 2 and 5 times powers of ten between low and high."""
-    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    ticks = np.outer(powers, [1, 2, 5]).ravel()
-    return ticks[(ticks >= low) & (ticks <= high)]
 
 
 def plane(z: Float[np.ndarray, "row feature"], seed: int) -> Float[np.ndarray, "row 2"]:
@@ -181,10 +170,4 @@ def draw_map(
     if wrong.any():
         axes.scatter([], [], s=3 * size, color="black", marker="x", label=f"called wrong when held out ({wrong.sum()})")
     axes.set(xticks=[], yticks=[])
-    axes.legend(fontsize=7, frameon=False, markerscale=1.5, ncols=2 if len(names) > 6 else 1)
-
-
-def colours(count: int) -> list[str]:
-    """Return as many colours as can be told apart, then again from the first."""
-    cycle = CYCLE if count <= len(CYCLE) else LONG_CYCLE
-    return [cycle[k % len(cycle)] for k in range(count)]
+    legend_beside(axes, markerscale=1.5)

@@ -116,11 +116,13 @@ def _labelled(units: Units, found: Found, clusters: int) -> Json:
     rows[MAJORITY] = scores.judge_rows(y, np.zeros((1, len(y)), int), classes)
     counts = contingency(y, consensus, classes, clusters)
     right = 100.0 * (match(counts)[consensus] == y)
-    unit = units.animal[known] if len(np.unique(units.animal[known])) > 1 else np.arange(len(y))
+    by_group = len(np.unique(units.animal[known])) > 1
+    unit = units.animal[known] if by_group else np.arange(len(y))
     over_units = bootstrap(lambda drawn: np.asarray(right[drawn].mean()), unit, np.random.default_rng(0), RESAMPLES)
     rows[CONSENSUS]["accuracy_percent"] |= over_units.to_json()
     return {
         "units": int(known.sum()),
+        "intervals_over": f"{units.group_word}s" if by_group else "units",
         "classes": list(units.class_names),
         "rows": rows,
         "gain": {measure: _gain(rows, measure) for measure in scores.MEASURES},
@@ -174,7 +176,8 @@ def _words(summary: Json) -> str:
     if "labelled" in summary:
         gain = number(summary["labelled"]["gain"]["accuracy_percent"])
         text += f"\n{DEC} less {START}, seed by seed: {gain} points; labels of {summary['labelled']['units']} units"
-        text += " were used for this table alone; intervals over seeds, of the consensus over units or animals"
+        text += " were used for this table alone; intervals over seeds, of the consensus over "
+        text += summary["labelled"].get("intervals_over", "units or animals")  # older versions do not say it
     return text
 
 

@@ -6,11 +6,13 @@ from jaxtyping import Float
 from spiketype.datasets.waveforms.matrix import Units
 from spiketype.edge import Json, UserError
 from spiketype.models import cluster_number
-from spiketype.models.cluster_number import UNITS_PER_CLUSTER
+from spiketype.models.cluster_number import RULES, UNITS_PER_CLUSTER
+from spiketype.models.options import Criterion
 from spiketype.train.judging.intervals import Estimate, over_seeds
 from spiketype.train.tasks.cluster.config import ClusterConfig
 
 LEVEL = 0.05
+ENDS: dict[Criterion, tuple[float, float]] = {"stability": (-1, 1), "strength": (0, 1), "generalisation": (0, np.inf)}
 
 
 def most_clusters(config: ClusterConfig, units: Units) -> int:
@@ -49,10 +51,12 @@ class Choice:
             clusters, values = cluster_number.curves(codes[0], self.most, self.config.seed)
             curves: Json = {}
             for name, each in values.items():
-                value, low, high = np.array([over_seeds(row) for row in each]).T
+                value, low, high = np.array(
+                    [over_seeds(row).within(*ENDS.get(name, (-np.inf, np.inf))) for row in each]
+                ).T
                 rounded = Estimate(*np.round([value, low, high], 5)).to_json()
                 chosen = cluster_number.choose(name, clusters, value, low)
-                curves[name] = {"clusters": clusters.tolist(), **rounded, "chosen": chosen}
+                curves[name] = {"clusters": clusters.tolist(), **rounded, "rule": RULES[name], "chosen": chosen}
             there = tested.p <= LEVEL
             self._found = {
                 "structure": {"excess_sd": tested.excess, "p": tested.p, "found": there},

@@ -25,6 +25,7 @@ from spiketype.train.tasks.eap.positions import Positions, position_summary
 
 BASELINE_SAMPLES = 20_000
 POSITION_RESAMPLES = 500  # of draws for the intervals of positions
+TITLES = {"mtype": "m-type", "binary": "excitatory or inhibitory", "location": "soma position"}
 MAJORITY, LOGISTIC = "majority class", "logistic regression"
 
 
@@ -45,7 +46,7 @@ def judge(
         mine[split.folds[member["fold"]].test] = True
     found, rows = _of_seeds(model, inputs, tests)
     test = Tested(
-        f"{config.task}, {config.rotation}, {config.features}",
+        f"{_what(config)}, rotations {config.rotation}",
         split.kind,
         len(split.folds),
         Resampling(not split.optimistic, config.seed),
@@ -60,6 +61,13 @@ def judge(
         others = _baselines(calls, rows, inputs, label, split, config.seed)
         judgement = of_calls(table.cell_names, calls, others, test)
     return replace(judgement, model=model, figures={"inputs": _examples(table, inputs), **judgement.figures})
+
+
+def _what(config: EapTaskConfig) -> str:
+    """Return in words what is learned, and from what."""
+    seen = [figures.LABELS[name].partition(" (")[0] for name in eap.IMAGES[config.features]]
+    inputs = "waveforms" if config.features == "waveform" else f"images of {' and '.join(seen)}"
+    return f"{TITLES[config.task]} from {inputs}"
 
 
 class Tested(NamedTuple):
@@ -180,7 +188,7 @@ def evaluate(config: EapTaskConfig, model: EapModel, data: Location) -> Judgemen
     new = np.array([[name not in cells for name in table.cell_names] for cells in trained_on])[:, table.cell]
     by_group = bool(new.any(axis=1).all())
     found, rows = _of_seeds(model, inputs, new if by_group else np.ones_like(new))
-    title, how = f"{config.task}, {config.features}, {data.name}", Resampling(by_group, config.seed)
+    title, how = f"{_what(config)}, {data.name}", Resampling(by_group, config.seed)
     test = Tested(title, "other store", len(model.members), how, [])
     if not model.classes:
         mean_um = np.tile(np.mean([m["mean_um"] for m in model.members], axis=0), (len(rows), 1))

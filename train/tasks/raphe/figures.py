@@ -10,43 +10,45 @@ from matplotlib.figure import Figure
 from spiketype.datasets.raphe.spikes import RATE_KHZ, REFERENCE
 from spiketype.datasets.raphe.table import ATYPICAL_MS, RapheTable
 from spiketype.edge import Json
+from spiketype.pictures import BLUE, CYCLE, GREY, ORANGE, legend_below, log_scale, set_title, styled
 from spiketype.train.judging.calls import Calls
-from spiketype.train.judging.figures import (
-    BLUE,
-    CYCLE,
-    GREY,
-    ORANGE,
-    calls_confusion,
-    reliability_figure,
-    training_figure,
-)
+from spiketype.train.judging.figures import calls_confusion, reliability_figure, training_figure
 from spiketype.train.judging.report import number
 from spiketype.train.task import History
 from spiketype.train.tasks.raphe.summary import CALIBRATED, PUBLISHED
 
 DRAWS = 300
+HELD_OUT = {
+    "day": "days",
+    "leave-one-day-out": "each day",
+    "cell": "cells",
+    "spike": "spikes",
+    "other store": "another store",
+}
 
 
+@styled
 def figures(
     summary: Json, table: RapheTable, cells: Int[np.ndarray, " cell"], models: Mapping[str, Calls], history: History
 ) -> dict[str, Figure]:
     """Return all pictures by name; that of the training where there is a history."""
-    title = f"raphe, split {summary['split']}" + (" (OPTIMISTIC)" if summary["optimistic"] else "")
+    title = f"serotonergic or not, held out: {HELD_OUT[summary['split']]}"
+    title += " (OPTIMISTIC)" if summary["optimistic"] else ""
     if summary["noise_only"]["suspicious"]:
         title += "\nWARNING: noise alone names the class"
     drawn = {
-        "spikes": _spikes(table, cells, title),
+        "spikes": _spikes(table, cells, f"Mean spikes of the cells: {title}"),
         "confusion": calls_confusion({CALIBRATED: models[CALIBRATED]}, title),
-        "roc": _roc(summary, models[CALIBRATED], title),
+        "roc": _roc(summary, models[CALIBRATED], f"ROC: {title}"),
         "calibration": reliability_figure({name: models[name] for name in (CALIBRATED, PUBLISHED)}, title),
-        "settling": _settling(summary, title),
+        "settling": _settling(summary, f"How calls settle: {title}"),
     }
     return drawn | ({"training": training_figure(history, title)} if history else {})
 
 
 def _figure(title: str, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(5.2 * columns, 4.4), layout="constrained")
-    figure.suptitle(title, fontsize=10)
+    figure = Figure(figsize=(max(5.2 * columns, 6), 4.6))
+    set_title(figure, title)
     return figure, list(np.atleast_1d(figure.subplots(1, columns, sharey=columns > 1)))
 
 
@@ -60,8 +62,9 @@ def _spikes(table: RapheTable, cells: np.ndarray, title: str) -> Figure:
             panel.plot(time_ms, table.spike_pA[table.cell == cell].mean(axis=0), color=colour, alpha=0.35, lw=0.7)
         panel.set(title=table.class_names[label], xlabel="time (ms)")
     axes[0].set_ylabel("current (pA)")
-    axes[1].plot([], [], color=ORANGE, label=f"UDI < {ATYPICAL_MS} ms (atypical)")
-    axes[1].legend(frameon=False, fontsize=8)
+    axes[0].plot([], [], color=BLUE, label="mean spike of a cell")
+    axes[0].plot([], [], color=ORANGE, label=f"of an atypical one: upstroke-downstroke interval < {ATYPICAL_MS} ms")
+    legend_below(figure, axes[0], columns=2)
     return figure
 
 
@@ -77,15 +80,22 @@ def _roc(summary: Json, calls: Calls, title: str) -> Figure:
         if 0 < label[rows].sum() < len(rows):
             curves.append(_curve(label[rows], probability[rows], grid))
     if curves:
-        axes.fill_between(grid, *np.quantile(curves, [0.025, 0.975], axis=0), color=BLUE, alpha=0.2, lw=0)
+        axes.fill_between(
+            grid,
+            *np.quantile(curves, [0.025, 0.975], axis=0),
+            color=BLUE,
+            alpha=0.2,
+            lw=0,
+            label="95 % of curves, days redrawn",
+        )
         auc = number(summary["rows"][CALIBRATED]["auc"], 3)
-        axes.plot(grid, _curve(label, probability, grid), color=BLUE, label=f"consensus, AUC {auc}")
+        axes.plot(grid, _curve(label, probability, grid), color=BLUE, label=f"{CALIBRATED}: AUC {auc}")
     for colour, (name, row) in zip(CYCLE[1:], list(summary["rows"].items())[2:], strict=False):
         one = 1 - (row["specificity_percent"]["value"] or 0) / 100
         axes.plot(one, (row["sensitivity_percent"]["value"] or 0) / 100, "o", color=colour, label=name)
-    axes.plot([0, 1], [0, 1], color=GREY, ls=":", lw=1)
-    axes.set(xlabel="1 - specificity", ylabel="sensitivity")
-    axes.legend(frameon=False, fontsize=7)
+    axes.plot([0, 1], [0, 1], color=GREY, ls=":", lw=1, label="chance")
+    axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
+    legend_below(figure, axes, columns=2)
     return figure
 
 
@@ -103,8 +113,9 @@ def _settling(summary: Json, title: str) -> Figure:
     figure, (axes,) = _figure(title)
     rows = summary["settling"]["after"]
     n = [row["spikes"] for row in rows]
-    axes.plot(n, [row["accuracy_percent"] for row in rows], "o-", color=BLUE, label="right")
-    axes.plot(n, [row["settled_percent"] for row in rows], "s--", color=ORANGE, label="settled")
-    axes.set(xscale="log", xlabel="spikes", ylabel="cells (%) that have so many")
-    axes.legend(frameon=False)
+    axes.plot(n, [row["accuracy_percent"] for row in rows], "o-", color=BLUE, label="called right")
+    axes.plot(n, [row["settled_percent"] for row in rows], "s--", color=ORANGE, label="call no longer changes")
+    axes.set(xlabel="first spikes of a cell that are used", ylabel="cells with at least so many spikes (%)")
+    log_scale(axes, "x")
+    legend_below(figure, axes, columns=2)
     return figure

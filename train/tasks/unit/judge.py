@@ -8,6 +8,7 @@ import numpy as np
 
 from spiketype.datasets.options import UnitSplit
 from spiketype.datasets.waveforms.divide import labelled_fingerprint, natural
+from spiketype.datasets.waveforms.seen import Seen, seen
 from spiketype.datasets.waveforms.table import NOT_SAID, WaveformTable
 from spiketype.edge import Json, UserError
 from spiketype.models.options import FOREST_NAME, LOGISTIC_NAME, SVC_NAME
@@ -64,7 +65,10 @@ def judge(
     offered = UnitModel(net, ended, tuple(members), tuple(scales), classes, data.form, mark)
     parts = {name: each[:, rows] for name, each in models.items()}
     last, optimistic = list(networks)[-1], data.division.optimistic
-    judgement = _judgement(config, table.take(rows), data.x[rows, -1], split, optimistic, parts, last, history)
+    table = table.take(rows)
+    judgement = _judgement(
+        config, table, seen(config, table), data.x[rows, -1], split, optimistic, parts, last, history
+    )
     return dataclasses.replace(judgement, model=offered)
 
 
@@ -84,12 +88,14 @@ def evaluate(config: UnitConfig, model: UnitModel, path: Path) -> Judgement:
     label = known_labels(model.classes, table.class_names, table.label, path)
     table = dataclasses.replace(table, label=label, class_names=model.classes)
     models = {NETWORK: model.probability(x[known])[None]}
-    return _judgement(config, table, x[known, -1], natural(table), False, models, NETWORK, [])
+    shown = seen(config, table, model.form.rate_kHz)
+    return _judgement(config, table, shown, x[known, -1], natural(table), False, models, NETWORK, [])
 
 
 def _judgement(
     config: UnitConfig,
     table: WaveformTable,
+    shown: Seen,
     last: np.ndarray,
     split: UnitSplit,
     optimistic: bool,
@@ -99,12 +105,14 @@ def _judgement(
 ) -> Judgement:
     """Judge probabilities (repeat, row, class) of a table by unit and, of spikes, by spike; `name` is offered.
 
+    shown: the waveforms of the rows, for the pictures.
     last: column of the inputs (row,), with ``--init`` what that model says.
     """
     units = {model: by_unit(table, each, split) for model, each in models.items()}
     spikes = {model: by_spike(table, each, split) for model, each in models.items() if table.level == "spike"}
     result: Json = {"task": config.task, "split": split, "optimistic": optimistic, "classes": list(table.class_names)}
     # None: the source does not say, and units of one animal may be on both sides.
+    result["group"] = table.group_word
     result["animals"] = None if table.animal_names == (NOT_SAID,) else len(np.unique(table.animal))
     result |= summary(config.seed, units, spikes)
     if config.init is not None:
@@ -115,7 +123,7 @@ def _judgement(
     return Judgement(
         summary=result,
         calls=rows[name],
-        figures=figures({model: units[model] for model in _shown(result)}, words(result), table, history),
+        figures=figures({model: units[model] for model in _shown(result)}, words(result), shown, table, history),
         others={model: calls for model, calls in rows.items() if model != name},
         name=name,
     )
@@ -185,14 +193,15 @@ def beginning_table(result: Json) -> str:
 
 def words(result: Json) -> str:
     """Return what was tested and how, in a sentence or two."""
-    held_out = {"animal": "animals held out", "unit": "units held out", "spike": "spikes held out at random"}
-    animals = "animals not said" if result["animals"] is None else f"{result['animals']} animal(s)"
-    text = f"{result['units']} units ({animals}), {held_out[result['split']]}"
+    word, count = result.get("group", "animal"), result["animals"]  # summaries of older versions do not say it
+    held_out = {"animal": f"{word}s held out", "unit": "units held out", "spike": "spikes held out at random"}
+    of = "animals not said" if count is None else f"of {count} {word}{'s' * (count != 1)}"
+    text = f"{result['units']} units ({of}), {held_out[result['split']]}"
     if "spikes" in result:
         text += f"; a unit's call is the mean over its spikes ({result['spikes']} in all)"
     if result["optimistic"]:
         text += "\nOPTIMISTIC: tested units have spikes that were trained on; this is recognising known units again"
-    over = "animals" if result["split"] == "animal" else "units"
+    over = f"{word}s" if result["split"] == "animal" else "units"
     return f"{text}; 95 % intervals over {over}"
 
 

@@ -174,8 +174,13 @@ def by_unit(table: WaveformTable, probability: Float[np.ndarray, "repeat row cla
         divide.groups(table, split)[0][first],
         table.class_names,
         tuple(table.unit_names[unit] for unit in units),
-        {"animal": np.array(table.animal_names)[table.animal[first]], "rows": count},
+        {_column(table): np.array(table.animal_names)[table.animal[first]], "rows": count},
     )
+
+
+def _column(table: WaveformTable) -> str:
+    """Return the name of the column of animals, or of what stands for them."""
+    return table.group_word.replace(" ", "_")
 
 
 def in_order(table: WaveformTable, probability: Float[np.ndarray, "repeat row class"]) -> Calls:
@@ -197,7 +202,7 @@ def by_spike(table: WaveformTable, probability: Float[np.ndarray, "repeat row cl
         divide.groups(table, split)[0],
         table.class_names,
         tuple(f"{name}:{k}" for name, k in zip(unit, number, strict=True)),
-        {"animal": np.array(table.animal_names)[table.animal], "unit": unit},
+        {_column(table): np.array(table.animal_names)[table.animal], "unit": unit},
     )
 
 
