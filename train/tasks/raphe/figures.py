@@ -32,8 +32,8 @@ def figures(
 ) -> dict[str, Figure]:
     """Return all pictures by name; that of the training where there is a history."""
     title = f"raphe, split {summary['split']}" + (" (OPTIMISTIC)" if summary["optimistic"] else "")
-    if summary["noise_only"]["suspicious"]:
-        title += "\nWARNING: noise alone names the class"
+    if summary["void"]:
+        title += "\nVOID: noise alone names the class"
     drawn = {
         "spikes": _spikes(table, cells, title),
         "confusion": calls_confusion({CALIBRATED: models[CALIBRATED]}, title),
