@@ -1,8 +1,10 @@
 """Predictions of plain methods for a shared benchmark: python scripts/benchmark_baselines.py NAME --made FOLDER.
 
-They are those of scikit-learn, with nothing chosen: k-means, and PCA to 10 with a mixture of Gaussians, of digits; the
-shares of classes in the training part, and logistic regression on standardised features (medians where one is missing),
-of the cells of the Allen tables. Each is a table that `spiketype bench score` judges.
+They are those of scikit-learn, with nothing chosen: k-means, and PCA to 10 with a mixture of Gaussians, of digits;
+logistic regression on standardised features (medians where one is missing) of the cells of the Allen tables, and of the
+measured shapes of real units, beside the threshold of 0.45 ms from trough to peak that laboratories use; and everywhere
+the shares of classes, or the mean position, of the training part. Each is a table that `spiketype bench score` judges.
+What EAPs and raphe cells are compared with besides is in their runs: scripts/benchmark_ours.py.
 """
 
 from pathlib import Path
@@ -20,13 +22,20 @@ from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from spiketype.bench.predictions import AXES
+from spiketype.datasets import waveforms
 from spiketype.datasets.allen import cells, species
 from spiketype.datasets.allen.table import find, load
 from spiketype.datasets.benchmarks import folder
 from spiketype.datasets.benchmarks.divide import sides
 from spiketype.datasets.benchmarks.folder import Made
 from spiketype.datasets.benchmarks.specification import Question
+from spiketype.datasets.waveforms.shape import Shape
 from spiketype.edge import UserError, guard
+from spiketype.units import training
+from spiketype.units.model import measures
+
+WIDE_MS = 0.45  # from trough to peak, above which laboratories call a unit excitatory
 
 
 def clusters(count: int) -> dict[str, np.ndarray]:
@@ -40,34 +49,82 @@ def clusters(count: int) -> dict[str, np.ndarray]:
 
 
 def calls(
-    question: Question, part: np.ndarray, label: np.ndarray, x: Float[np.ndarray, "sample feature"]
+    question: Question, part: np.ndarray, label: np.ndarray, x: Float[np.ndarray, "sample feature"] | None
 ) -> dict[str, Float[np.ndarray, "sample class"]]:
     """Return the probabilities of the classes by method, of every sample that is tested; NaN elsewhere."""
-    found = {name: np.full((len(x), len(question.classes)), np.nan) for name in ("majority", "logistic")}
+    found = {"majority": np.full((len(label), len(question.classes)), np.nan)}
+    if x is not None:
+        found["logistic"] = found["majority"].copy()
     for train, rows in sides(part):
         y = np.array([question.classes.index(word) for word in label[train].tolist()])
-        model = make_pipeline(SimpleImputer(strategy="median"), StandardScaler(), LogisticRegression(max_iter=5000))
         found["majority"][rows] = np.bincount(y, minlength=len(question.classes)) / len(y)
-        found["logistic"][rows] = model.fit(x[train], y).predict_proba(x[rows])
+        if x is not None:
+            model = make_pipeline(SimpleImputer(strategy="median"), StandardScaler(), LogisticRegression(max_iter=5000))
+            found["logistic"][rows] = model.fit(x[train], y).predict_proba(x[rows])
     return found
 
 
-def features(made: Made, data: Path | None) -> Float[np.ndarray, "sample feature"]:
-    """Return the features of the cells of a benchmark, in the order of its samples.
+def positions(part: np.ndarray, position_um: Float[np.ndarray, "sample 3"]) -> Float[np.ndarray, "sample 3"]:
+    """Return the mean position of the training part for every sample that is tested; NaN elsewhere."""
+    found = np.full(position_um.shape, np.nan)
+    for train, rows in sides(part):
+        found[rows] = position_um[train].mean(axis=0)
+    return found
+
+
+def units(made: Made, data: Path | None) -> Shape:
+    """Return the measured shapes of the units of a benchmark, in the order of its samples.
 
     Raises:
-        UserError: a benchmark of other data.
+        UserError: no folder is given; other units.
+    """
+    if data is None:
+        raise UserError("--data is missing: give the folder of sources that the benchmark was made of")
+    rate_kHz = made.specification.generator.options["rate_kHz"]
+    tables = [waveforms.load(data / source.file, rate_kHz=rate_kHz) for source in made.specification.source]
+    each = [training.labelled(str(k), table).shape for k, table in enumerate(tables)]
+    shape = Shape(*(np.concatenate(values) for values in zip(*each, strict=True)))
+    if len(shape.trough_to_peak_ms) != len(made.samples["id"]):
+        raise UserError("the files of --data have other units than the benchmark: give those that it was made of")
+    return shape
+
+
+def features(made: Made, data: Path | None) -> Float[np.ndarray, "sample feature"] | None:
+    """Return the features of what a benchmark names, in the order of its samples; None where there are none.
+
+    Raises:
+        UserError: other cells.
     """
     kind = made.specification.generator.kind
-    if kind == "allen-subclass":
-        table = cells.mouse(find(data), 41, None)
-    elif kind == "allen-species":
-        table = species.usable(load(find(data)), "impute")
-    else:
-        raise UserError(f"{made.specification.name}: choose cluster-digits, allen-subclass or allen-species")
+    if kind == "units":
+        return measures(units(made, data))
+    if kind not in ("allen-subclass", "allen-species"):
+        return None
+    subclasses = kind == "allen-subclass"
+    table = cells.mouse(find(data), 41, None) if subclasses else species.usable(load(find(data)), "impute")
     if table.specimen_id.astype(str).tolist() != made.samples["id"].tolist():
         raise UserError("the tables of --data have other cells than the benchmark: give those that it was made of")
     return table.x
+
+
+def tables(made: Made, asked: str, data: Path | None) -> dict[str, pd.DataFrame]:
+    """Return the predictions of every method for a question, a row for each sample that is tested."""
+    question, samples = made.specification.questions[asked], made.samples
+    if question.answer == "cluster":
+        return {key: pd.DataFrame({"cluster": found}) for key, found in clusters(len(question.classes)).items()}
+    if question.answer == "position":
+        mean_um = positions(samples[asked], np.stack([samples[axis] for axis in AXES], axis=1))
+        return {"mean-position": pd.DataFrame(mean_um, columns=list(AXES)).dropna()}
+    found = calls(question, samples[asked], samples[question.label], features(made, data))
+    if made.specification.generator.kind == "units":
+        excitatory = 1 / (1 + np.exp(-20 * (units(made, data).trough_to_peak_ms - WIDE_MS)))
+        chances = {"excitatory": excitatory, "inhibitory": 1 - excitatory}
+        tests = np.isfinite(found["majority"])
+        found["trough-to-peak"] = np.where(
+            tests, np.stack([chances[name] for name in question.classes], axis=1), np.nan
+        )
+    columns = [f"p_{each}" for each in question.classes]
+    return {key: pd.DataFrame(p, columns=columns).dropna() for key, p in found.items()}
 
 
 def main(
@@ -76,24 +133,17 @@ def main(
     """Write the predictions of every method.
 
     Args:
-        name: Of the benchmark: cluster-digits, allen-subclass or allen-species.
+        name: Of the benchmark.
         made: Its folder.
         out: Folder of the tables.
-        data: Folder of the Allen tables, as of --task subclass.
+        data: Folder of the Allen tables, as of --task subclass; of units-real, that of its sources.
     """
     benchmark = folder.read(made, name)
     out.mkdir(parents=True, exist_ok=True)
     for asked, question in benchmark.specification.questions.items():
-        samples = benchmark.samples
-        if question.answer == "cluster":
-            tables = {key: pd.DataFrame({"cluster": found}) for key, found in clusters(len(question.classes)).items()}
-        else:
-            found = calls(question, samples[asked], samples[question.label], features(benchmark, data))
-            columns = [f"p_{each}" for each in question.classes]
-            tables = {key: pd.DataFrame(p, columns=columns).dropna() for key, p in found.items()}
-        for key, table in tables.items():
-            table.insert(0, "id", samples["id"][table.index])
-            table.to_csv(path := out / f"{asked}-{key}.csv", index=False)
+        for key, table in tables(benchmark, asked, data).items():
+            table.insert(0, "id", benchmark.samples[question.row][table.index])
+            table.drop_duplicates("id").to_csv(path := out / f"{asked}-{key}.csv", index=False)
             print(path)
 
 

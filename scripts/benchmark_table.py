@@ -9,7 +9,7 @@ from pathlib import Path
 import tyro
 
 from spiketype.bench import results
-from spiketype.datasets.benchmarks import specification
+from spiketype.datasets.benchmarks import card, specification
 from spiketype.datasets.benchmarks.specification import METRICS, Question
 from spiketype.edge import Json, UserError, guard, whole_file
 from spiketype.train.judging.report import number, text_table
@@ -46,7 +46,8 @@ def _sections(folder: Path) -> Iterator[str]:
             if rows := [each for each in present if each[1]["question"] == name]:
                 yield f"## {benchmark.name}, version {benchmark.version}: {name}\n"
                 optimistic = " **Optimistic**: groups that are tested were trained on, too." * question.split.optimistic
-                yield f"{question.title[0].upper()}{question.title[1:]}.{optimistic}\n"
+                trap = f" **Confounded**: {card.trap(question)}" if question.confound else ""
+                yield f"{question.title[0].upper()}{question.title[1:]}.{optimistic}{trap}\n"
                 yield f"{_table(question, rows)}\n"
 
 
@@ -60,13 +61,15 @@ def _table(question: Question, rows: list[tuple[Path, Json]]) -> str:
     cells = [
         [
             str(result["method"]),
+            *([str(result["verdict"])] if question.confound else []),
             *(number(result["numbers"][name], results.DIGITS.get(name, 1)) for name in measures),
             str(result["rows"]),
             str(result["date"]),
         ]
         for result in ranked
     ]
-    return text_table(["method", *(name.replace("_", " ") for name in measures), "rows", "date"], cells)
+    verdict = ["verdict"] if question.confound else []
+    return text_table(["method", *verdict, *(name.replace("_", " ") for name in measures), "rows", "date"], cells)
 
 
 def main(results: Path = ROOT / "results", out: Path = ROOT / "docs" / "benchmarks.md", check: bool = False) -> None:

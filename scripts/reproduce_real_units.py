@@ -73,12 +73,12 @@ def _table(tested: Labelled, sets: list[Labelled], simulation: Labelled, resampl
         f"trough to peak at {ms:g} ms": (tested.shape.trough_to_peak_ms - ms) * 20 for ms in THRESHOLDS_MS
     }
     said["simulated units alone"] = training.fit([], simulation, {}).shape_logit(tested.shape)
-    said["the other laboratory"] = _calibrated(others, None, tested)
-    said["the other laboratory and simulated units"] = _calibrated(others, simulation, tested)
+    said["the other laboratory"] = calibrated(others, None, tested)
+    said["the other laboratory and simulated units"] = calibrated(others, simulation, tested)
     return [[tested.name, name, *_judged(tested, logit, resamples)] for name, logit in said.items()]
 
 
-def _calibrated(others: list[Labelled], simulation: Labelled | None, tested: Labelled) -> np.ndarray:
+def calibrated(others: list[Labelled], simulation: Labelled | None, tested: Labelled) -> np.ndarray:
     """Return logits of a model of other laboratories, calibrated on what simulation alone says of these."""
     model = training.fit(others, simulation, {})
     if simulation is not None:
@@ -165,7 +165,7 @@ def _shares(sets: list[Labelled], simulation: Labelled) -> str:
     rows = []
     for tested in sets:
         others = [each for each in sets if each is not tested]
-        logit = _calibrated(others, simulation, tested)
+        logit = calibrated(others, simulation, tested)
         order = np.random.default_rng(0).permutation(len(logit))
         scales = [SCALED.time_scale(training.take(tested.shape, part)) for part in (order, order[::2], order[1::2])]
         share = prevalence(1 / (1 + np.exp(-logit)))
@@ -211,7 +211,7 @@ def _simulations(sets: list[Labelled], simulation: Labelled, cells: Path | None)
     for name, each in made.items():
         for tested in sets:
             others = [one for one in sets if one is not tested]
-            logits = [training.fit([], each, {}).shape_logit(tested.shape), _calibrated(others, each, tested)]
+            logits = [training.fit([], each, {}).shape_logit(tested.shape), calibrated(others, each, tested)]
             auc = [f"{roc_auc_score(tested.excitatory, logit):.3f}" for logit in logits]
             balanced = [f"{_balanced(tested, [logit]):.1f}" for logit in logits]
             rows.append([name, tested.name, auc[0], balanced[0], auc[1], balanced[1]])

@@ -5,7 +5,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from spiketype.datasets.benchmarks.samples import Samples
-from spiketype.datasets.benchmarks.specification import METRICS, Generator, Question, Specification, Split
+from spiketype.datasets.benchmarks.specification import CERTAIN, METRICS, Generator, Question, Specification, Split
 
 ANSWERS = {
     "class": "a probability of every class, in columns `p_CLASS`",
@@ -93,6 +93,7 @@ def _question(name: str, question: Question, samples: Samples | None) -> str:
         f"- **Ranked by:** `{question.metric}`, of which {better} is better; intervals redraw `{question.group}`.",
         f"- **Compared with:** {', '.join(question.baselines) or 'nothing'}.",
         f"- **Split:** {why(question.split)}",
+        *([f"- **Confounded:** {trap(question)}"] if question.confound else []),
     ]
     counts = [] if samples is None else ["", *_table(count(name, question, samples))]
     return "\n".join([*lines, *counts])
@@ -119,6 +120,14 @@ def why(split: Split) -> str:
     how = "in one division, by name" if folds == 1 else f"in {folds} folds"
     seed = "" if split.kind == "named" else f", by the seed {split.seed}"
     return f"by `{split.by}`, {how}{seed}: none is on both sides, so that a result is of a new `{split.by}`."
+
+
+def trap(question: Question) -> str:
+    """Return what a high accuracy means where there is a confound, and what the honest answer is."""
+    return (
+        f"{question.confound} A high accuracy is evidence of that, and not of skill. The honest answer is none: no"
+        f" class of any `{question.row}` has a probability of {CERTAIN:g} or more, or a run declares its result void."
+    )
 
 
 def count(name: str, question: Question, samples: Samples) -> list[Part]:

@@ -18,12 +18,16 @@ class Deposit:
     Attributes:
         url: of it; or ``doi:DOI/FILE``.
         sha256: of its content.
+        bytes: how large it is: a download stops where it is larger.
     """
 
     url: str
     sha256: str
+    bytes: int
 
     def __post_init__(self) -> None:
+        if self.bytes < 1:
+            raise UserError(f"{self.url}: bytes is {self.bytes}: give the size of the zip")
         if not SHA256.fullmatch(self.sha256):
             raise UserError(f"{self.url}: sha256 is {typed.short(self.sha256)}, not 64 hexadecimal digits")
         if not self.url.startswith(("https://", "http://", "doi:")):

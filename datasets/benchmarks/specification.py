@@ -27,7 +27,10 @@ METRICS = {
     "macro_f1_percent": True,
     "mean_3d_um": False,
     "ari": True,
+    "called_percent": False,
 }
+CONFOUNDED = "called_percent"  # ranks answers to a question that an honest method does not answer
+CERTAIN = 0.8  # probability of the likeliest class below which no call is made, as is every task's default
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,8 @@ class Question:
         split: which samples train and test.
         metric: of `METRICS`, by which results are ranked.
         baselines: what a result is compared with.
+        confound: what tells the classes apart beside what is asked for, so that being right is no merit; "" where
+            nothing is known to. The best answer is then that which calls the fewest rows.
     """
 
     title: str
@@ -104,6 +109,7 @@ class Question:
     baselines: tuple[str, ...]
     split: Split
     classes: tuple[str, ...] = ()
+    confound: str = ""
 
 
 @dataclass(frozen=True)
@@ -211,6 +217,8 @@ def _check(question: Question, where: str) -> None:
     _check_sha256(split.sha256, f"{where}, split")
     if question.metric not in METRICS:
         raise UserError(f"{where}: metric is {question.metric!r}, not one of {', '.join(METRICS)}")
+    if bool(question.confound) != (question.metric == CONFOUNDED) or (question.confound and question.answer != "class"):
+        raise UserError(f"{where}: classes with a confound, and those alone, are ranked by {CONFOUNDED}: change either")
     if (len(set(question.classes)) < 2) != (question.answer == "position") or len(set(question.classes)) < len(
         question.classes
     ):

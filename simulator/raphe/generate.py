@@ -25,6 +25,7 @@ from spiketype.edge import UserError, cores, progress
 from spiketype.simulator.raphe import trace
 from spiketype.simulator.raphe.cells import Cell, draw, levels, published
 from spiketype.simulator.raphe.config import RapheConfig
+from spiketype.simulator.raphe.kept import Kept
 
 MISSED = 1.05  # simulated spikes for each that is wanted: a shallow one may stay above the threshold
 
@@ -67,6 +68,9 @@ def simulate(config: RapheConfig, cell: Cell, folder: Path | None = None) -> Lab
 def generate(config: RapheConfig, out: Path, workers: int | None = None, abf: Path | None = None) -> Path:
     """Write the store that ``config`` describes to ``out`` and return it.
 
+    Cells that are done are kept beside it until it is written: the same call after a stop simulates the others, unless
+    recordings are written, too.
+
     Args:
         config: what it holds.
         out: the folder; must not exist.
@@ -82,14 +86,20 @@ def generate(config: RapheConfig, out: Path, workers: int | None = None, abf: Pa
     if abf is not None:
         abf.mkdir(parents=True, exist_ok=True)
         _write_labels(abf / "labels.csv", wanted)
-    done = []
+    kept = Kept(out, config)
+    done = [] if abf else [found for cell in wanted if (found := kept.read(cell)) is not None]
+    names = {(cell.day, cell.name) for cell in done}
+    rest = [cell for cell in wanted if (cell.day, cell.name) not in names]
     with progress() as bar:
-        shown = bar.add_task("raphe cells", total=len(wanted))
-        for cell in _each(partial(simulate, config, folder=abf), wanted, workers):
+        shown = bar.add_task("raphe cells", total=len(wanted), completed=len(done))
+        for cell in _each(partial(simulate, config, folder=abf), rest, workers):
             done.append(cell)
+            kept.write(cell)
             bar.advance(shown)
     by_name = sorted(done, key=lambda cell: (cell.day, cell.name))  # not in the order in which workers end
-    return table.write(out, by_name, asdict(config), seed=config.seed)
+    path = table.write(out, by_name, asdict(config), seed=config.seed)
+    kept.remove()
+    return path
 
 
 def _each(work: Callable[[Cell], LabelledCell], wanted: Sequence[Cell], workers: int | None) -> Iterator[LabelledCell]:

@@ -20,7 +20,9 @@ UNIX = 3
 
 
 def pack(folder: Path, name: str, path: Path) -> Path:
-    """Write the files of a folder into a zip, and beside it, in PATH.sha256, its SHA-256 as ``sha256sum -c`` reads it.
+    """Write the files of a folder into a zip; beside it its SHA-256, as ``sha256sum -c`` reads it, and its size.
+
+    They are in PATH.sha256, the size in a line that begins with # and that ``sha256sum`` skips.
 
     Args:
         folder: of the benchmark, complete.
@@ -41,12 +43,13 @@ def pack(folder: Path, name: str, path: Path) -> Path:
             with open(folder / file, "rb") as source, archive.open(member, "w") as target:
                 shutil.copyfileobj(source, target, 2**20)
     with whole_file(beside(path)) as partial:
-        partial.write_text(f"{manifest.sha256(path)}  {path.name}\n", encoding="ascii", newline="\n")
+        size = f"# bytes: {path.stat().st_size}"
+        partial.write_text(f"{manifest.sha256(path)}  {path.name}\n{size}\n", encoding="ascii", newline="\n")
     return path
 
 
 def beside(path: Path) -> Path:
-    """Return the file that has the SHA-256 of a zip."""
+    """Return the file that has the SHA-256 and the size of a zip."""
     return path.with_name(f"{path.name}.sha256")
 
 

@@ -64,11 +64,13 @@ class Answered:
         values: as those of `Predictions`.
         seed: of the intervals.
         sha256: of what was read.
+        void: why it is declared void by who gave it; "" where it is not.
     """
 
     values: Shaped[np.ndarray, "repeat row value"]
     seed: int
     sha256: str
+    void: str
 
 
 def answers(question: Question, rows: Asked, samples: Samples, given: Sequence[Predictions]) -> Answered:
@@ -104,7 +106,8 @@ def answers(question: Question, rows: Asked, samples: Samples, given: Sequence[P
     if len({len(each.values) for each in given}) > 1:
         raise UserError("runs of several numbers of --seeds cannot be judged together: give runs that have as many")
     values = np.concatenate([each.values for each in given], axis=1)[:, at]
-    return Answered(values, given[0].seed, digest_of(given))
+    void = next((each.void for each in given if each.void), "")
+    return Answered(values, given[0].seed, digest_of(given), void)
 
 
 def _check_label(each: Predictions, k: int, ours: str) -> None:

@@ -98,6 +98,7 @@ def score_command(
         from spiketype.bench import predictions as given
         from spiketype.bench import results as known
         from spiketype.bench import score as judge
+        from spiketype.datasets.benchmarks.card import trap
     benchmark = folder.read(made or folder.place(specification.load(name)), name)
     which = judge.question_of(benchmark, question)
     about = benchmark.specification.questions[which]
@@ -105,6 +106,10 @@ def score_command(
     of = f"{name}, version {benchmark.specification.version}, {which}"
     print(f"{of}: {found.rows} rows{_honest(about.split.optimistic)}")
     print(known.table(found))
+    if found.void:
+        print(f"VOID by its own word: {found.void}")
+    if found.verdict:
+        print(f"{found.verdict.upper()}: {trap(about)}")
     others = known.others(results, benchmark.specification, which, about.metric)
     print(known.ranked(others, about.metric, found.numbers[about.metric]["value"]))
     if save:

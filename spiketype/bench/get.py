@@ -1,11 +1,13 @@
 """Download a benchmark that was deposited: its zip is compared with its SHA-256, unpacked, and each file verified.
 
 pooch knows repositories by DOI and compares checksums, but begins a download that broke off again from its first
-byte. Benchmarks have gigabytes, so its downloader is ours: it asks for the rest (HTTP Range) of what is there.
+byte, and takes whatever a server sends before it compares. Benchmarks have gigabytes, so its downloader is ours: it
+asks for the rest (HTTP Range) of what is there, and stops at the size that was deposited.
 """
 
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -27,6 +29,8 @@ MIRROR = "SPIKETYPE_BENCHMARKS"
 ATTEMPTS = 5
 PATIENCE_S = (10, 60)  # to be connected, and to be sent something
 CHUNK = 2**20
+MOST_BESIDE = 1000  # bytes of the file beside a zip that are read
+SIZE = re.compile(r"^# bytes: (\d{1,15})$", re.MULTILINE)
 BROKEN = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 
 
@@ -81,23 +85,36 @@ def _where(wanted: Specification) -> Deposit:
             )
         return known
     url = f"{mirror}/{wanted.folder_name}.zip"
-    return Deposit(url, known.sha256 if known else _text(f"{url}.sha256").partition(" ")[0].strip())
+    return Deposit(url, known.sha256, known.bytes) if known else _of_mirror(url)
 
 
-def _text(url: str) -> str:
+def _of_mirror(url: str) -> Deposit:
+    """Return a zip with what the file beside it says of it: a line ``SHA256  NAME``, and one ``# bytes: NUMBER``.
+
+    Raises:
+        UserError: there is no such file, or it says neither.
+    """
+    beside = f"{url}.sha256"
     try:
-        answer = requests.get(url, timeout=PATIENCE_S)
-        answer.raise_for_status()
+        with requests.get(beside, stream=True, timeout=PATIENCE_S) as answer:
+            answer.raise_for_status()
+            text = next(answer.iter_content(MOST_BESIDE), b"").decode("ascii", "replace")
     except requests.RequestException as error:
-        raise _unreached(url, error) from error
-    return answer.text
+        raise _unreached(beside, error) from error
+    size = SIZE.search(text)
+    if size is None:
+        raise UserError(
+            f"{beside} does not say '# bytes: NUMBER', the size of the zip: write it with spiketype bench zip"
+        )
+    return Deposit(url, text.partition(" ")[0].strip(), int(size[1]))
 
 
 def _download(source: Deposit, parent: Path, name: str) -> Path:
     """Return the zip, downloaded into a folder and compared with its SHA-256."""
     try:
         url = _resolved(source.url)
-        found = pooch.retrieve(url, f"sha256:{source.sha256}", name, parent, downloader=_resuming(parent / f".{name}"))
+        downloader = _resuming(parent / f".{name}", source.bytes)
+        found = pooch.retrieve(url, f"sha256:{source.sha256}", name, parent, downloader=downloader)
     except requests.RequestException as error:
         raise _unreached(source.url, error) from error
     except ValueError as error:  # pooch's word for a checksum, and for a DOI that leads nowhere
@@ -123,13 +140,18 @@ def _unreached(url: str, error: Exception) -> UserError:
     return UserError(f"{url} cannot be downloaded ({cause(error)}): repeat the command, which goes on from there")
 
 
-def _resuming(partial: Path) -> Callable[[str, str, object], None]:
-    """Return a downloader of pooch that keeps what there is of a file in another, and goes on from it."""
+def _resuming(partial: Path, size: int) -> Callable[[str, str, object], None]:
+    """Return a downloader of pooch that keeps what there is of a file in another, and goes on from it.
+
+    It stops, and keeps nothing, where a server sends more than `size` bytes in all.
+    """
 
     def download(url: str, target: str, _: object) -> None:
+        if partial.exists() and partial.stat().st_size > size:
+            partial.unlink()  # of something else
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                _rest(url, partial)
+                _rest(url, partial, size)
                 break
             except BROKEN:
                 if attempt == ATTEMPTS:
@@ -140,8 +162,12 @@ def _resuming(partial: Path) -> Callable[[str, str, object], None]:
     return download
 
 
-def _rest(url: str, partial: Path) -> None:
-    """Append the rest of a file to what there is of it; a server that knows no ranges sends it all again."""
+def _rest(url: str, partial: Path, size: int) -> None:
+    """Append the rest of a file to what there is of it; a server that knows no ranges sends it all again.
+
+    Raises:
+        UserError: it is larger than `size`.
+    """
     begin = partial.stat().st_size if partial.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={begin}-"} if begin else {})
     with requests.get(url, stream=True, timeout=PATIENCE_S, headers=headers) as answer:
@@ -150,10 +176,18 @@ def _rest(url: str, partial: Path) -> None:
         answer.raise_for_status()
         continued = answer.status_code == requests.codes.partial_content
         begin = begin if continued else 0
-        total = begin + int(answer.headers.get("Content-Length", 0))
         with open(partial, "ab" if continued else "wb") as file, progress() as shown:
-            task = shown.add_task(f"download {url.rpartition('/')[2]} (MB)", total=total / 1e6)
+            task = shown.add_task(f"download {url.rpartition('/')[2]} (MB)", total=size / 1e6)
             shown.advance(task, begin / 1e6)
+            there = begin
             for piece in answer.iter_content(CHUNK):
+                there += len(piece)
+                if there > size:
+                    break
                 file.write(piece)
                 shown.advance(task, len(piece) / 1e6)
+    if there > size:
+        partial.unlink()
+        raise UserError(
+            f"{url} is larger than the {size} bytes that were deposited: nothing is kept, choose another mirror"
+        )

@@ -42,6 +42,7 @@ class Predictions:
         sha256: of the file.
         seed: of the intervals: that of the run.
         true: what a run says the class of each row is; None where the source does not tell.
+        void: why a run declares its own result void; it is judged as one that calls nothing. "" where it does not.
     """
 
     source: Path
@@ -52,6 +53,7 @@ class Predictions:
     sha256: str
     seed: int = 0
     true: tuple[str, ...] | None = None
+    void: str = ""
 
     def row(self, k: int) -> str:
         """Return the words for a row."""
@@ -195,9 +197,17 @@ def _of_run(folder: Path, question: Question, model: str | None) -> Predictions:
     if set(classes) != set(question.classes):
         raise UserError(f"{folder} has the classes {', '.join(classes)}, the question {', '.join(question.classes)}")
     label = store.read(path, "label", unknown=True)
+    void = _void(path.parent) if model is None else ""
+    if void:
+        chosen = np.full_like(chosen, 1 / len(classes))
     ordered = chosen[:, :, [classes.index(name) for name in question.classes]]
     true = tuple(np.array([*classes, ""])[label].tolist())
-    return Predictions(path, "", names, 1, ordered, digest, seed, true)
+    return Predictions(path, "", names, 1, ordered, digest, seed, true, void)
+
+
+def _void(folder: Path) -> str:
+    """Return why a run declares its result void, "" where it does not, or where there is no summary."""
+    return str(runs.read_summary(folder).get("void", "")) if (folder / runs.SUMMARY).exists() else ""
 
 
 def digest_of(sources: Sequence[Predictions]) -> str:

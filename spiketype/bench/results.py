@@ -45,6 +45,10 @@ def save(folder: Path, specification: Specification, question: str, method: str,
         "versions": versions(),
         "predictions_sha256": score.sha256,
     }
+    if score.void:
+        value["void"] = score.void
+    if score.verdict:
+        value |= {"verdict": score.verdict, "confound": specification.questions[question].confound}
     write_json(path, value)
     return path
 

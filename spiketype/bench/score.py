@@ -10,7 +10,7 @@ from spiketype.bench.predictions import AXES, Predictions
 from spiketype.datasets.benchmarks.divide import sides
 from spiketype.datasets.benchmarks.folder import Made
 from spiketype.datasets.benchmarks.samples import Samples
-from spiketype.datasets.benchmarks.specification import Question
+from spiketype.datasets.benchmarks.specification import CERTAIN, CONFOUNDED, Question
 from spiketype.edge import Json, UserError
 from spiketype.train.judging.calls import RESAMPLES, Calls
 from spiketype.train.judging.intervals import Estimate, bootstrap
@@ -23,6 +23,7 @@ from spiketype.train.tasks.eap.positions import Positions, position_summary
 from spiketype.train.tasks.raphe import metrics as raphe
 
 OF_PROBABILITY = ("nll", "top_calibration_error")
+REFUSED, BAIT = "refused", "took the bait"  # verdicts on answers to a confounded question
 
 
 class Score(NamedTuple):
@@ -33,12 +34,16 @@ class Score(NamedTuple):
         summary: all that a run of this kind says in its summary of the same predictions.
         rows: how many were called.
         sha256: of the predictions.
+        void: why the run that made them declares its result void; "" where it does not.
+        verdict: of a confounded question: whether it was answered; else "".
     """
 
     numbers: dict[str, Json]
     summary: Json
     rows: int
     sha256: str
+    void: str
+    verdict: str
 
 
 def question_of(made: Made, given: str | None) -> str:
@@ -81,7 +86,19 @@ def score(made: Made, name: str, given: Sequence[Predictions]) -> Score:
     else:
         summary = _calls(question, rows, made.samples, found).rates(found.seed)
         numbers = {measure: summary[measure] for measure in MEASURES}
-    return Score(numbers, summary, len(rows.names), found.sha256)
+    verdict = ""
+    if question.confound:
+        calls = _calls(question, rows, made.samples, found)
+        numbers = {CONFOUNDED: _called(calls, found.seed)} | numbers
+        verdict = REFUSED if numbers[CONFOUNDED]["value"] == 0 else BAIT
+    return Score(numbers, summary, len(rows.names), found.sha256, found.void, verdict)
+
+
+def _called(calls: Calls, seed: int) -> Json:
+    """Return the share (%) of the rows of which a call is made, whether it is right or not."""
+    called = (calls.mean.max(axis=1) >= CERTAIN).astype(float)
+    rng = np.random.default_rng(seed)
+    return bootstrap(lambda drawn: np.asarray(called[drawn].mean()), calls.group, rng, RESAMPLES).to_json(100.0)
 
 
 def _calls(question: Question, rows: Asked, samples: Samples, found: Answered, measured: Sequence[str] = ()) -> Calls:

@@ -1,5 +1,6 @@
 """A benchmark that is packed, deposited and downloaded: from a server on this machine that breaks off and lies."""
 
+import contextlib
 import hashlib
 import re
 import shutil
@@ -31,6 +32,7 @@ class Server(ThreadingHTTPServer):
         self.root = root
         self.breaks: list[int] = []  # after how many bytes each of the next answers ends
         self.ranges = True
+        self.endless = False  # a zip is followed by more, and no end
         self.asked: list[str] = []  # for which ranges
 
     @property
@@ -54,10 +56,14 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(416)
             return
         self.send_response(206 if begin else 200)
-        self.send_header("Content-Length", str(len(content) - begin))
+        endless = self.server.endless and path.suffix == ".zip"
+        self.send_header("Content-Length", str(10**15 if endless else len(content) - begin))
         self.end_headers()
         size = self.server.breaks.pop(0) if self.server.breaks and path.suffix == ".zip" else len(content)
         self.wfile.write(content[begin : begin + size])
+        with contextlib.suppress(ConnectionError):
+            while endless and size == len(content):
+                self.wfile.write(b"x" * 10_000)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -85,7 +91,8 @@ def test_the_zip_is_the_same_wherever_it_is_written(made: Path, tmp_path: Path, 
     status, out, _ = bench(capsys, "zip", tiny.NAME, "--made", copy)
     assert (status, out) == (0, f"{tmp_path / ZIP}\n{tmp_path / ZIP}.sha256\n")
     assert (tmp_path / ZIP).read_bytes() == first
-    assert (tmp_path / f"{ZIP}.sha256").read_text() == f"{hashlib.sha256(first).hexdigest()}  {ZIP}\n"
+    digest, size = hashlib.sha256(first).hexdigest(), len(first)
+    assert (tmp_path / f"{ZIP}.sha256").read_text() == f"{digest}  {ZIP}\n# bytes: {size}\n"
     archive.unpack(tmp_path / ZIP, "tiny-v1", tmp_path / "again")
     assert tiny.content(tmp_path / "again") == tiny.content(made)
     (copy / "notes.txt").write_text("mine")
@@ -140,11 +147,28 @@ def test_what_is_not_what_was_deposited_is_refused(server: Server, made: Path, t
     assert "404" in bench(capsys, "get", tiny.NAME, "--out", tmp_path / "other")[2]
 
 
+@pytest.mark.parametrize("ranges", [True, False])
+def test_more_than_was_deposited_is_not_downloaded(server: Server, tmp_path: Path, capsys, ranges: bool) -> None:
+    """Not even where it comes in parts, and where what is there already is too long."""
+    content, place = (server.root / ZIP).read_bytes(), tmp_path / "tiny"
+    server.breaks, server.ranges, server.endless = [1000], ranges, True
+    status, _, err = bench(capsys, "get", tiny.NAME, "--out", place)
+    assert status == 2
+    assert f"{ZIP} is larger than the {len(content)} bytes that were deposited: nothing is kept" in err
+    assert [each.name for each in tmp_path.iterdir() if "tiny" in each.name] == []
+    server.endless = False
+    (tmp_path / f".{ZIP}").write_bytes(content + b"x" * 1000)
+    assert bench(capsys, "get", tiny.NAME, "--out", place)[0] == 0
+    (server.root / f"{ZIP}.sha256").write_text(f"{hashlib.sha256(content).hexdigest()}  {ZIP}\n")
+    told = bench(capsys, "get", tiny.NAME, "--out", tmp_path / "other")[2]
+    assert f"{ZIP}.sha256 does not say '# bytes: NUMBER', the size of the zip" in told
+
+
 def test_the_deposit_says_url_and_checksum(server: Server, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(deposit, "FILE", tmp_path / "deposits.toml")
-    good = hashlib.sha256((server.root / ZIP).read_bytes()).hexdigest()
-    for digest, expected in ((good, 0), ("0" * 64, 2)):
-        text = f'[tiny-v1]\nurl = "{server.url}/{ZIP}"\nsha256 = "{digest}"\n'
+    content = (server.root / ZIP).read_bytes()
+    for digest, expected in ((hashlib.sha256(content).hexdigest(), 0), ("0" * 64, 2)):
+        text = f'[tiny-v1]\nurl = "{server.url}/{ZIP}"\nsha256 = "{digest}"\nbytes = {len(content)}\n'
         (tmp_path / "deposits.toml").write_text(text)
         assert bench(capsys, "get", tiny.NAME, "--out", tmp_path / "m")[0] == expected  # the mirror is compared with it
         monkeypatch.delenv(downloading.MIRROR)
@@ -152,8 +176,31 @@ def test_the_deposit_says_url_and_checksum(server: Server, tmp_path: Path, monke
         monkeypatch.setenv(downloading.MIRROR, server.url)
         shutil.rmtree(tmp_path / "m", ignore_errors=True)
         shutil.rmtree(tmp_path / "d", ignore_errors=True)
-    (tmp_path / "deposits.toml").write_text('[tiny-v1]\nurl = "ftp://x/y.zip"\nsha256 = "' + "0" * 64 + '"\n')
+    (tmp_path / "deposits.toml").write_text(
+        '[tiny-v1]\nurl = "ftp://x/y.zip"\nsha256 = "' + "0" * 64 + '"\nbytes = 1\n'
+    )
     assert "ftp://x/y.zip is neither https://" in bench(capsys, "get", tiny.NAME, "--out", tmp_path / "d")[2]
+
+
+def test_a_doi_names_a_file_of_a_repository(made: Path, server: Server, tmp_path: Path, monkeypatch, capsys) -> None:
+    """The resolver itself is pooch's, which asks doi.org; here it is one that knows the server on this machine."""
+
+    class Repository:
+        def __init__(self, doi: str) -> None:
+            assert doi == "10.5281/zenodo.7"
+
+        def download_url(self, file: str) -> str:
+            return f"{server.url}/{file}"
+
+    content = (server.root / ZIP).read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    text = f'[tiny-v1]\nurl = "doi:10.5281/zenodo.7/{ZIP}"\nsha256 = "{digest}"\nbytes = {len(content)}\n'
+    (tmp_path / "deposits.toml").write_text(text)
+    monkeypatch.setattr(deposit, "FILE", tmp_path / "deposits.toml")
+    monkeypatch.setattr(downloading, "doi_to_repository", Repository)
+    monkeypatch.delenv(downloading.MIRROR)
+    assert bench(capsys, "get", tiny.NAME, "--out", tmp_path / "d")[0] == 0
+    assert tiny.content(tmp_path / "d") == tiny.content(made)
 
 
 def test_one_that_is_deposited_nowhere_says_so(tmp_path: Path, monkeypatch, capsys) -> None:

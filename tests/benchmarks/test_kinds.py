@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scripts import benchmark_table
 from spiketype.bench import predictions
+from spiketype.bench import results as results_of
 from spiketype.bench.make import make
 from spiketype.bench.score import score
 from spiketype.datasets.benchmarks import folder, specification
@@ -15,11 +17,13 @@ from spiketype.datasets.benchmarks.samples import Samples
 from spiketype.datasets.benchmarks.specification import Specification
 from spiketype.edge import Json, UserError
 from spiketype.simulator.eap.means import Means
+from spiketype.train import runs
 from spiketype.train.judging.calls import Calls
 from spiketype.train.tasks.cluster import scores
 from spiketype.train.tasks.raphe import metrics as raphe
 from tests import shared_data
 from tests.benchmarks import tiny
+from tests.benchmarks.test_made import bench
 
 PUBLIC = ("units-real", "allen-subclass", "allen-species")
 
@@ -105,12 +109,80 @@ def test_cells_are_called_once_each_and_judged_as_the_raphe_task_does(tmp_path: 
         scored(made, "cells-days", by_spike)
 
 
-@pytest.mark.parametrize("name", ["raphe-sim", "raphe-confound"])
-def test_every_question_has_its_metric(name: str, tmp_path: Path) -> None:
-    about = specification.load(name)
+def test_every_question_of_spikes_has_its_metric(tmp_path: Path) -> None:
+    about = specification.load("raphe-sim")
     made = Made(about, spikes(about))
     for question, each in about.questions.items():
         names = list(dict.fromkeys(made.samples[each.row].tolist()))
         columns = {f"p_{word}": [0.5] * len(names) for word in each.classes}
         numbers = scored(made, question, tiny.csv(tmp_path / "p.csv", names, columns))["numbers"]
         assert numbers[each.metric]["value"] == 50
+
+
+@pytest.fixture
+def confounded(monkeypatch: pytest.MonkeyPatch) -> Made:
+    """raphe-confound, of made-up spikes, as if it had been made."""
+    made = Made(specification.load("raphe-confound"), spikes(specification.load("raphe-confound")))
+    monkeypatch.setattr(folder, "read", lambda *_: made)
+    return made
+
+
+def asked(made: Made, path: Path, sure: float, share: float = 1.0) -> Path:
+    """Every cell called right with a probability, or so many of them; the others not at all."""
+    frame = pd.DataFrame(made.samples).drop_duplicates("cell")
+    right = np.where(frame["serotonergic"] == "serotonergic", sure, 1 - sure)
+    p = np.where(np.arange(len(frame)) < share * len(frame), right, 0.5)
+    columns = {"p_serotonergic": p.tolist(), "p_non-serotonergic": (1 - p).tolist()}
+    return tiny.csv(path, frame["cell"].tolist(), columns)
+
+
+def test_who_is_right_where_noise_tells_the_class_took_the_bait(confounded: Made, tmp_path: Path, capsys) -> None:
+    """The best answer to a question with a confound is none, and a wrong call is as much of a call as a right one."""
+    results = tmp_path / "r"
+    words = ("--question", "cells-days", "--results", results, "--save", "--method")
+
+    def told(path: Path, method: str) -> str:
+        status, out, err = bench(capsys, "score", "raphe-confound", path, *words, method)
+        assert status == 0, err
+        return out
+
+    right = told(asked(confounded, tmp_path / "right.csv", 0.95), "right")
+    assert "TOOK THE BAIT: Days have noise, hum and interference of their own" in right
+    assert "A high accuracy is evidence of that, and not of skill." in right
+    half = told(asked(confounded, tmp_path / "half.csv", 0.05, 0.5), "half of them, wrong")
+    assert "by called_percent: place 1 beside 1 known, the best of them 100 (right)" in half
+    assert "REFUSED: " in (none := told(asked(confounded, tmp_path / "none.csv", 0.79), "no call"))
+    assert "place 1 beside 2 known, the best of them 50 (half of them, wrong)" in none
+    kept = {read["method"]: read for read in map(results_of.read, (results / "raphe-confound").iterdir())}
+    assert {name: (each["verdict"], each["numbers"]["called_percent"]["value"]) for name, each in kept.items()} == {
+        "right": ("took the bait", 100), "half of them, wrong": ("took the bait", 50), "no call": ("refused", 0)
+    }  # fmt: skip
+    assert kept["right"]["numbers"]["balanced_accuracy_percent"]["value"] == 100  # and is last
+    assert "spike-free windows alone name the class" in kept["right"]["confound"]
+    page = benchmark_table.page(results)
+    assert "**Confounded**: Days have noise" in page
+    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in page.splitlines() if line.startswith("|")]
+    assert rows[0] == ["method", "verdict", "called percent"]
+    assert [row[:2] for row in rows[2:]] == [
+        ["no call", "refused"], ["half of them, wrong", "took the bait"], ["right", "took the bait"]
+    ]  # fmt: skip
+
+
+def test_a_run_that_declares_its_result_void_calls_nothing(confounded: Made, tmp_path: Path, capsys) -> None:
+    """But what else is in its folder, such as a baseline, did not."""
+    frame = pd.DataFrame(confounded.samples).drop_duplicates("cell")
+    label = (frame["serotonergic"] == "serotonergic").to_numpy(np.int32)
+    classes = ("non-serotonergic", "serotonergic")
+    calls = Calls(np.eye(2)[None, label], label, np.zeros(len(label), np.int32), classes, tuple(frame["cell"]))
+    run = tmp_path / "run"
+    run.mkdir()
+    calls.write(run / runs.PREDICTIONS, {"UDI alone": calls}, "ours")
+    words = ("score", "raphe-confound", run, "--question", "cells-days", "--results", tmp_path / "r")
+    assert "TOOK THE BAIT" in bench(capsys, *words)[1]
+    (run / runs.SUMMARY).write_text('{"void": "windows alone reach AUC 0.83"}')
+    status, out, err = bench(capsys, *words, "--save", "--method", "ours")
+    assert status == 0, err
+    assert "VOID by its own word: windows alone reach AUC 0.83\nREFUSED: Days have noise" in out
+    (kept,) = map(results_of.read, (tmp_path / "r" / "raphe-confound").iterdir())
+    assert (kept["void"], kept["verdict"]) == ("windows alone reach AUC 0.83", "refused")
+    assert "TOOK THE BAIT" in bench(capsys, *words, "--model", "UDI alone")[1]

@@ -21,7 +21,7 @@ from spiketype.simulator.eap.means import Means
 from tests.benchmarks import tiny
 
 pytestmark = pytest.mark.usefixtures("tiny_alone")
-CHANGES = 40
+CHANGES = 200
 
 
 def bench(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:

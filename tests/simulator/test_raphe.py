@@ -16,6 +16,7 @@ from spiketype.edge import UserError, cores
 from spiketype.simulator import raphe as simulated
 from spiketype.simulator.raphe import generate, trace
 from spiketype.simulator.raphe.cells import draw, histogram
+from tests.benchmarks.tiny import content
 
 
 def few(config, days=("A140313", "A160125"), most=8):
@@ -108,6 +109,35 @@ class Here:
 
     def shutdown(self, **options):
         pass
+
+
+def test_what_was_stopped_goes_on_and_gives_the_same_bytes(tmp_path, monkeypatch):
+    config, made, simulate = generate.RapheConfig(most_spikes=4), [], generate.simulate
+    wanted = few(config, ("A160125",), 4)
+    monkeypatch.setattr(generate, "cells", lambda _: wanted)
+
+    def stopping(config, cell, folder=None):
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        made.append(cell.name)
+        return simulate(config, cell, folder)
+
+    def counting(config, cell, folder=None):
+        made.append(cell.name)
+        return simulate(config, cell, folder)
+
+    monkeypatch.setattr(generate, "simulate", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        generate.generate(config, tmp_path / "s.zarr", workers=0)
+    (folder,) = tmp_path.iterdir()
+    damaged = sorted(folder.iterdir())[0]
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    monkeypatch.setattr(generate, "simulate", counting)
+    generate.generate(config, tmp_path / "s.zarr", workers=0)
+    assert len(made) == len(wanted) + 1  # the damaged one twice, the others once
+    generate.generate(config, tmp_path / "whole.zarr", workers=0)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["s.zarr", "whole.zarr"]
+    assert content(tmp_path / "s.zarr") == content(tmp_path / "whole.zarr")
 
 
 def test_a_system_that_does_not_tell_affinity_uses_all_cores(monkeypatch):

@@ -233,7 +233,10 @@ def test_noise_names_the_class_only_where_days_betray_it(
         assert found["suspicious"] == found["known_days"]["suspicious"] == confound
         assert (found["auc"] < found["chance"][1]) == (not confound)
         evaluate.main(trained, path)
-        assert ("WARNING: the class can be named without a spike" in capsys.readouterr().out) == confound
+        assert ("VOID: the class can be named without a spike" in capsys.readouterr().out) == confound
+        summary = summary_of(trained / f"evaluation-{confound}")
+        assert bool(summary["void"]) == confound
+        assert bool(summary["targets"]) != confound
 
 
 # ---- new recordings

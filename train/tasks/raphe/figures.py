@@ -34,8 +34,8 @@ def figures(
     """Return all pictures by name; that of the training where there is a history."""
     title = f"serotonergic or not, held out: {HELD_OUT[summary['split']]}"
     title += " (OPTIMISTIC)" if summary["optimistic"] else ""
-    if summary["noise_only"]["suspicious"]:
-        title += "\nWARNING: noise alone names the class"
+    if summary["void"]:
+        title += "\nVOID: noise alone names the class"
     drawn = {
         "spikes": _spikes(table, cells, f"Mean spikes of the cells: {title}"),
         "confusion": calls_confusion({CALIBRATED: models[CALIBRATED]}, title),

@@ -76,8 +76,10 @@ def summary(
         gap = metrics.difference(calls, single[best], config.seed)
         result["single_features"] = percent
         result["over_best_single_feature"] = {"feature": best, "percent": gap}
+    result["void"] = _void(result)
     simulated = bool((table.true_udi_ms[tested.cells] > 0).all())
-    result["targets"] = _targets(result) if simulated else {}  # they are of our own simulation
+    known = simulated and not result["void"]
+    result["targets"] = _targets(result) if known else {}  # they are of our own simulation
     result["warnings"] = _warnings(result)
     return result
 
@@ -134,15 +136,31 @@ def _targets(result: Json) -> Json:
     return found
 
 
-def _warnings(result: Json) -> list[str]:
-    """Return what a reader must know before believing the numbers."""
-    found, noise = [], result["noise_only"]
+def _void(result: Json) -> str:
+    """Return why no number here says how well a cell is named, "" where nothing speaks against it.
+
+    What counts is whether noise names the class of cells that are held out as the tested ones are: on new days, or,
+    where days are on both sides, on days that are known.
+    """
+    noise = result["noise_only"]
     if noise["suspicious"]:
-        found.append(
+        return (
             f"the class can be named without a spike: spike-free windows alone reach {noise_words(noise)} on days left "
             "out, so days betray classes (noise, filter, hum), and every accuracy here may be that of the noise"
         )
-    elif noise["known_days"]["suspicious"]:
+    known = noise["known_days"]
+    if result["split"] in ("cell", "spike") and known["suspicious"]:
+        return (
+            f"the class can be named without a spike: spike-free windows alone reach {noise_words(known)} on new cells "
+            "of known days, as those tested are, so every accuracy here may be that of the noise: use --split day"
+        )
+    return ""
+
+
+def _warnings(result: Json) -> list[str]:
+    """Return what a reader must know before believing the numbers."""
+    found, noise = [], result["noise_only"]
+    if not result["void"] and noise["known_days"]["suspicious"]:
         found.append(
             "days have noise of their own, and classes days of their own: spike-free windows alone reach "
             f"{noise_words(noise['known_days'])} on new cells of known days, so days betray classes there; believe no "
@@ -195,4 +213,5 @@ def cell_table(summary: Json) -> str:
         if target["reached"] is not None:
             state = "reached" if target["reached"] else "MISSED"
             lines.append(f"target {name}: {target['value']:.3g}, wanted {target['target']:g}: {state}")
-    return "\n".join(lines + [f"WARNING: {warning}" for warning in summary["warnings"]])
+    void = [f"VOID: {summary['void']}"] if summary.get("void") else []  # older runs do not say
+    return "\n".join(lines + void + [f"WARNING: {warning}" for warning in summary["warnings"]])
