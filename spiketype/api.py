@@ -142,7 +142,8 @@ def call_units(
         path: as of `load_units`.
         certain: probability of the likelier class below which there is no call, by default 0.8.
         share: of excitatory units, if you know it; by default both classes are taken to be as frequent.
-        rate_kHz, flip: as of `load_units`.
+        rate_kHz: as of `load_units`.
+        flip: as of `load_units`.
 
     Raises:
         UserError: as `load_units`.

@@ -95,7 +95,7 @@ def _roc(summary: Json, calls: Calls, title: str) -> Figure:
         axes.plot(one, (row["sensitivity_percent"]["value"] or 0) / 100, "o", color=colour, label=name)
     axes.plot([0, 1], [0, 1], color=GREY, ls=":", lw=1, label="chance")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
-    legend_below(figure, axes, columns=2)
+    legend_below(figure, axes, columns=1)
     return figure
 
 
