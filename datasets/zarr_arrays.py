@@ -2,10 +2,12 @@
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numcodecs
+import numcodecs.abc
 import zarr
 from numcodecs.pickles import Pickle
 from zarr.storage import LocalStore
@@ -13,10 +15,11 @@ from zarr.storage import LocalStore
 from spiketype.damage import ALWAYS_BYTES, INFLATED, PICKLED, check_size, readable
 from spiketype.datasets.checked import CheckedObjects
 from spiketype.edge import UserError
-from spiketype.location import Location, Remote
+from spiketype.location import Location
 
 ABOUT = ("zarr.json", ".zarray", ".zattrs")
 MARKS = ("zarr.json", ".zarray")
+COMPRESSORS = ("zstd", "gzip", "blosc")  # of Zarr 3, which has them from numcodecs
 
 
 def arrays(group: zarr.Group, folder: Location) -> "dict[str, zarr.Array[Any]]":
@@ -65,7 +68,7 @@ def check_chunks(array: "zarr.Array[Any]", where: str) -> None:
     for shape in (array.chunks, array.shards or ()):
         if math.prod(shape) * array.dtype.itemsize > max(ALWAYS_BYTES, 2 * array.nbytes):
             raise UserError(f"{where} is in chunks of {' x '.join(map(str, shape))}, larger than itself: it is damaged")
-    if array.dtype.kind in "TO" and not array.compressors and not array.shards:
+    if array.dtype.kind in "TO" and not array.shards:
         _check_words(array, where)
 
 
@@ -76,17 +79,31 @@ def _check_words(array: "zarr.Array[Any]", where: str) -> None:
         if file.name in ABOUT:
             continue
         with readable(where, "words"):
-            said = int.from_bytes(_beginning(file), "little")
+            said = int.from_bytes(_beginning(file, array.compressors), "little")
         if said > most:
             raise UserError(f"{where} says that a chunk of {most} has {said} words: it is damaged")
 
 
-def _beginning(file: Location) -> bytes:
-    """Return the first four bytes."""
-    if isinstance(file, Remote):
-        return file.read_bytes()[:4]
-    with open(file, "rb") as opened:
-        return opened.read(4)
+def _beginning(file: Location, compressors: Sequence[Any]) -> bytes:
+    """Return the first four bytes of what a file holds, decompressed; none where that is by what numcodecs has not."""
+    if not compressors and isinstance(file, Path):
+        with open(file, "rb") as opened:
+            return opened.read(4)
+    content = file.read_bytes()
+    for compressor in reversed(compressors):
+        decoder = _of_numcodecs(compressor)
+        if decoder is None:
+            return b""
+        content = decoder.decode(content)
+    return bytes(content[:4])
+
+
+def _of_numcodecs(compressor: Any) -> numcodecs.abc.Codec | None:
+    """Return what decompresses: of Zarr 2 the compressor itself, of Zarr 3 the one that it is made of."""
+    if isinstance(compressor, numcodecs.abc.Codec):
+        return compressor
+    name = compressor.to_dict()["name"]
+    return numcodecs.get_codec({"id": name}) if name in COMPRESSORS else None
 
 
 def _stored(array: "zarr.Array[Any]", enough: int) -> int:
