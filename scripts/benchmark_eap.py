@@ -24,11 +24,11 @@ from measuring import Results
 from spiketype.edge import cores
 from spiketype.simulator.eap import forward, lowrank, placement
 from spiketype.simulator.eap.blocks import CPU_BATCH
-from spiketype.simulator.eap.engines import ONE_THREAD
 from spiketype.simulator.eap.factored import RANK_MULTIPLE
 from spiketype.simulator.eap.probes import points, probe
 from spiketype.simulator.neuron import cells, membrane
 from spiketype.simulator.neuron.source import Source
+from spiketype.simulator.workers import ONE_THREAD
 
 MEAREC = """
 import json, sys, time, MEArec, yaml

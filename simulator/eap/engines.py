@@ -3,31 +3,15 @@
 Each engine takes tasks and yields them as they are finished, in any order.
 """
 
-import os
 import random
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 
-from spiketype.edge import UserError, cores, install, keeping_signals
+from spiketype.edge import UserError, cores, install
 from spiketype.simulator.eap import factored
 from spiketype.simulator.eap.blocks import BlockTask, cell_of, medium_of, write_block
-
-# One thread in each worker: the bits of a sum depend on how it is divided among threads.
-ONE_THREAD = {
-    "JAX_PLATFORMS": "cpu",
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-}
-
-
-Submit = Callable[[Callable[[BlockTask], None], BlockTask], Future[None]]
+from spiketype.simulator.workers import ONE_THREAD, pool
 
 
 def here(tasks: Iterable[BlockTask]) -> Iterator[BlockTask]:
@@ -44,7 +28,7 @@ def processes(tasks: Iterable[BlockTask], workers: int) -> Iterator[BlockTask]:
         UserError: one of them died.
     """
     queue = _Queue(tasks)
-    with _pool(workers) as submit:
+    with pool(workers) as submit:
         running: dict[Future[None], BlockTask] = {}
         for task in queue.first(workers):
             running[submit(write_block, task)] = task
@@ -63,7 +47,7 @@ def factorised(tasks: Sequence[BlockTask]) -> Iterator[Path]:
     """Yield, in order, where the factors of the tasks' cells are, found by processes of one thread where missing."""
     paths = [factored.cache_path(task.source, medium_of(task), True) for task in tasks]
     missing = {path: task for path, task in zip(paths, tasks, strict=True) if not path.exists()}
-    with _pool(min(cores(), max(1, len(missing)))) as submit:
+    with pool(min(cores(), max(1, len(missing)))) as submit:
         running = {path: submit(_factorise, task) for path, task in missing.items()}
         for path in paths:
             if path in running:
@@ -124,41 +108,3 @@ class _Queue:
         cell = fresh[0] if fresh else max(left, key=lambda c: len(self._of_cell[c]))
         self._begun.add(cell)
         return self._of_cell[cell].pop(0)
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[Submit]:
-    """Yield what runs tasks in processes of one thread each."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(ONE_THREAD)  # the children start with these; this process has read its own already
-    context = get_context("spawn")
-    theirs, ours = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, context, _end_when_closed, (theirs,))
-
-    def submit(work: Callable[[BlockTask], None], task: BlockTask) -> Future[None]:
-        with keeping_signals():  # processes are started here
-            return pool.submit(work, task)
-
-    try:
-        yield submit
-        pool.shutdown()
-    except BrokenProcessPool as error:
-        raise UserError(
-            "a worker process died (out of memory?): what is finished is kept; use fewer --workers"
-        ) from error
-    finally:
-        ours.close()
-        pool.shutdown(cancel_futures=True)
-        theirs.close()
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-def _end_when_closed(connection: Connection) -> None:
-    """End this worker when the other end is closed: on Ctrl-C, or on a death that would leave it writing alone."""
-
-    def watch() -> None:
-        connection.poll(None)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

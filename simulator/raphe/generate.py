@@ -5,13 +5,10 @@ Cells, days and spikes are as published (`simulator.raphe.cells`); currents are 
 """
 
 import csv
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
 from dataclasses import asdict
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 from pyabf.abfWriter import writeABF1
@@ -26,6 +23,7 @@ from spiketype.simulator.raphe import trace
 from spiketype.simulator.raphe.cells import Cell, draw, levels, published
 from spiketype.simulator.raphe.config import RapheConfig
 from spiketype.simulator.raphe.kept import Kept
+from spiketype.simulator.workers import pool
 
 MISSED = 1.05  # simulated spikes for each that is wanted: a shallow one may stay above the threshold
 
@@ -106,14 +104,9 @@ def _each(work: Callable[[Cell], LabelledCell], wanted: Sequence[Cell], workers:
     if workers == 0:
         yield from map(work, wanted)
         return
-    pool = ProcessPoolExecutor(workers or cores(), get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
-    try:
-        for future in as_completed([pool.submit(work, cell) for cell in wanted]):
+    with pool(workers or cores()) as submit:
+        for future in as_completed([submit(work, cell) for cell in wanted]):
             yield future.result()
-    except BrokenProcessPool as error:
-        raise UserError("a worker process died (out of memory?): repeat with fewer --workers") from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _write_labels(path: Path, wanted: Sequence[Cell]) -> None:

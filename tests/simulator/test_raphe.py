@@ -1,3 +1,4 @@
+import contextlib
 import importlib
 import os
 import sys
@@ -94,21 +95,17 @@ def test_workers_change_nothing():
         np.testing.assert_array_equal(a.spikes.spike_pA, b.spikes.spike_pA)
 
 
-class Here:
-    """A pool that works in this process, and keeps of how many processes it was asked to be."""
+@contextlib.contextmanager
+def here(count, asked):
+    """Be a pool that works in this process, and note of how many processes it was asked to be."""
 
-    count = 0
-
-    def __init__(self, count, *others):
-        Here.count = count
-
-    def submit(self, work, cell):
+    def submit(work, cell):
         future = Future()
         future.set_result(work(cell))
         return future
 
-    def shutdown(self, **options):
-        pass
+    asked.append(count)
+    yield submit
 
 
 def test_what_was_stopped_goes_on_and_gives_the_same_bytes(tmp_path, monkeypatch):
@@ -147,11 +144,12 @@ def test_a_system_that_does_not_tell_affinity_uses_all_cores(monkeypatch):
     monkeypatch.setattr(simulated, "generate", generate)  # both put back afterwards
     monkeypatch.delitem(sys.modules, generate.__name__)
     fresh = importlib.import_module(generate.__name__)
-    monkeypatch.setattr(fresh, "ProcessPoolExecutor", Here)
+    asked = []
+    monkeypatch.setattr(fresh, "pool", partial(here, asked=asked))
     cells = few(generate.RapheConfig())[:1]
     (made,) = fresh._each(partial(fresh.simulate, fresh.RapheConfig()), cells, None)
     assert len(made.spikes.spike_pA) == 8
-    assert Here.count == cores() == 3
+    assert asked == [cores()] == [3]
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert cores() == 1
 
