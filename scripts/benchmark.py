@@ -23,6 +23,7 @@ import benchmark_generate
 import benchmark_lspin
 import benchmark_raphe
 import benchmark_scaling
+import benchmark_start
 import benchmark_store
 import benchmark_stream
 import benchmark_tasks
@@ -34,6 +35,7 @@ from tyro.conf import CascadeSubcommandArgs, OmitSubcommandPrefixes, arg, subcom
 from spiketype.edge import Json, UserError, cores, guard, versions, write_json
 
 SUBJECTS: dict[str, Callable[..., Results]] = {
+    "start": benchmark_start.benchmark,
     "eap": benchmark_eap.benchmark,
     "generate": benchmark_generate.benchmark,
     "store": benchmark_store.benchmark,

@@ -123,15 +123,14 @@ def _draw(task: BlockTask, cell: Cell, block: int, run: dict[str, np.ndarray]) -
             )
 
 
-def medium_of(task: BlockTask) -> Medium:
-    """Return what the factors of a block's cell depend on beside its currents."""
-    config = task.config
-    return Medium(config.error_uV, task.layout.contact_um.tobytes(), config.box, config.sigma_S_per_m)
+def medium_of(config: EapConfig, layout: Probe) -> Medium:
+    """Return what the factors of the cells of a store depend on beside their currents."""
+    return Medium(config.error_uV, layout.contact_um.tobytes(), config.box, config.sigma_S_per_m)
 
 
 def cell_of(task: BlockTask) -> Cell:
     """Return the cell of a block."""
-    return factored.cell(task.source, medium_of(task), task.segments)
+    return factored.cell(task.source, medium_of(task.config, task.layout), task.segments)
 
 
 def recorded(config: EapConfig, dt_ms: float) -> Recording:

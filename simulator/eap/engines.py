@@ -45,7 +45,7 @@ def processes(tasks: Iterable[BlockTask], workers: int) -> Iterator[BlockTask]:
 
 def factorised(tasks: Sequence[BlockTask]) -> Iterator[Path]:
     """Yield, in order, where the factors of the tasks' cells are, found by processes of one thread where missing."""
-    paths = [factored.cache_path(task.source, medium_of(task), True) for task in tasks]
+    paths = [factored.cache_path(task.source, medium_of(task.config, task.layout), True) for task in tasks]
     missing = {path: task for path, task in zip(paths, tasks, strict=True) if not path.exists()}
     with pool(min(cores(), max(1, len(missing)))) as submit:
         running = {path: submit(_factorise, task) for path, task in missing.items()}

@@ -21,6 +21,8 @@ from spiketype.simulator.neuron.membrane import PUBLISHED
 
 STORED = 0.85  # of the bytes of the arrays: measured, 0.83 of 13,000 samples of 3drot
 CORE_MS = 0.06  # of a core, for a sample and a contact: 160 samples of 100 contacts a second (docs/guide/scale.md)
+CURRENTS_S = 6.0  # of a core, for the membrane currents of a cell model
+FACTORS_MS = 9.0  # of a core, for the factors of a cell and a contact: 100 and 384 contacts
 GB = 1e9
 # Of a worker, measured with 100 and 384 contacts: libraries and compiled programs; then copies, at its peak, of the
 # potentials that the factors of a cell are checked on, of a run of blocks, and of a batch of candidates.
@@ -35,29 +37,36 @@ class Estimate:
     Attributes:
         samples: to be made.
         disk_bytes: of their arrays, compressed.
-        core_s: seconds of one core.
+        core_s: seconds of one core, all together.
+        once_s: of these, what is kept for other stores: currents and factors of cell models.
     """
 
     samples: int
     disk_bytes: float
     core_s: float
+    once_s: float = 0.0
 
     def words(self, cores: int | None) -> str:
         """Return it in a sentence; without a time where it is not known how many cores compute."""
         time = f", about {_duration(self.core_s / cores)} on {cores} cores" if cores else ""
+        if cores and self.once_s > self.core_s / 10:
+            time += f", {_duration(self.once_s / cores)} of them for the cell models, once"
         return f"{self.samples:,} samples, about {_size(self.disk_bytes)}{time} (estimates)"
 
 
-def estimate(config: EapConfig, channels: int, samples: int) -> Estimate:
+def estimate(config: EapConfig, channels: int, samples: int, currents: int = 0, factors: int = 0) -> Estimate:
     """Return what so many samples of a configuration take.
 
     Args:
         config: of the store.
         channels: of its probe.
         samples: to be made.
+        currents: cell models that are to be simulated first.
+        factors: cell models whose factors are to be found.
     """
     disk_bytes = STORED * _row_bytes(config, channels) * samples
-    return Estimate(samples, disk_bytes, CORE_MS / 1000 * channels * samples)
+    once_s = CURRENTS_S * currents + FACTORS_MS / 1000 * channels * factors
+    return Estimate(samples, disk_bytes, CORE_MS / 1000 * channels * samples + once_s, once_s)
 
 
 def _row_bytes(config: EapConfig, channels: int) -> int:

@@ -17,9 +17,9 @@ from spiketype.datasets import store
 from spiketype.edge import UserError, cores, progress
 from spiketype.location import Location, Remote
 from spiketype.reading import LISTED, note
-from spiketype.simulator.eap import engines, estimate, shares, template
+from spiketype.simulator.eap import engines, estimate, factored, shares, template
 from spiketype.simulator.eap.block_range import WHOLE, Share
-from spiketype.simulator.eap.blocks import BlockTask
+from spiketype.simulator.eap.blocks import BlockTask, medium_of
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.eap.probes import Probe, probe
 from spiketype.simulator.neuron import cells, membrane
@@ -60,7 +60,7 @@ def generate(
     _check(out, workers, scheduler)
     models, layout = models_of(config), probe(config.probe)
     found: Attempt | None = None
-    tell = partial(_announce, config, layout, out, workers, scheduler, yes)
+    tell = partial(_announce, config, layout, models, out, workers, scheduler, yes)
     begun = out.exists()
     if not begun:
         store.choose_block(config.per_cell)  # refused now, not after the currents
@@ -101,12 +101,28 @@ def cached(config: EapConfig, name: str) -> Path:
 
 
 def _announce(
-    config: EapConfig, layout: Probe, out: Location, workers: int | None, scheduler: str, yes: bool, samples: int
+    config: EapConfig,
+    layout: Probe,
+    models: Sequence[CellModel],
+    out: Location,
+    workers: int | None,
+    scheduler: str,
+    yes: bool,
+    samples: int,
 ) -> None:
     """Say how much is about to be made; how fast a cluster or an accelerator is, is not known."""
-    found = estimate.estimate(config, len(layout.contact_um), samples)
     known = None if scheduler or workers == 0 else (workers or cores())
+    new = _new(config, layout, models) if known else (0, 0)
+    found = estimate.estimate(config, len(layout.contact_um), samples, *new)
     estimate.announce(out, found, known, yes)
+
+
+def _new(config: EapConfig, layout: Probe, models: Sequence[CellModel]) -> tuple[int, int]:
+    """Return how many of the models the cache has no currents of, and of how many it has no factors."""
+    sources = [membrane.cache_path(model, membrane.PUBLISHED) for model in models]
+    there, medium = [path for path in sources if path.exists()], medium_of(config, layout)
+    found = sum(factored.cache_path(path, medium, True).exists() for path in there)
+    return len(models) - len(there), len(models) - found
 
 
 def _check(out: Location, workers: int | None, scheduler: str) -> None:

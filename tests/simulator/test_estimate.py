@@ -38,6 +38,9 @@ def test_samples_size_and_time_are_told(config: EapConfig, tmp_path: Path, capsy
     many = estimate.estimate(EapConfig(), 100, 12_700_000)
     assert many.words(2) == "12,700,000 samples, about 264 GB, about 11 h on 2 cores (estimates)"
     assert many.words(None) == "12,700,000 samples, about 264 GB (estimates)"
+    few = estimate.estimate(EapConfig(probe="neuropixels1"), 384, 156, 13, 13)
+    told = "156 samples, about 12.4 MB, about 63 s on 2 cores, 61 s of them for the cell models, once (estimates)"
+    assert few.words(2) == told
 
 
 def test_the_size_told_is_that_of_the_arrays(config: EapConfig, tmp_path: Path) -> None:
