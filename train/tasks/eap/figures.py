@@ -224,11 +224,17 @@ def _draw_eap(axes: Axes, eap_uV: np.ndarray, contact_um: np.ndarray, dt_ms: flo
 
 def _scale_bars(axes: Axes, contact_um: np.ndarray, pitch_um: np.ndarray, um_per_ms: float, um_per_uV: float) -> None:
     """Draw what a millisecond or so, and some uV, are on the picture: to the right of the lowest contacts."""
-    ms, uV = (round_ticks(room / 10, room)[-1] for room in (0.85 * pitch_um[0] / um_per_ms, pitch_um[1] / um_per_uV))
+    ms, uV = map(_round_below, (0.85 * pitch_um[0] / um_per_ms, pitch_um[1] / um_per_uV))
     y, z = contact_um[:, 1].max() + 0.8 * pitch_um[0], contact_um[:, 2].min() - pitch_um[1] / 2
     axes.plot([y, y, y + ms * um_per_ms], [z + uV * um_per_uV, z, z], color="black", lw=1.2)
     axes.text(y, z - 0.15 * pitch_um[1], f"{ms:g} ms", fontsize=6, va="top")
     axes.text(y + 0.15 * pitch_um[0], z + uV * um_per_uV, f"{uV:g} µV", fontsize=6, va="center")
+
+
+def _round_below(value: float) -> float:
+    """Return the largest of 1, 2 and 5 times a power of ten that is not above a positive value."""
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(max(factor * power for factor in (1, 2, 5) if factor * power <= value * (1 + 1e-9)))
 
 
 @styled
