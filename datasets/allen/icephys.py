@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 NOISE = re.compile(r"(Noise [12]|C1NSSEED(_[12]\d*)?|C1NSD[12]SHORT\d*)(_DA_\d+)?(\[\d+\])?")
 RECORDINGS, SWEEPS = (f"general/intracellular_ephys/{name}" for name in ("intracellular_recordings", "sweep_table"))
 RESPONSE, STIMULUS = "CurrentClampSeries", "CurrentClampStimulusSeries"
+LEAST_KHZ = 20.0  # allensdk finds spikes behind a filter of 10 kHz, which a recording must be faster than twice
 MILLIVOLTS = {**dict.fromkeys(("v", "volt", "volts"), 1e3), **dict.fromkeys(("mv", "millivolt", "millivolts"), 1.0)}
 PICOAMPERES = {
     **dict.fromkeys(("a", "amp", "amps", "ampere", "amperes"), 1e12),
@@ -63,8 +64,8 @@ def noise_sweep(path: Path, file: "h5py.File", more_spikes_than: int) -> Sweep |
 
     Raises:
         UserError: a noise sweep without a current, or with several; two electrodes; an unknown unit; samples at uneven
-            times, that are not finite, or of a size that is in no plausible unit; allensdk is needed and not installed;
-            a damaged file.
+            times, that are not finite, or of a size that is in no plausible unit; too low a rate for allensdk, which is
+            needed; allensdk is not installed; a damaged file.
     """
     numbered = set(_numbers(file).values())  # rows of the table of recordings are not what IPFX counts
     for number, response, stimuli in _of_recordings(path, file) if RECORDINGS in file else _by_number(path, file):
@@ -74,6 +75,11 @@ def noise_sweep(path: Path, file: "h5py.File", more_spikes_than: int) -> Sweep |
         if len(stimuli) != 1:
             raise UserError(f"{path}, sweep {number}: {len(stimuli)} currents of its electrode, expected one")
         sweep = _read(path, number, response, stimuli[0])
+        if listed is None and sweep.rate_kHz <= LEAST_KHZ:
+            raise UserError(
+                f"{path}, sweep {number}: no spikes are listed, and {sweep.rate_kHz:g} kHz is too low a rate to find "
+                f"them, which allensdk does from above {LEAST_KHZ:g} kHz on: list them in processing/spikes"
+            )
         if listed is not None or _spikes(sweep) > more_spikes_than:
             return sweep
     return None

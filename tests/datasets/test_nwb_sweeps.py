@@ -297,6 +297,14 @@ def test_damage_is_read_or_refused_as_is_said(tmp_path_factory, whole, flips, ke
         assert sweep is None or np.isfinite(sweep.voltage_mV).all()
 
 
+def test_spikes_that_nobody_lists_need_a_rate_at_which_they_are_found(tmp_path):
+    path = write(tmp_path / "a.nwb", {12: SWEEPS[12]}, rate_Hz=2000.0)
+    with h5py.File(path, "a") as file:
+        del file["processing/spikes"]
+        with pytest.raises(UserError, match=r"sweep 12: no spikes are listed, and 2 kHz is too low .* list them in"):
+            icephys.noise_sweep(path, file, 10)
+
+
 def test_a_cell_has_the_same_features_in_both_versions_of_nwb(tmp_path, capsys):
     pytest.importorskip("allensdk", reason="needs allensdk: uv sync --extra allen")
     write(tmp_path / "500001.nwb")
