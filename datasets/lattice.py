@@ -48,17 +48,23 @@ def lattice(contact_um: Float32[np.ndarray, "channel 3"], pitch_um: float | None
     steps = pitch_um * (np.arange(SIDE) - SIDE // 2)
     z, y = np.meshgrid(steps, steps, indexing="ij")
     offset = np.stack([y.ravel(), z.ravel()], axis=1)
-    contact, weight = [], []
-    for middle in flat:
-        distance = np.linalg.norm(middle + offset[:, None] - flat[None], axis=2)
-        contact.append(found := np.argsort(distance, axis=1, kind="stable"))
-        away = np.maximum(np.take_along_axis(distance, found, axis=1), AT_UM)
-        weight.append(np.maximum(1 / away - 1 / pitch_um, 0))
-    near = int((np.array(weight) > NOTHING).sum(axis=2).max())
-    kept = np.array(weight)[:, :, :near]
-    total = kept.sum(axis=2, keepdims=True)
-    kept = np.where(total > NOTHING, kept / np.maximum(total, NOTHING), 0)
-    return Lattice(pitch_um, contact_um, np.array(contact, np.int32)[:, :, :near], kept.astype(np.float32))
+    near = [_near(middle + offset, flat, pitch_um) for middle in flat]
+    most = max(contact.shape[1] for contact, _ in near)
+    wide = [[np.pad(each, ((0, 0), (0, most - each.shape[1]))) for each in one] for one in near]
+    contact, weight = (np.stack([one[k] for one in wide]) for k in (0, 1))
+    return Lattice(pitch_um, contact_um, contact.astype(np.int32), weight.astype(np.float32))
+
+
+def _near(node_um: np.ndarray, contact_um: np.ndarray, pitch_um: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers (node, near) of contacts (contact, 2), the nearest first, and weights: as many as count."""
+    distance = np.linalg.norm(node_um[:, None] - contact_um[None], axis=2)
+    found = np.argsort(distance, axis=1, kind="stable")
+    away = np.maximum(np.take_along_axis(distance, found, axis=1), AT_UM)
+    weight = np.maximum(1 / away - 1 / pitch_um, 0)
+    near = int((weight > NOTHING).sum(axis=1).max())
+    kept = weight[:, :near]
+    total = kept.sum(axis=1, keepdims=True)
+    return found[:, :near], np.where(total > NOTHING, kept / np.maximum(total, NOTHING), 0)
 
 
 def middle(amplitude_uV: Samples, here: Lattice) -> Samples:

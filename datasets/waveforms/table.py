@@ -165,10 +165,6 @@ def build(
     keep = _usable(source, x, counts, given, is_unit)
     if not keep.all():
         x, given, counts = x[keep], _kept(given, keep), _kept(counts, keep)
-    groups: dict[str, Any] = {}
-    for name in GROUPS:
-        names, index = np.unique(given[name], return_inverse=True)
-        groups |= {name: index.astype(np.int32), f"{name}_names": tuple(map(str, names))}
     class_names, of_row = classes(given.get("label"), len(x))
     return WaveformTable(
         waveform=x,
@@ -185,8 +181,17 @@ def build(
         contact_um=_contacts(source, contact_um, x.shape[1]),
         origin=tuple(sorted({word for each in origin if (word := str(each).strip()).lower() not in UNKNOWN})),
         left_out=int((~keep).sum()),
-        **groups,
+        **_indexed(given),
     )
+
+
+def _indexed(given: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return each group as a table has it: the index of each row, and the names."""
+    found: dict[str, Any] = {}  # fields of several types, by name
+    for name in GROUPS:
+        names, index = np.unique(given[name], return_inverse=True)
+        found |= {name: index.astype(np.int32), f"{name}_names": tuple(map(str, names))}
+    return found
 
 
 def _waveform(source: Path, waveform: ArrayLike) -> np.ndarray:
