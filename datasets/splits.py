@@ -122,6 +122,19 @@ def inner_folds(
         return list(split.split(label, label, group))
 
 
+def part_of_each(folds: Sequence[Rows], count: int) -> Int[np.ndarray, " row"]:
+    """Return the number of the part that tests each row, of parts that test every row once."""
+    found = np.zeros(count, np.int32)
+    for number, (_, test) in enumerate(folds):
+        found[test] = number
+    return found
+
+
+def rows_of(part: Int[np.ndarray, " row"]) -> list[Rows]:
+    """Return the rows (training, test) of each part: the inverse of `part_of_each`."""
+    return [(np.flatnonzero(part != number), np.flatnonzero(part == number)) for number in range(int(part.max()) + 1)]
+
+
 def shared(fold: Fold, group: Int[np.ndarray, " sample"]) -> Int[np.ndarray, " shared"]:
     """Return the groups that have samples on both sides of a fold."""
     return np.intersect1d(group[fold.train], group[fold.test])

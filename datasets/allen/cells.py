@@ -75,7 +75,7 @@ class NewCells(NamedTuple):
             raise UserError(f"{data} has no cell with one of the features {', '.join(features[:3])}, ...")
         check_units(data, x[:, :count], [FEATURES[name].usual for name in features], features)
         raw = read(data)
-        _tell(data, "medians of the training cells are used for the missing", [n for n in missing if n in features])
+        _tell(data, "features that no cell has", [n for n in missing if n in features])
         unknown = [str(c) for c in raw.columns if c not in {*features, *SPIKE_NAMES, *IDS, LABEL}]
         _tell(data, "columns that the model does not know are not used", unknown)
         if not np.isfinite(x[:, count:]).any():

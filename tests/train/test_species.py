@@ -14,6 +14,7 @@ from optimizers import adam
 
 from spiketype.datasets.allen import database as allen_database
 from spiketype.datasets.allen import table as allen
+from spiketype.datasets.allen.features import FEATURES
 from spiketype.datasets.allen.species import HUMAN, parts, read_species, usable
 from spiketype.edge import UserError
 from spiketype.models import explain
@@ -119,7 +120,7 @@ def test_a_run_calls_of_new_cells_and_another_folder(folder, tables, tmp_path, c
         assert (out / "figures" / f"{name}.png").stat().st_size > 5000
     new = pd.concat([t.assign(species=name) for name, t in tables.items()]).drop(columns=["tau", "dendrite_type"])
     predict.main(out, write_cells(new, tmp_path), tmp_path / "calls.csv")
-    assert "medians of the species' cells are used: tau" in capsys.readouterr().err
+    assert "features that no cell has: tau" in capsys.readouterr().err
     with open(tmp_path / "calls.csv") as file:
         lines = list(csv.DictReader(file))
     columns = ["row", "call", "probability", "certain", "reason", "p_aspiny", "p_spiny", "species", "likeliest"]
@@ -132,6 +133,15 @@ def test_a_run_calls_of_new_cells_and_another_folder(folder, tables, tmp_path, c
         predict.main(out, write_cells(one, tmp_path), tmp_path / "one-call.csv")
     predict.main(out, write_cells(one, tmp_path), tmp_path / "one-call.csv", species="human")
     assert (tmp_path / "one-call.csv").read_text().splitlines()[1] == ",".join(lines[160].values())
+    half = new.drop(columns=[name for name in FEATURES if name in new][::2])
+    predict.main(out, write_cells(half, tmp_path), tmp_path / "half.csv")
+    called = pd.read_csv(tmp_path / "half.csv")
+    assert np.mean(called["likeliest"] == truth) > 0.9
+    nothing = new.assign(**dict.fromkeys([name for name in FEATURES if name in new][4:], np.nan))
+    predict.main(out, write_cells(nothing, tmp_path), tmp_path / "nothing.csv")
+    called = pd.read_csv(tmp_path / "nothing.csv")
+    assert set(called["reason"]) == {"fewer than 25 % of the features are measured"}
+    assert called["p_spiny"].nunique() == 1
     with pytest.raises(UserError, match=r"row 2: species is 'rat', not one of mouse, human"):
         predict.main(out, write_cells(new.assign(species="rat"), tmp_path), None)
     with pytest.raises(UserError, match="holds the samples that the run was trained on"):

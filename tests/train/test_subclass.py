@@ -11,7 +11,7 @@ import pytest
 from spiketype.datasets.allen import database as allen_database
 from spiketype.datasets.allen import table as allen
 from spiketype.datasets.allen.features import FEATURES
-from spiketype.datasets.splits import inner_folds
+from spiketype.datasets.splits import inner_folds, part_of_each
 from spiketype.edge import UserError
 from spiketype.models.ensemble import fit
 from spiketype.models.options import LOGISTIC_NAME
@@ -46,10 +46,16 @@ def fitted(cells):
     return fit(x, label, inner_folds(label, donor, 0), features=5, classes=3)
 
 
+def model_of(x, label, donor, calibrations, features="vwxyz"):
+    part = part_of_each(inner_folds(label, donor, 0), len(x))
+    return SubclassModel(x, label, part, calibrations, tuple("abc"), tuple(features), (), ())
+
+
 def test_refitting_with_the_calibration_that_was_kept_gives_the_same(cells, fitted):
-    x, label, _ = cells
-    model = SubclassModel(x, label, {13: fitted.calibration}, tuple("abc"), tuple("vwxyz"), (), ())
+    x, label, donor = cells
+    model = model_of(x, label, donor, {13: fitted.calibration})
     again = SubclassModel.restore(SubclassConfig(), model.arrays(), model.manifest())
+    x = x[np.isfinite(x).all(axis=1)]
     np.testing.assert_array_equal(again.probability(x), fitted.probability(x))
 
 
@@ -57,12 +63,29 @@ def test_cells_with_and_without_action_potentials_get_the_model_for_them(cells, 
     x, label, donor = cells
     alone = fit(x[:, :5], label, inner_folds(label, donor, 0), 5, 3)
     calibrations = {13: fitted.calibration, 5: alone.calibration}
-    model = SubclassModel(x, label, calibrations, tuple("abc"), tuple("vwxyz"), (), ())
-    new = x[:4].copy()
+    model = model_of(x, label, donor, calibrations)
+    new = x[np.isfinite(x).all(axis=1)][:4].copy()
     new[2:, 5:] = np.nan
     np.testing.assert_array_equal(model.sees_spike(new), [True, True, False, False])
     expected = np.concatenate([fitted.probability(new[:2]), alone.probability(new[2:, :5])])
     np.testing.assert_allclose(model.probability(new), expected, atol=1e-12)
+
+
+def test_a_cell_that_lacks_features_gets_the_model_of_those_that_it_has(cells):
+    """As if the run had been trained on these features alone; with hardly any, the frequencies of the classes."""
+    x, label, donor = cells
+    x = x[:, :8]
+    folds = inner_folds(label, donor, 0)
+    whole, fewer = (fit(x[:, :width], label, folds, width, 3) for width in (8, 6))
+    model = model_of(x, label, donor, {8: whole.calibration}, "stuvwxyz")
+    new = x[np.isfinite(x).all(axis=1)][:6].copy()
+    new[2:4, 6:] = new[4:, 1:] = np.nan
+    expected = [
+        whole.probability(new[:2]),
+        fewer.probability(new[2:4, :6]),
+        np.tile(np.bincount(label) / len(x), (2, 1)),
+    ]
+    np.testing.assert_allclose(model.probability(new), np.concatenate(expected), atol=1e-12)
 
 
 @pytest.fixture(scope="module")
@@ -107,10 +130,10 @@ def test_the_model_of_a_run_is_fitted_again_when_it_is_first_asked_and_only_then
     assert not model.fitted
     first = model.probability(model.x)
     np.testing.assert_allclose(first.sum(axis=1), 1)
-    assert list(model.fitted) == [41]  # these cells have no action potentials
-    kept = model.fitted[41]
+    ((key, kept),) = model.fitted.items()
+    assert sum(key) == 41  # these cells have no action potentials
     np.testing.assert_array_equal(model.probability(model.x), first)
-    assert model.fitted[41] is kept
+    assert model.fitted[key] is kept
 
 
 @pytest.mark.slow
@@ -118,19 +141,21 @@ def test_calls_of_new_cells_with_columns_missing_unknown_and_in_another_order(fo
     new = pd.read_csv(folder / "mouse_ephys_data.csv").drop(columns=["transgenic_line", "dendrite_type", "tau"])
     features = [name for name in new.columns if name in FEATURES]
     whole = new.dropna().iloc[0]
-    for many in (8, 7):  # with tau 9 and 8 of 41 are missing
+    for many in (30, 29, 20):  # with tau 31, 30 and 21 of 41 are missing
         new.loc[len(new)] = {**whole, **dict.fromkeys(features[:many], np.nan), "file_name": f"9999_{many}"}
     new.loc[len(new)] = {"file_name": "9999_1"}
     new[new.columns[::-1]].assign(mood=1).to_csv(tmp_path / "cells.csv", index=False)
     predict.main(finished, tmp_path / "cells.csv", tmp_path / "calls.csv")
     told = capsys.readouterr().err
-    assert "medians of the training cells are used for the missing: tau" in told
+    assert "features that no cell has: tau" in told
     assert "columns that the model does not know are not used: mood" in told
     assert "no action potentials: the model without them is used" in told
-    *rows, few, enough, nothing = rows_of(tmp_path / "calls.csv")
+    *rows, few, enough, half, nothing = rows_of(tmp_path / "calls.csv")
     assert few["call"] == "no call"
-    assert few["reason"] == nothing["reason"] == "more than 20 % of the features are missing"
-    assert enough["reason"] in ("", "no class is likely enough")
+    assert few["reason"] == nothing["reason"] == "fewer than 25 % of the features are measured"
+    assert few["probability"] == nothing["probability"]  # the frequency of the largest class
+    assert {enough["reason"], half["reason"]} <= {"", "no class is likely enough"}
+    assert half["likeliest"] == rows[0]["likeliest"]
     columns = ["row", "call", "probability", "certain", "reason", *(f"p_{name}" for name in allen.CLASSES)]
     assert list(nothing) == [*columns, "likeliest", "missing_features", "action_potential"]
     assert (nothing["row"], nothing["call"], nothing["missing_features"]) == ("9999_1", "no call", "41")

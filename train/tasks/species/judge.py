@@ -21,7 +21,7 @@ from spiketype.train.task import History, Judgement, Variables
 from spiketype.train.tasks.species import figures
 from spiketype.train.tasks.species.config import METHODS, SpeciesConfig
 from spiketype.train.tasks.species.explain import separability, shapley, views_of
-from spiketype.train.tasks.species.model import OFFERED, SpeciesModel, calls_figures, calls_of, for_new_cells, headline
+from spiketype.train.tasks.species.model import OFFERED, calls_figures, calls_of, for_new_cells, headline
 from spiketype.train.tasks.species.networks import Networks, cells_of, domains_of
 
 OWN_SCALE = "SVC, each species in its own scale"
@@ -56,7 +56,7 @@ def judge(
         summary["shapley"] = dict(zip(table.feature_names, values, strict=True))
     drawn = calls_figures(calls, summary)
     drawn |= figures.draw(summary, views, trained, history, networks.members, explained)
-    model = SpeciesModel(for_new_cells(config, table, aligned), networks, about)
+    model = for_new_cells(config, table, aligned, networks, about)
     return Judgement(summary, calls.pop(OFFERED), drawn, model, calls, OFFERED)
 
 

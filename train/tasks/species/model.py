@@ -8,9 +8,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from matplotlib.figure import Figure
 
 from spiketype.datasets.allen import columns as allen_columns
@@ -18,8 +19,9 @@ from spiketype.datasets.allen import table as allen
 from spiketype.datasets.allen.species import COLUMN, HUMAN, TESTED, Part, fingerprint_of, read_species, whole
 from spiketype.datasets.allen.table import DENDRITES, SPECIES, AllenTable
 from spiketype.datasets.options import SpeciesLabels
-from spiketype.datasets.splits import inner_folds
-from spiketype.edge import Json, PyTree, UserError
+from spiketype.datasets.splits import inner_folds, part_of_each, rows_of
+from spiketype.edge import Json, PyTree, UserError, progress
+from spiketype.models.missing import MANY, TOO_FEW, alike, too_few
 from spiketype.models.species import AlignedSvc, Cells
 from spiketype.train.config import Member
 from spiketype.train.judging.calls import Calls
@@ -32,29 +34,59 @@ OFFERED = "aligned SVC"
 INNER = 5  # parts of the calibration
 
 
-def fit(table: AllenTable, part: Part, labels: SpeciesLabels, seed: int) -> AlignedSvc:
-    """Return support vectors of the training cells of a part.
+class TrainingCells(NamedTuple):
+    """What support vectors are fitted to; features are NaN where not measured.
 
-    labels: "mouse" uses no human cell, "mouse-to-human" no human label, "both" all.
+    Attributes:
+        mouse: features of the mouse cells.
+        human: features of the human cells.
+        spiny: of the cells whose labels are used: all mouse cells, then the human cells or none.
+        part: which inner part calibrates each of these.
     """
-    human_y = table.spiny[part.human] if labels == "both" else None
-    rows = part.mouse if human_y is None else np.concatenate([part.mouse, part.human])
-    donors = len(np.unique(table.donor[rows]))
-    if donors < INNER:
-        raise UserError(
-            f"{table.source}, {part.name}: the labelled cells to train on are of {donors} donors, and calibration needs"
-            f" {INNER}: give cells of more donors"
-        )
-    folds = inner_folds(table.spiny[rows], table.donor[rows], seed, INNER)
-    if any(len(np.unique(table.spiny[rows][train])) < 2 for train, _ in folds):
-        raise UserError(
-            f"{table.source}, {part.name}: a class has cells of too few donors to hold some out for calibration: give"
-            " cells of more donors"
-        )
-    mouse = table.x[part.mouse], table.spiny[part.mouse]
-    if labels == "mouse-to-human":
-        return AlignedSvc.fit_unlabelled(*mouse, table.x[part.human], folds)
-    return AlignedSvc.fit(*mouse, table.x[part.human], human_y, folds)
+
+    mouse: Float[np.ndarray, "mouse feature"]
+    human: Float[np.ndarray, "human feature"]
+    spiny: Int[np.ndarray, " labelled"]
+    part: Int[np.ndarray, " labelled"]
+
+    @classmethod
+    def of(cls, table: AllenTable, part: Part, labels: SpeciesLabels, seed: int) -> "TrainingCells":
+        """Return the training cells of a part.
+
+        Raises:
+            UserError: they are of too few donors to hold some out for calibration.
+        """
+        rows = np.concatenate([part.mouse, part.human]) if labels == "both" else part.mouse
+        donors = len(np.unique(table.donor[rows]))
+        if donors < INNER:
+            raise UserError(
+                f"{table.source}, {part.name}: the labelled cells to train on are of {donors} donors, and calibration"
+                f" needs {INNER}: give cells of more donors"
+            )
+        folds = inner_folds(table.spiny[rows], table.donor[rows], seed, INNER)
+        if any(len(np.unique(table.spiny[rows][train])) < 2 for train, _ in folds):
+            raise UserError(
+                f"{table.source}, {part.name}: a class has cells of too few donors to hold some out for calibration: "
+                "give cells of more donors"
+            )
+        return cls(table.x[part.mouse], table.x[part.human], table.spiny[rows], part_of_each(folds, len(rows)))
+
+    def fit(self, labels: SpeciesLabels, kept: Bool[np.ndarray, " feature"] | None = None) -> AlignedSvc:
+        """Return support vectors of some features, by default all.
+
+        labels: "mouse" uses no human cell, "mouse-to-human" no human label, "both" all.
+        """
+        chosen = slice(None) if kept is None else kept
+        mouse, human = self.mouse[:, chosen], self.human[:, chosen]
+        mouse_y, human_y = self.spiny[: len(mouse)], self.spiny[len(mouse) :]
+        if labels == "mouse-to-human":
+            return AlignedSvc.fit_unlabelled(mouse, mouse_y, human, rows_of(self.part))
+        return AlignedSvc.fit(mouse, mouse_y, human, human_y if labels == "both" else None, rows_of(self.part))
+
+
+def fit(table: AllenTable, part: Part, labels: SpeciesLabels, seed: int) -> AlignedSvc:
+    """Return support vectors of the training cells of a part; see `TrainingCells`."""
+    return TrainingCells.of(table, part, labels, seed).fit(labels)
 
 
 @dataclass(frozen=True)
@@ -63,22 +95,36 @@ class SpeciesModel:
 
     Attributes:
         offered: support vectors that call new cells.
+        training: what they were fitted to, and are for cells that lack more than a few features (`models.missing`).
+        labels: that are used.
         networks: of all members.
         about: the manifest: classes, features, members, fingerprint of the table, donors whose labels were trained on,
             specimens that gave the human scale (``adapted``).
     """
 
     offered: AlignedSvc
+    training: TrainingCells
+    labels: SpeciesLabels
     networks: Networks
     about: Json
 
     def probability(self, cells: Cells) -> Float[np.ndarray, "cell class"]:
-        """Return the probabilities of cells."""
-        return self.offered.probability(cells)
+        """Return the probabilities of cells; those of which hardly a feature is measured get the class frequencies."""
+        found = np.tile(self.offered.prior[-1], (len(cells.x), 1))
+        each = [one for one in alike(cells.x) if one.kept.any()]
+        with progress(hidden=len(each) < MANY) as bar:
+            for rows, kept in bar.track(each, description="models of the features measured"):
+                model = self.offered if kept.all() else self.training.fit(self.labels, kept)
+                found[rows] = model.probability(Cells(cells.x[rows][:, kept], cells.species[rows]))
+        return found
 
     def arrays(self) -> PyTree:
-        """Return all that is trained or fitted."""
-        return {"offered": self.offered.arrays(), "networks": self.networks.arrays()}
+        """Return all that is trained or fitted, and the cells of the support vectors."""
+        return {
+            "offered": self.offered.arrays(),
+            "training": self.training._asdict(),
+            "networks": self.networks.arrays(),
+        }
 
     def manifest(self) -> Json:
         """Return what the run tells of itself."""
@@ -89,14 +135,17 @@ class SpeciesModel:
         """Return what `arrays` and `manifest` took apart."""
         members = tuple(Member(**member) for member in manifest["members"])
         networks = Networks.restore(network(config), members, arrays["networks"])
-        return cls(AlignedSvc.restore(arrays["offered"]), networks, manifest)
+        training = TrainingCells(**arrays["training"])
+        return cls(AlignedSvc.restore(arrays["offered"]), training, config.labels, networks, manifest)
 
 
-def for_new_cells(config: SpeciesConfig, table: AllenTable, aligned: Sequence[AlignedSvc]) -> AlignedSvc:
-    """Return support vectors of all cells, with the labels of the setting; aligned are those of each part."""
-    if config.labels == "mouse-to-human" and config.fold_count == 1:
-        return aligned[0]
-    return fit(table, whole(table, config.labels), config.labels, config.seed)
+def for_new_cells(
+    config: SpeciesConfig, table: AllenTable, aligned: Sequence[AlignedSvc], networks: Networks, about: Json
+) -> SpeciesModel:
+    """Return the model of all cells, with the labels of the setting; aligned are the support vectors of each part."""
+    training = TrainingCells.of(table, whole(table, config.labels), config.labels, config.seed)
+    same = config.labels == "mouse-to-human" and config.fold_count == 1
+    return SpeciesModel(aligned[0] if same else training.fit(config.labels), training, config.labels, networks, about)
 
 
 def calls_of(
@@ -185,7 +234,7 @@ def predict(config: SpeciesConfig, model: SpeciesModel, data: Path) -> dict[str,
         if (species == number).any():
             allen_columns.check_units(data, x[species == number], scale.median, names)
     if missing:
-        print(f"not in {data}, so medians of the species' cells are used: {', '.join(missing)}", file=sys.stderr)
+        print(f"{data}: features that no cell has: {', '.join(missing)}", file=sys.stderr)
     probability = model.probability(Cells(x, species))
     measured = {
         COLUMN: np.array(SPECIES)[species],
@@ -193,4 +242,6 @@ def predict(config: SpeciesConfig, model: SpeciesModel, data: Path) -> dict[str,
         "missing_features": np.isnan(x).sum(axis=1),
     }
     unknown, each = np.full(len(x), -1), np.arange(len(x))
-    return Calls(probability[None], unknown, each, DENDRITES, tuple(ids), measured).table(config.certain)
+    return Calls(probability[None], unknown, each, DENDRITES, tuple(ids), measured).table(
+        config.certain, {TOO_FEW: too_few(x)}
+    )

@@ -1,0 +1,41 @@
+"""Cells that lack features: those that lack the same ones are called by a model of the features that they have.
+
+Reduced models (Saar-Tsechansky and Provost, JMLR 8, 2007, 1623). A model of all features that is given medians does not
+know that they are no measurements: `scripts/reproduce_missing.py` measures what it then claims, and what is right.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+MOST_FILLED = 0.1  # share of the features up to which medians stand for what is missing: nothing is lost by them
+FEWEST = 0.25  # share of the features below which no model is fitted
+TOO_FEW = f"fewer than {100 * FEWEST:g} % of the features are measured"
+MANY = 3  # models to fit, two seconds each, from which on progress is shown
+
+
+class Alike(NamedTuple):
+    """Cells that one model calls.
+
+    Attributes:
+        rows: which cells.
+        kept: which features the model sees: all where few are missing, none where hardly any is there.
+    """
+
+    rows: Int[np.ndarray, " cell"]
+    kept: Bool[np.ndarray, " feature"]
+
+
+def alike(x: Float[np.ndarray, "cell feature"]) -> list[Alike]:
+    """Return groups of cells, NaN where not measured, each to be called by one model; every cell is in one group."""
+    known = np.isfinite(x)
+    known[too_few(x)] = False
+    known[(~known).mean(axis=1) <= MOST_FILLED] = True
+    patterns, group = np.unique(known, axis=0, return_inverse=True)
+    return [Alike(np.flatnonzero(group == number), kept) for number, kept in enumerate(patterns)]
+
+
+def too_few(x: Float[np.ndarray, "cell feature"]) -> Bool[np.ndarray, " cell"]:
+    """Say which cells have so few features that no more is said of them than how frequent classes are."""
+    return np.asarray(np.isfinite(x).mean(axis=1) < FEWEST)
