@@ -2,17 +2,24 @@
 
 import csv
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Shaped
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
 from spiketype.edge import Json, UserError, whole_file
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 PARQUET = ".parquet"
 ENDINGS = (*DELIMITERS, PARQUET)
+UNITS = {"um": "um", "ms": "ms", "s": "s", "uV": "uV", "pA": "pA", "Hz": "Hz", "percent": "%"}  # by how a name ends
+SHOWN = 10
+WIDE = 10_000  # characters
 Columns = Mapping[str, Shaped[np.ndarray, " row"]]
 
 
@@ -46,6 +53,24 @@ def write(path: Path, columns: Columns, about: Json | None = None) -> None:
     with whole_file(path) as partial, open(partial, "w", newline="") as file:
         writer = csv.writer(file, delimiter=DELIMITERS[path.suffix])
         writer.writerows([list(columns), *texts(columns)])
+
+
+def show(columns: Columns, most: int = SHOWN) -> None:
+    """Print the first rows of a table, units below the names; a terminal that is too narrow gets lines that wrap."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name, values in columns.items():
+        what, _, unit = name.rpartition("_")
+        numbers = np.asarray(values).dtype.kind in "fiu"
+        known = what and unit in UNITS
+        table.add_column(f"{what}\n({UNITS[unit]})" if known else name, justify="right" if numbers else "left")
+    rows = texts({name: values[:most] for name, values in columns.items()})
+    for row in rows:
+        table.add_row(*row)
+    if rows and len(next(iter(columns.values()))) > most:
+        table.add_row(*["..."] * len(columns))
+    # A file or a pipe has no width: nothing is cut or wrapped there.
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDE, highlight=False, markup=False)
+    console.print(table)
 
 
 def texts(columns: Columns) -> list[list[str]]:

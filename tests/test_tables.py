@@ -44,3 +44,17 @@ def test_parquet_has_all_digits_and_what_was_read(tmp_path: Path) -> None:
 def test_other_endings_are_refused(name: str) -> None:
     with pytest.raises(UserError, match=rf"--out is {name}: give a name that ends in .csv, .tsv or .parquet"):
         tables.check_ending(Path(name))
+
+
+def test_what_is_shown_has_units_below_names_and_keeps_what_is_wide(capsys):
+    columns = {
+        "row": np.array(["unit [1]", "b", "c"]),
+        "width_ms": np.array([0.5, np.nan, 1.25]),
+        "p_x": np.array([1, 2, 3]),
+        "reason": np.array(["x" * 300, "", ""]),
+    }
+    tables.show(columns, most=2)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == ["width"]
+    assert lines[1] == ["row", "(ms)", "p_x", "reason"]
+    assert lines[3:] == [["unit", "[1]", "0.5", "1", "x" * 300], ["b", "2"], ["..."] * 4]

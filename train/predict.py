@@ -11,8 +11,6 @@ from spiketype.edge import UserError, check_out, check_platform, guard, importin
 from spiketype.location import Location, Place
 from spiketype.train import asked, named
 
-SHOWN = 10
-
 
 def main(
     run: Annotated[Path, Positional, arg(metavar="RUN")],
@@ -50,7 +48,7 @@ def main(
     tables.write(path, columns, read.to_json())
     if out is None:
         named.keep(run, path.name, data)
-    _show(columns)
+    tables.show({name: values for name, values in columns.items() if not name.startswith("p_")})
     print(f"{path}: {len(columns['row'])} predictions")
 
 
@@ -64,16 +62,6 @@ def _check(out: Path, data: Location, force: bool) -> None:
     if out.exists() and not force:
         raise UserError(f"{out} exists: choose another --out, or give --force to replace it")
     check_out(out)
-
-
-def _show(columns: tables.Columns) -> None:
-    """Print the first rows, but for the probabilities of the classes."""
-    shown = {name: values[:SHOWN] for name, values in columns.items() if not name.startswith("p_")}
-    print("  ".join(shown))
-    for row in tables.texts(shown):
-        print("  ".join(row))
-    if len(columns["row"]) > SHOWN:
-        print("...")
 
 
 def command_line(arguments: Sequence[str] | None = None, prog: str = "python -m train.predict") -> None:

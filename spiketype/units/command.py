@@ -10,13 +10,11 @@ from tyro.conf import Positional, UseAppendAction, arg
 from spiketype import parsing, reading
 from spiketype.datasets.options import CallFormat
 from spiketype.edge import UserError, absent, check_out, guard, importing
-from spiketype.tables import check_ending
+from spiketype.tables import check_ending, show
 from spiketype.units.options import CERTAIN, beside
 
 if TYPE_CHECKING:
     from spiketype.units.call import UnitCalls
-
-SHOWN = 10
 
 
 def main(
@@ -93,18 +91,7 @@ def _check(path: Path, out: Path, names: Sequence[Path], force: bool) -> None:
 
 def _show(found: "UnitCalls") -> None:
     """Print the first rows, the counts, and what the numbers are worth."""
-    columns = ("unit", "call", "probability", "trough_to_peak_ms", "reason")
-    rows = list(zip(*(found.columns[name] for name in columns), strict=True))
-    print("  ".join(columns))
-    for row in rows[:SHOWN]:
-        print(
-            "  ".join(
-                "" if isinstance(v, float) and np.isnan(v) else f"{v:.3g}" if isinstance(v, float) else str(v)
-                for v in row
-            )
-        )
-    if len(rows) > SHOWN:
-        print("...")
+    show({name: found.columns[name] for name in ("unit", "call", "probability", "trough_to_peak_ms", "reason")})
     names, counts = np.unique(found.columns["call"], return_counts=True)
     print(", ".join(f"{count} {name}" for name, count in zip(names, counts, strict=True)))
 
