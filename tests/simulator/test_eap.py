@@ -158,7 +158,7 @@ def test_xarray_finds_cell_models_by_name_and_terms_without_a_warning(tmp_path, 
         name = str(data.cell_name.values[1])
         assert data.sel(cell_model=name).m_type.values == data.m_type.values[1]
         assert data.cell_model.values[data.cell.values[-1]] == data.cell_name.values[-1]
-        by_sample = data.cell_name[data.cell]
+        by_sample = data.cell_name[data.cell.load()]
         assert by_sample.dims == ("sample",)
         assert by_sample.m_type.values[-1] == data.m_type.values[-1]
         assert {"title", "description", "license"} <= data.attrs.keys()
