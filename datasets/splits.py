@@ -87,7 +87,7 @@ def make(
 
     Raises:
         UserError: unknown kind; a split that these data do not allow; lists that are empty, overlap, or hold
-            unknown names.
+            unknown names; one class alone to train on.
     """
     if kind not in KINDS:
         raise UserError(f"unknown split {kind!r}: choose one of {', '.join(KINDS)}")
@@ -95,6 +95,7 @@ def make(
         raise UserError(f"a split needs at least 2 folds, not {folds}")
     if kind in ("group", "leave-one-out") and group is None:
         raise UserError(f"split {kind!r} needs groups, and these data have no groups: choose random, kfold or lists")
+    classes = label is not None
     label = _classes(label, group)
     match kind:
         case "random":
@@ -109,6 +110,13 @@ def make(
     optimistic = group is not None and any(len(shared(part, group)) for part in parts)
     split = Split(kind, tuple(parts), optimistic, "sample" if group is None or optimistic else by)
     check(split, label, group)
+    for fold in parts:
+        if classes and len(found := np.unique(label[fold.train])) == 1:
+            only = class_names[int(found[0])] if class_names else found[0]
+            raise UserError(
+                f"split {kind!r}, {fold.name}: all samples to train on are of one class ({only}): choose another split, "
+                "or give samples of two classes"
+            )
     return split
 
 

@@ -222,3 +222,12 @@ def test_check_finds_leaks():
     leak = splits.Fold(np.arange(0, 250), np.arange(250, 260), "f")
     with pytest.raises(AssertionError, match="groups on both sides"):
         splits.check(splits.Split("group", (leak,), False, "cell model"), BINARY, GROUP)
+
+
+def test_one_class_alone_to_train_on_is_refused_by_name(tmp_path):
+    label, group = np.repeat([0, 1], 10), np.repeat(np.arange(4), 5)
+    lists = tmp_path / "lists.json"
+    lists.write_text(json.dumps({"train": ["a"], "test": ["b"]}))
+    with pytest.raises(UserError, match=r"all samples to train on are of one class \(round\): choose another split"):
+        splits.make("lists", label, group, list("abcd"), 2, 0, lists=lists, class_names=("round", "square"))
+    assert len(splits.make("lists", None, group, list("abcd"), 2, 0, lists=lists).folds) == 1  # no classes at all

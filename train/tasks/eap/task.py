@@ -100,7 +100,7 @@ def prepare(config: EapTaskConfig) -> Experiment:
     processes.wait("store")
     table = eap.load(path, processes.in_parts)
     label, classes = classes_of(config, table)
-    split = _split(config, table, label)
+    split = _split(config, table, label, classes)
     seeds = range(config.seed, config.seed + config.seeds)
     members = [Member(seed, fold) for seed in seeds for fold in range(len(split.folds))]
     inputs, net = _inputs(config, path), network(config, len(classes) or 3)
@@ -142,7 +142,7 @@ def _spread(inputs: Inputs) -> bool:
     return processes.several() and not processes.largest(not inputs.fit(jax.process_count()))
 
 
-def _split(config: EapTaskConfig, table: EapTable, label: np.ndarray | None) -> Split:
+def _split(config: EapTaskConfig, table: EapTable, label: np.ndarray | None, classes: Sequence[str]) -> Split:
     """Divide the samples; by type, all cell models of an m/e type are on one side."""
     kind: str = config.split
     if kind == "auto":
@@ -150,9 +150,12 @@ def _split(config: EapTaskConfig, table: EapTable, label: np.ndarray | None) -> 
         by_type = several and splits.default_kind(label, table.type) == "group"
         kind = "type" if by_type else splits.default_kind(label, table.cell)
     if kind == "type":
-        split = splits.make("group", label, table.type, table.type_names, config.folds, config.seed, by="m/e type")
-        return replace(split, kind="type")
-    return splits.make(kind, label, table.cell, table.cell_names, config.folds, config.seed, lists=config.lists)
+        groups, known, kind, by = table.type, table.type_names, "group", "m/e type"
+    else:
+        groups, known, by = table.cell, table.cell_names, "cell model"
+    given = label, groups, known, config.folds, config.seed
+    split = splits.make(kind, *given, lists=config.lists, by=by, class_names=classes)
+    return replace(split, kind="type") if by == "m/e type" else split
 
 
 def _plans(
