@@ -50,16 +50,19 @@ RAPHE: Models = {
     "shape features, logistic": "shape features, logistic",
     "shape, rate, regularity: boosted trees": "shape, rate, regularity: boosted trees",
 }
+ALLEN_BASELINES: Models = {"SVC": "SVC", "random forest": "random forest", "boosted trees": "boosted trees"}
 SUBCLASS: Models = {
     None: "spiketype subclass: support vectors and networks, with action potentials",
     "support vectors and networks": "spiketype subclass: support vectors and networks",
     "LSPIN": "LSPIN (defaults)",
+    **ALLEN_BASELINES,
 }
 SPECIES: Models = {
     None: "spiketype species: aligned SVC",
     "DANN": "DANN (defaults)",
     "aligned DANN": "aligned DANN",
     "network": "network on mouse cells alone",
+    **ALLEN_BASELINES,
 }
 
 
