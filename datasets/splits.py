@@ -114,8 +114,8 @@ def make(
         if classes and len(found := np.unique(label[fold.train])) == 1:
             only = class_names[int(found[0])] if class_names else found[0]
             raise UserError(
-                f"split {kind!r}, {fold.name}: all samples to train on are of one class ({only}): choose another split, "
-                "or give samples of two classes"
+                f"split {kind!r}, {fold.name}: all samples to train on are of one class ({only}): choose another "
+                "split, or give samples of two classes"
             )
     return split
 

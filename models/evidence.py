@@ -15,6 +15,8 @@ from scipy.special import expit
 from scipy.stats import norm
 from threadpoolctl import threadpool_limits
 
+from spiketype.models import posterior
+
 VOTE_PRECISION, SHAPE_PRECISION = 0.01, 10.0  # of a Gaussian prior of the weights, which keeps them finite
 DEGREE, PIECES = 3, 3  # of the splines of a feature: what a measure means need not grow with it
 KNOWN_SPIKES, KNOWN_VARIANCE = 2.0, 0.05  # so few spikes do not tell their spread: as if two more had this one
@@ -78,13 +80,13 @@ def _variance(vote: np.ndarray) -> float:
 
 
 class Calibration(NamedTuple):
-    """Logit of serotonergic = design @ weight, with the covariance of weight.
+    """Logit of serotonergic = design @ weight, and what else weight may be.
 
     Attributes:
         low, high: range of known cells, over which each feature becomes `DEGREE` + `PIECES` B-splines.
         centre, scale: standardise the mean vote and those splines.
         weight: the offset first.
-        covariance: of the weight.
+        draws: weights that the known cells allow, drawn from the posterior.
     """
 
     low: Float[np.ndarray, " feature"]
@@ -92,7 +94,7 @@ class Calibration(NamedTuple):
     centre: Float[np.ndarray, " spline"]
     scale: Float[np.ndarray, " spline"]
     weight: Float[np.ndarray, " weight"]
-    covariance: Float[np.ndarray, "weight weight"]
+    draws: Float[np.ndarray, "draw weight"]
 
     def design(self, x: Float[np.ndarray, "cell column"]) -> Float[np.ndarray, "cell weight"]:
         """Return the rows that `weight` is multiplied with, from evidence."""
@@ -108,7 +110,7 @@ def _columns(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def calibrate(x: Float[np.ndarray, "cell column"], label: Int[np.ndarray, " cell"]) -> Calibration:
-    """Return a logistic regression of the label on evidence, with a prior; its covariance is Laplace's.
+    """Return a logistic regression of the label on evidence, with a prior: the mode, and draws, of its posterior.
 
     Votes, not logits: a network that is wrong of a cell is often very sure, and single large logits would flatten the
     slope for all others. Platt's softened targets made the calibration worse, too.
@@ -117,17 +119,18 @@ def calibrate(x: Float[np.ndarray, "cell column"], label: Int[np.ndarray, " cell
     low, high = x[:, 1:].min(axis=0), x[:, 1:].max(axis=0)
     columns = _columns(x, low, high)
     size, scale = columns.shape[1], np.maximum(columns.std(axis=0), 1e-3)  # a spline that no cell reaches stays small
-    fitted = Calibration(low, high, columns.mean(axis=0), scale, np.zeros(size + 1), np.zeros((0, 0)))
+    fitted = Calibration(low, high, columns.mean(axis=0), scale, np.zeros(size + 1), np.zeros((0, size + 1)))
     rows, weight = fitted.design(x), fitted.weight
-    prior = np.diag([VOTE_PRECISION, VOTE_PRECISION, *[SHAPE_PRECISION] * (size - 1)])
+    precision = np.array([VOTE_PRECISION, VOTE_PRECISION, *[SHAPE_PRECISION] * (size - 1)])
     for _ in range(ITERATIONS):
         p = expit(rows @ weight)
-        hessian = rows.T @ (rows * (p * (1 - p))[:, None]) + prior
-        step = np.linalg.solve(hessian, rows.T @ (p - target) + prior @ weight)
+        hessian = rows.T @ (rows * (p * (1 - p))[:, None]) + np.diag(precision)
+        step = np.linalg.solve(hessian, rows.T @ (p - target) + precision * weight)
         weight = weight - step * min(1.0, 5.0 / max(np.abs(step).max(), 1e-9))
         if np.abs(step).max() < CONVERGED:
             break
-    return fitted._replace(weight=weight, covariance=np.linalg.inv(hessian))
+    found = posterior.draws(rows, target, precision, weight, np.linalg.inv(hessian))
+    return fitted._replace(weight=weight, draws=found)
 
 
 Stages = tuple[Calibration, ...]  # one for each of `STAGES`
@@ -152,7 +155,7 @@ def probability(
     """Return the calibrated probability (cell,) of serotonergic, with an interval.
 
     Two things are uncertain and widen the interval: the mean vote, of which only so many spikes are known, and the
-    calibration, fitted on only so many cells.
+    calibration, fitted on only so many cells. The value is that of the likeliest calibration.
 
     Args:
         calibration: which to use.
@@ -160,10 +163,16 @@ def probability(
         variance: of its mean vote.
     """
     rows = calibration.design(x)
-    logit, few = rows @ calibration.weight, (calibration.weight[1] / calibration.scale[0]) ** 2 * variance
-    spread = np.sum((rows @ calibration.covariance) * rows, axis=1)
-    z = norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt(few + spread)
-    return Probability(expit(logit), expit(logit - z), expit(logit + z))
+    logit, each = rows @ calibration.weight, rows @ calibration.draws.T
+    slope = calibration.draws[:, 1] / calibration.scale[0]
+    each = each + _spread(len(slope)) * slope * np.sqrt(variance)[:, None]
+    low, high = np.quantile(each, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=1)
+    return Probability(expit(logit), expit(np.minimum(low, logit)), expit(np.maximum(high, logit)))
+
+
+def _spread(count: int) -> Float[np.ndarray, " draw"]:
+    """Return standard normal numbers, evenly spread, in an order that has nothing to do with the draws'."""
+    return np.random.default_rng(count).permutation(norm.ppf((np.arange(count) + 0.5) / count))
 
 
 def as_spikes_arrive(known: Evidence, stages: Stages) -> Probability:

@@ -12,14 +12,14 @@ from spiketype.train.judging.metrics import top_calibration_error
 
 def test_calibration_finds_the_true_relation():
     rng = np.random.default_rng(0)
-    x = rng.uniform(-2, 2, (4000, 2))
+    x = rng.uniform(-2, 2, (2000, 2))
 
     def truth(x):
         return expit(0.5 + 1.5 * x[:, 0] + np.sin(2 * x[:, 1]))  # a feature's meaning may turn round
 
-    label = (rng.random(4000) < truth(x)).astype(int)
+    label = (rng.random(2000) < truth(x)).astype(int)
     found = evidence.calibrate(x, label)
-    assert np.sqrt(np.mean((evidence.probability(found, x, np.zeros(4000)).value - truth(x)) ** 2)) < 0.05
+    assert np.sqrt(np.mean((evidence.probability(found, x, np.zeros(2000)).value - truth(x)) ** 2)) < 0.05
     assert found.weight[1] / found.scale[0] == pytest.approx(1.5, abs=0.2)
     beyond = np.array([[0.0, 2.0], [0.0, 50.0]])
     assert np.ptp(evidence.probability(found, beyond, np.zeros(2)).value) < 0.01
@@ -76,7 +76,7 @@ def test_a_shape_counts_less_where_it_is_measured_on_few_spikes():
 
 def test_calls_settle():
     nothing, one = np.zeros(7), np.ones(1)  # one feature of six splines, none of which counts
-    stage = evidence.Calibration(0 * one, one, nothing, nothing + 1, np.eye(8)[1], 1e-4 * np.eye(8))
+    stage = evidence.Calibration(0 * one, one, nothing, nothing + 1, np.eye(8)[1], np.eye(8)[[1]])
     found = (stage,) * len(evidence.STAGES)
     votes, spikes = np.array([[-2.0, 1, 1, 1, 1, 1]]), np.zeros((6, 160))
     known = evidence.of_cell(votes, spikes, lambda mean_pA: mean_pA[:, :1], (1, 3, 4, 10))
@@ -87,3 +87,23 @@ def test_calls_settle():
     assert evidence.settled_after(known.spikes, after) == 4
     certain = evidence.of_cell(np.ones((2, 5)), spikes[:5], lambda mean_pA: mean_pA[:, :1], (1, 3))
     assert evidence.settled_after(certain.spikes, evidence.as_spikes_arrive(certain, found).value) == 1
+
+
+@pytest.mark.parametrize("apart", [0.6, 0.9])
+def test_few_cells_that_are_well_apart_are_called(apart):
+    """Laplace's interval has both classes in it for every cell, the surer the better they are apart."""
+    rng = np.random.default_rng(0)
+
+    def cells(count):
+        label = (np.arange(count) % 3 > 0).astype(int)
+        sign = 2 * label - 1
+        vote = np.clip(sign * apart + rng.normal(0, 0.3, count), -1, 1)
+        return np.column_stack([vote, sign + rng.normal(size=count)]), label
+
+    (x, label), (new, truth) = cells(32), cells(400)
+    found = evidence.probability(evidence.calibrate(x, label), new, np.full(400, 1e-3))
+    called = (found.low > 0.5) | (found.high < 0.5)
+    assert called.mean() > 0.7
+    assert ((found.value > 0.5) == truth)[called].mean() > 0.97
+    assert (found.low <= found.value).all()
+    assert (found.value <= found.high).all()
