@@ -5,6 +5,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss
 
 from spiketype.train.judging import metrics
+from spiketype.train.judging.intervals import percentile
 
 
 def test_measures_are_those_of_scikit_learn():
@@ -23,3 +24,9 @@ def test_calibration_and_selection():
     assert metrics.top_calibration_error(np.zeros(10, int), probability) == pytest.approx(0.2)
     sure = np.concatenate([np.tile([0.99, 0.01], (8, 1)), probability[:2]])
     assert metrics.selective(y, sure, 0.8) == 1
+
+
+def test_an_interval_reaches_to_a_value_that_noise_can_but_raise():
+    draws = np.linspace(0.01, 0.05, 100)
+    assert percentile(0.0, draws, units=20).low == 0.0
+    assert percentile(0.03, draws, units=20).low > 0.005
