@@ -24,6 +24,8 @@ from spiketype.edge import UserError
 QUIET_MS = (20.0, 6.0)  # a spike-free window begins this long after a spike and ends this long before one
 LARGEST_PA = 1000.0  # published troughs are -60 to -120 pA
 UNKNOWN = -1.0  # an interval, rate or variation that a recording does not tell
+NOISE_SIGMAS = 6.0  # what stands out of the noise, where no spike crosses the threshold
+SHORTEST_S = 0.1  # with less, another dimension of an array was taken for time
 LEAST_RATE_HZ = 5_000.0  # a trough lasts 0.2 ms
 
 
@@ -80,21 +82,29 @@ def extract(
             f"at least {LEAST_RATE_HZ:g} Hz"
         )
     levels = measure(recording, advance)
-    sign, said = polarity(levels, options.polarity)
     sigma = float(np.median(levels.sigma))
     threshold = -options.mads * sigma if options.mads else options.threshold_pA
     if not threshold < 0:
         raise UserError(f"{recording.path}: the noise is zero, so no threshold can be set from it: give --threshold-pa")
+    sign, said = polarity(levels, options.polarity, max(-threshold, NOISE_SIGMAS * sigma), recording.path)
     found, kept = _find(recording, levels, options, sign, threshold, advance)
     if not len(found):
-        deepest = max(levels.low.max() if sign > 0 else levels.high.max(), 0.0)
+        down, up = (max(float(extremes.max()), 0.0) for extremes in (levels.low, levels.high))
         raise UserError(
             f"{recording.path}: no spike: nothing crosses {threshold:.1f} pA in {recording.duration_s:.1f} s (noise "
-            f"{sigma:.2f} pA rms, deepest {-deepest:.1f} pA); lower the threshold, or give --mads 6"
+            f"{sigma:.2f} pA rms, peaks of {-down:.1f} and {up:+.1f} pA in the file, {said.split(':')[0]}); "
+            + _remedy(recording)
         )
     if not kept.rows:
         raise UserError(f"{recording.path}: {len(found)} spikes, each cut off by an end of the recording or with NaN")
     return _collect(recording, options, levels, sigma, found, kept, [*recording.notes, said])
+
+
+def _remedy(recording: Recording) -> str:
+    """Return what to do where no spike was found."""
+    if recording.duration_s < SHORTEST_S:
+        return f"it has {recording.duration_s * recording.rate_Hz:.0f} samples: is an array stored (channel, sample)?"
+    return "lower the threshold, or give --mads 6"
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,6 +13,7 @@ from spiketype.edge import UserError
 
 PIECE_SAMPLES = 1_000_000  # read at once
 BIN_S, MEDIAN_SAMPLES = 1.0, 5_000  # a baseline a second, from so many samples of it
+DOUBTFUL = (1 / 3, 2 / 3)  # share of the seconds that say negative
 MAX_CURRENT_PA = 1e5  # no patch-clamp amplifier gives more: the unit is mistaken
 
 
@@ -92,11 +94,31 @@ def _level(values: np.ndarray) -> tuple[float, float, float, float]:
     return middle, sigma, middle - float(values.min()), float(values.max()) - middle
 
 
-def polarity(levels: Levels, wanted: Polarity) -> tuple[float, str]:
-    """Return +1 if spikes are negative in the file, else -1, and how that is known."""
+def polarity(levels: Levels, wanted: Polarity, limit_pA: float, path: Path) -> tuple[float, str]:
+    """Return +1 if spikes are negative in the file, else -1, and how that is known.
+
+    Each second with an extreme beyond the limit has a vote: spikes may be in few of them, and one artefact must not
+    decide.
+
+    Args:
+        levels: of the recording.
+        wanted: what the user says.
+        limit_pA: which noise does not reach.
+        path: of the recording, for messages.
+
+    Raises:
+        UserError: as many seconds say the one as the other.
+    """
     if wanted != "auto":
         return (1.0 if wanted == "negative" else -1.0), f"spikes {wanted}, as told"
-    # A single artefact must not decide: the extremes of one second in ten are beyond these.
-    low, high = float(np.quantile(levels.low, 0.9)), float(np.quantile(levels.high, 0.9))
-    sign = 1.0 if low >= high else -1.0
+    above = np.maximum(levels.low, levels.high) > limit_pA
+    some = above if above.any() else np.ones(len(above), bool)
+    low, high = float(np.median(levels.low[some])), float(np.median(levels.high[some]))
+    down = float(np.mean(levels.low[some] >= levels.high[some]))
+    if above.any() and DOUBTFUL[0] < down < DOUBTFUL[1]:
+        raise UserError(
+            f"{path}: whether its spikes are negative or positive cannot be told: of {int(above.sum())} seconds with"
+            f" peaks beyond {limit_pA:.0f} pA, {100 * down:.0f} % have the larger one below: give --polarity"
+        )
+    sign = 1.0 if down >= 0.5 else -1.0
     return sign, f"spikes {'negative' if sign > 0 else 'positive'} in the file: peaks {-low:.0f} and {high:+.0f} pA"

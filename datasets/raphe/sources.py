@@ -23,6 +23,8 @@ from spiketype.edge import UserError, absent, progress
 LABELS = "labels.csv"  # such a table among recordings does not make their folder one of CSV spikes
 RECORDINGS = (".abf", ".npy", ".npz")
 BEFORE_SPIKE = REFERENCE - 15  # points that precede the spike itself, for its baseline and noise
+STEPS = (0.025, 2.5e-5, 25.0, 1.0)  # of 40 kHz in ms, s, us; or samples that are counted
+LEAST_PA = 5.0  # published troughs are -60 to -120 pA
 WORDS = {
     0: ("0", "nser", "nsertip", "non-serotonergic", "nonserotonergic", "non_serotonergic", "other"),
     1: ("1", "ser", "sertip", "serotonergic"),
@@ -159,6 +161,11 @@ def read_csv_cell(folder: Path, most: int, polarity: str = "auto") -> tuple[Cell
     mean = spike_pA.mean(axis=0)
     turned = polarity == "positive" or (polarity == "auto" and mean.max() > -mean.min())
     spike_pA = (-spike_pA if turned else spike_pA).astype(np.float32)
+    if spike_pA.mean(axis=0).min() > -LEAST_PA:
+        raise UserError(
+            f"{folder}: the mean spike is {-spike_pA.mean(axis=0).min():.2g} pA deep, which no loose-seal spike is: are"
+            " its files in pA?"
+        )
     noise = 1.4826 * float(np.median(np.abs(spike_pA[:, :BEFORE_SPIKE])))
     notes = [f"{len(files)} CSV files, spikes {'positive' if turned else 'negative'} in them"]
     notes += [f"left out {len(raw) - most} of {len(raw)} spikes: beyond the first {most}"] if len(raw) > most else []
@@ -194,6 +201,15 @@ def read_csv_spike(path: Path) -> Float64[np.ndarray, "160"]:
         raise UserError(f"{path}: {values.shape[0]} rows and {values.shape[1]} columns; expected {POINTS} and 2")
     if not np.isfinite(values).all():
         raise UserError(f"{path}: NaN or infinite in row {1 + int(np.argmin(np.isfinite(values).all(axis=1)))}")
+    time = values[:, 0]
+    if (np.diff(time) < 0).any() or time[-1] == time[0]:
+        raise UserError(f"{path}: the first column does not ascend: expected time, then current")
+    step = float(time[-1] - time[0]) / (POINTS - 1)
+    if not any(abs(step / known - 1) < 0.02 for known in STEPS):
+        raise UserError(
+            f"{path}: its times are {step:.4g} apart, where spikes have 40 kHz, 0.025 ms: resample them, or give the"
+            " recording"
+        )
     return values[:, 1]
 
 

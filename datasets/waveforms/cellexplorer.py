@@ -13,8 +13,9 @@ import numpy as np
 
 from spiketype import reading
 from spiketype.datasets.waveforms import matlab
+from spiketype.datasets.waveforms.columns import LOWEST_KHZ
 from spiketype.datasets.waveforms.matlab import Value
-from spiketype.datasets.waveforms.table import WaveformTable, build
+from spiketype.datasets.waveforms.table import HIGHEST_KHZ, WaveformTable, build, check_rate
 from spiketype.edge import UserError
 
 METRICS, TRUTH, PUTATIVE = "cell_metrics", "groundTruthClassification", "putativeCellType"
@@ -28,7 +29,7 @@ def is_metrics(path: Path) -> bool:
     return path.suffix.lower() == ".mat" and METRICS in path.name
 
 
-def load(path: Path, label: str | None) -> WaveformTable:
+def load(path: Path, label: str | None, rate_kHz: float | None = None) -> WaveformTable:
     """Read the mean waveform (uV) of each cell on its best channel, filtered if the file has it, else raw.
 
     Cells without a waveform, or with one of another length or rate than most, are left out with a message.
@@ -37,9 +38,10 @@ def load(path: Path, label: str | None) -> WaveformTable:
         path: a file of any version of MATLAB from 5 on.
         label: ``groundTruthClassification`` (the default where the file has one), or a field with a text for each cell
             such as ``putativeCellType`` (the default otherwise, with a message), ``brainRegion``.
+        rate_kHz: sampling rate, for a file whose times are not in ms.
 
     Raises:
-        UserError: a damaged file; no cells with waveforms; no such field.
+        UserError: a damaged file; no cells with waveforms; no such field; times that are not in ms.
     """
     metrics = matlab.read(path).get(METRICS)
     waveforms = metrics.get("waveforms") if isinstance(metrics, dict) else None
@@ -52,7 +54,7 @@ def load(path: Path, label: str | None) -> WaveformTable:
     if kind != KINDS[0]:
         reading.note(path, "raw waveforms are read, it has no filtered ones")
     waveform, time = (_cells(waveforms.get(name), count) for name in (kind, "time"))
-    rows, rate_kHz = _alike(path, waveform, time, kind)
+    rows, by_time_kHz = _alike(path, waveform, time, kind)
     columns = {
         name: _texts(metrics, field, count) for name, field in (("animal", "animal"), ("session", "sessionName"))
     }
@@ -60,7 +62,7 @@ def load(path: Path, label: str | None) -> WaveformTable:
     return build(
         path,
         np.stack([waveform[row] for row in rows]),
-        rate_kHz,
+        _rate(path, by_time_kHz, rate_kHz),
         _labels(path, metrics, label, count)[rows],
         unit=None if number is None else _unique_in_session(number, columns["session"])[rows],
         units="uV",
@@ -69,6 +71,20 @@ def load(path: Path, label: str | None) -> WaveformTable:
         origin=[word for field in ORIGIN for word in set(matlab.texts(metrics.get(field)) or ())],
         **{name: None if words is None else words[rows] for name, words in columns.items()},
     )
+
+
+def _rate(path: Path, by_time_kHz: float, given: float | None) -> float:
+    """Return the rate (kHz) that the times say, if they can be in ms, else `given`."""
+    if LOWEST_KHZ <= by_time_kHz <= HIGHEST_KHZ:
+        return by_time_kHz
+    if given is None:
+        raise UserError(
+            f"{path}: by waveforms.time its rate is {by_time_kHz:g} kHz, so the times are not in ms: give the rate with"
+            " --rate-khz"
+        )
+    check_rate(Path("--rate-khz"), given)
+    reading.note(path, f"by waveforms.time its rate is {by_time_kHz:g} kHz: --rate-khz {given:g} is used")
+    return given
 
 
 def _count(path: Path, metrics: dict[str, Value]) -> int:

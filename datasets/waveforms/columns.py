@@ -15,7 +15,11 @@ WAVEFORM, LABEL, UNITS, AS_STORED = "waveform", "label", "units", "as stored"
 WAVEFORMS = (WAVEFORM, "waveforms")  # the first that is there counts
 RATES = {"rate_kHz": 1.0, "rate_Hz": 1000.0}  # and how many of it are 1 kHz
 # The names under which a column is looked for; the first that is there counts.
-GROUPS = {"animal": ("animal", "subject", "mouse"), "session": ("session", "recording"), "unit": ("unit", "cluster")}
+GROUPS = {
+    "animal": ("animal", "subject", "mouse"),
+    "session": ("session", "recording"),
+    "unit": ("unit", "cluster", "unit_id", "unit_ids", "cluster_id", "cluster_ids", "unit_name"),
+}
 ORIGIN = ("species", "region", "area", "brain_region", "brain_area")
 HISTOGRAMS = {"isi": ("isi",), "autocorrelogram": ("autocorrelogram", "acg")}
 GAINS = ("gain", "gain_uV", "gain_to_uV")
@@ -119,6 +123,8 @@ def table(
     names = {name: next((n for n in aliases if n in columns), None) for name, aliases in (GROUPS | HISTOGRAMS).items()}
     if names["unit"] is None and dims is not None and dims[0] in columns:
         names["unit"] = dims[0]  # the coordinate of the rows
+    if names["unit"] is None and UNITS in columns and columns[UNITS].values.shape == values.shape[:1]:
+        names["unit"] = UNITS if columns[UNITS].values.dtype.kind in "iu" else None  # numbers are names of units
     found = {name: None if n is None else _by_row(path, n, columns[n], dims) for name, n in names.items()}
     return build(
         path,
@@ -244,11 +250,10 @@ def _rate(path: Path, columns: Columns, dims: tuple[str, ...] | None, given: flo
         reading.note(path, f"says {rate:g} kHz, its times {by_time:g} kHz: --rate-khz {given:g} is used")
         return given
     in_kHz = "rate_Hz" in stored and 0 < rate < LOWEST_KHZ
-    if given is not None and not np.isclose(given, rate):
-        if in_kHz or rate > HIGHEST_KHZ or not rate > 0:
-            reading.note(path, f"says {rate:g} kHz, which cannot be: --rate-khz {given:g} is used")
-            return given
-        reading.note(path, f"says {rate:g} kHz, so --rate-khz {given:g} is not used")
+    cannot_be = in_kHz or rate > HIGHEST_KHZ or not rate > 0
+    if given is not None and cannot_be and not np.isclose(given, rate):
+        reading.note(path, f"says {rate:g} kHz, which cannot be: --rate-khz {given:g} is used")
+        return given
     if in_kHz:
         raise UserError(f"{path}: {1000 * rate:g} Hz: was kHz meant? give --rate-khz {1000 * rate:g}")
     return rate
@@ -260,7 +265,8 @@ def _numbers(path: Path, name: str, columns: Columns, attrs: Mapping[str, object
     values = columns[name].values if name in columns else _array(path, name, attrs[name])
     if values.dtype.kind not in "fiu" or not values.size:
         raise UserError(f"{path}: {name} is not a number")
-    return values.astype(np.float64).reshape(-1)
+    found = values.astype(np.float64).reshape(-1)
+    return found if np.isfinite(found).all() else None  # not said
 
 
 def _rate_of_time(columns: Columns, dims: tuple[str, ...] | None) -> float | None:

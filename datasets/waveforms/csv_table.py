@@ -16,6 +16,7 @@ from spiketype.datasets.waveforms.table import WaveformTable
 from spiketype.edge import UserError
 
 COUNTED = re.compile(r"(.*?)(-?)(\d+(?:\.\d+)?)(\D*)")  # t12, 12, -0.25, 0.5 ms
+WHOLE = r"-?(0|[1-9]\d{0,14})(\.0+)?"  # a number that is the same written again
 NAMES = frozenset({LABEL, *ABOUT, *(name for aliases in GROUPS.values() for name in aliases)})
 FEWEST = 3  # times
 UNNAMED = "column without a name "
@@ -37,7 +38,7 @@ def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable
         table = _read(path)
     times = _times(path, table, label)
     values = table[times].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
-    found = {name: Column(_values(table[name])) for name in table.columns if name not in times}
+    found = {name: Column(_values(table[name], name in ABOUT)) for name in table.columns if name not in times}
     return columns.table(path, {**found, WAVEFORM: Column(values)}, label, rate_kHz, producer="table of text")
 
 
@@ -115,7 +116,10 @@ def _counted(names: list[str]) -> list[list[tuple[float, str]]]:
     ]
 
 
-def _values(column: "pd.Series[str]") -> np.ndarray:
-    """Return numbers where all are, else words."""
+def _values(column: "pd.Series[str]", measured: bool) -> np.ndarray:
+    """Return numbers where all are and either mean an amount or are whole, else words: 1.1 and 1.10 are two names."""
     numbers = pd.to_numeric(column, errors="coerce")
-    return np.asarray(column.to_numpy(str) if numbers.isna().any() else numbers.to_numpy(np.float64))
+    words = column.str.strip()
+    if numbers.isna().any() or not (measured or words.str.fullmatch(WHOLE).all()):
+        return np.asarray(words.to_numpy(str))
+    return np.asarray(numbers.to_numpy(np.float64))

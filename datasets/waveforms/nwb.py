@@ -9,7 +9,7 @@ h5py reads the files. pynwb, which would be one more thing to install, is the or
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from spiketype.edge import UserError
 SUFFIX = ".nwb"
 SAID_ON = (MEAN, "waveform_sd", "waveforms")  # the columns that say rate and unit; the first that does counts, as pynwb
 NO_LABEL = {"id", "spike_times", "obs_intervals", "electrodes", "electrode_group", "spike_amplitudes", *SAID_ON}
+QUALITY, NOISE = "quality", "noise"  # the column of AllenSDK and others
 PLAUSIBLE_uV = (1.0, 2e4)  # where the median of the units' amplitudes lies
 
 
@@ -127,6 +128,8 @@ def _alike(path: Path, found: list[_Units], rate_kHz: float | None) -> list[_Uni
     most = Counter({kind: sum(len(u.unit) for u, k in zip(found, kinds, strict=True) if k == kind) for kind in kinds})
     commonest = most.most_common(1)[0][0]
     rates = [units.rate_Hz for units, kind in zip(found, kinds, strict=True) if kind == commonest]
+    if any(rate is None for rate in rates) and rate_kHz is not None:
+        found = [replace(units, rate_Hz=units.rate_Hz or 1000 * rate_kHz) for units in found]
     needs_rate = rate_kHz is None and any(rate is not None for rate in rates)
     kept = []
     for units, kind in zip(found, kinds, strict=True):
@@ -193,6 +196,7 @@ def _units(file: File, label: str | None) -> _Units:
     stored, ragged = blocks(file, count, electrodes)
     waveform, channel = placed(file, stored, electrodes)
     times = _spike_times(file, count)
+    _leave_out_noise(file, count, label)
     kept = np.array([row for row in range(count) if not file.is_left_out(row)], np.int64)
     _tell(file, number)
     if not len(kept):
@@ -217,6 +221,15 @@ def _units(file: File, label: str | None) -> _Units:
         f"NWB {file.version}" + (f", {script[0]}" if script else ""),
         (file.texts["species"], *_regions(electrodes)),
     )
+
+
+def _leave_out_noise(file: File, count: int, label: str | None) -> None:
+    """Leave out the units that were sorted as noise, unless just that is the label."""
+    if QUALITY not in file.units or label == QUALITY or file.units[QUALITY].shape != (count,):
+        return
+    for row, word in enumerate(file.values(QUALITY).astype(str).tolist()):
+        if word.strip().lower() == NOISE and not file.is_left_out(row):
+            file.leave_out(row, f"{NOISE}, by the column {QUALITY}")
 
 
 def _regions(electrodes: Electrodes) -> tuple[str, ...]:

@@ -198,13 +198,17 @@ def _channels_first(file: File, found: list[np.ndarray], ragged: bool, electrode
     shape, total = found[0].shape, electrodes.number
     if ragged:
         doubt = len({block.shape for block in found}) == 1 and ALLEN_PEAK not in file.units
+    elif counts:
+        doubt = max(counts) != shape[1] and total > 1 and total == shape[0] != shape[1]
     else:
-        doubt = max(counts, default=0) != shape[1] and total > 1 and total == shape[0] != shape[1]
+        doubt = total > 1 and shape[1] not in (1, total)
     if doubt:
         raise UserError(
             f"{file.path}: {shape} of a unit's {MEAN} does not say which are channels and which times: give each unit"
             " its electrodes"
         )
+    if not ragged and not counts and total <= 1 and 1 not in shape:
+        reading.note(file.path, f"{MEAN} is taken as {shape[0]} times x {shape[1]} channels: no electrodes say")
     return ragged
 
 

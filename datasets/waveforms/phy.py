@@ -22,6 +22,7 @@ from spiketype.datasets.waveforms.table import UNKNOWN, WaveformTable, build
 from spiketype.edge import UserError
 
 KILOSORT_4 = ("whitening_mat_dat.npy", "spike_detection_templates.npy", "kept_spikes.npy", "ops.npy")
+GROUP, NOISE = "group", "noise"  # the column of curation, and what no unit is
 SPIKEINTERFACE = ("channel_map_si.npy", "cluster_si_unit_ids.tsv")
 
 
@@ -48,7 +49,7 @@ def load(path: Path, label: str | None) -> WaveformTable:
         spikes = _spikes(path, len(template), said)
         cluster, waveform = _means(template, broken, spikes, said)
         kept = _usable(cluster, waveform, spikes, said)
-    cluster, waveform = cluster[kept], waveform[kept]
+    cluster, waveform = _curated(path, cluster[kept], waveform[kept], label, said)
     if not len(cluster):
         raise UserError(f"{path}: none of its clusters can be read ({'; '.join(said.reasons) or 'there are none'})")
     values = None if label is None else _labels(path, label, cluster, said)
@@ -402,6 +403,25 @@ def _histograms(
 
 
 # --- labels
+
+
+def _curated(
+    path: Path, cluster: np.ndarray, waveform: np.ndarray, label: str | None, said: _Said
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return clusters and waveforms without those that were curated as noise, unless just that is the label."""
+    files = [*path.glob(f"cluster_{GROUP}.*sv"), *path.glob(f"cluster_{GROUP}s.*sv")]
+    if not files or label == GROUP:
+        return cluster, waveform
+    try:
+        group = np.char.lower(_labels(path, GROUP, cluster, _Said(path)))
+    except UserError as error:
+        said.lines.append(f"curation is not used: {error}")
+        return cluster, waveform
+    for number in cluster[group == NOISE].tolist():
+        said.leave_out(number, f"{NOISE}, by {files[0].name}")
+    if several := int((group == "mua").sum()):
+        said.lines.append(f"{several} clusters are multi-unit activity, by {files[0].name}")
+    return cluster[group != NOISE], waveform[group != NOISE]
 
 
 def _labels(path: Path, label: str, cluster: np.ndarray, said: _Said) -> np.ndarray:

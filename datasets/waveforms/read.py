@@ -22,6 +22,8 @@ from spiketype.datasets.waveforms import (
 from spiketype.datasets.waveforms.table import POSITIVE, WaveformTable
 from spiketype.edge import Json, UserError, absent
 
+SAME = 1e-5  # share by which two sampling rates may differ
+
 __all__ = ["WaveformTable", "load"]
 
 
@@ -45,6 +47,8 @@ def load(path: Path, label: str | None = None, rate_kHz: float | None = None, fl
         table = replace(table, waveform=-table.waveform)
     facts = table.summary() | {"flipped": flip}
     reading.found(path, facts, _sentence(facts))
+    if rate_kHz is not None and abs(table.rate_kHz / rate_kHz - 1) > SAME:
+        reading.note(path, f"says {table.rate_kHz:g} kHz, so --rate-khz {rate_kHz:g} is not used")
     if not flip and table.positive > POSITIVE:
         reading.note(
             path,
@@ -114,7 +118,7 @@ def _load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTabl
 def _file(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable | None:
     """Read a file that holds a table by itself; None if it is of no such format."""
     if cellexplorer.is_metrics(path):
-        return cellexplorer.load(path, label)
+        return cellexplorer.load(path, label, rate_kHz)
     suffix = path.suffix.lower()
     if suffix == ".zip":
         return archive.load(path, label, rate_kHz, _load)

@@ -15,6 +15,7 @@ BEFORE_MS, AFTER_MS = 0.25, 0.68  # what all the labelled sets have around the t
 WAVE_MS = np.arange(-0.25, 0.66, 0.05)  # where the waveform is seen, from the trough
 NEEDED_MS = 0.5  # after the trough: with less, the peak of an excitatory cell is not seen
 CLIPPED = 3  # neighbouring samples at the lowest value: an amplifier at its end
+HELD = 3  # samples of one value at the end: filled up to a common length, not measured
 
 
 class Shape(NamedTuple):
@@ -27,8 +28,8 @@ class Shape(NamedTuple):
         pre_peak: highest point in the `BEFORE_MS` before the trough, over its depth: much of it is the filter's.
         wave: at `WAVE_MS`, over the depth of the trough; where the waveform has ended, its last value.
         positive: the largest deflection is upward.
-        clipped: several samples are at the lowest value.
-        after_ms: how much of the waveform there is after the trough.
+        clipped: several neighbouring samples are at the lowest value.
+        after_ms: how much of the waveform there is after the trough, without a value that is held at its end.
     """
 
     trough_to_peak_ms: Float[np.ndarray, " row"]
@@ -79,9 +80,25 @@ def measure(x: Float[np.ndarray, "row time"], rate_kHz: float) -> Shape:
         pre_peak=z[:, :before].max(axis=1),
         wave=z[:, before + np.round(WAVE_MS * FINE_KHZ).astype(int)],
         positive=x.max(axis=1) > -lowest[:, 0],
-        clipped=(x == lowest).sum(axis=1) >= CLIPPED,
-        after_ms=end_ms - trough / FINE_KHZ,
+        clipped=_longest(x == lowest) >= CLIPPED,
+        after_ms=end_ms - _held(x) / rate_kHz - trough / FINE_KHZ,
     )
+
+
+def _held(x: np.ndarray) -> np.ndarray:
+    """Return how many samples at the end of each row are only the value before them again, (row,); 0 for a few."""
+    other = x[:, ::-1] != x[:, -1:]
+    run = np.where(other.any(axis=1), other.argmax(axis=1), x.shape[1])
+    return np.where(run >= HELD, run - 1, 0)
+
+
+def _longest(mask: np.ndarray) -> np.ndarray:
+    """Return the length of the longest run of True in each row, (row,)."""
+    length, found = np.zeros(len(mask), int), np.zeros(len(mask), int)
+    for column in mask.T:
+        length = np.where(column, length + 1, 0)
+        found = np.maximum(found, length)
+    return found
 
 
 def _half_width(z: np.ndarray, trough: int) -> np.ndarray:

@@ -361,6 +361,8 @@ def _words(values: np.ndarray | None, rows: int) -> np.ndarray:
     items = values.tolist()  # by way of a list: text of any length (StringDType) has no cast
     if values.dtype.kind == "f" and np.all(np.isnan(values) | (np.isfinite(values) & (values == np.round(values)))):
         items = ["nan" if np.isnan(v) else int(v) for v in items]
+    elif values.dtype.kind == "f":
+        items = values.astype(str).tolist()  # 1.1 in half precision is 1.1
     words = [item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item) for item in items]
     return np.array([word.strip() for word in words], dtype=str)
 

@@ -43,7 +43,11 @@ def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable
             arrays = zarr_arrays.arrays(group, path)
             about: Mapping[str, object] = dict(group.attrs)
             named = all(_dims(array) is not None for array in arrays.values())
-            store = ZarrStore.open_group(path, mode="r", consolidated=False) if named else None
+            # What a Zarr 2 array is filled with masks it, as xarray means it; 0, the library's default, masks nothing.
+            by_fill = {
+                fill: ZarrStore.open_group(path, mode="r", consolidated=False, use_zarr_fill_value_as_mask=mask)
+                for fill, mask in ((True, None), (False, False))
+            }
         stored_as = {name: name for name in arrays}
         if UNNAMED in arrays and WAVEFORM not in arrays:
             stored_as[WAVEFORM] = stored_as.pop(UNNAMED)
@@ -52,7 +56,8 @@ def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable
             array = arrays[stored_as[name]]
             with readable(f"{path}, array {name!r},", KIND):
                 zarr_arrays.check(array, f"{path}, array {name!r},")
-                return _decoded(name, array) if store is None else _by_xarray(store, stored_as[name])
+                fills = array.metadata.zarr_format == 3 or bool(array.fill_value)
+                return _by_xarray(by_fill[fills], stored_as[name]) if named else _decoded(name, array)
 
         found = columns.Columns(stored_as, read)
         return columns.table(path, found, label, rate_kHz, about, producer="xarray's Zarr" if named else "Zarr group")

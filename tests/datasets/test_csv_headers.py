@@ -79,3 +79,28 @@ def test_labels_of_raphe_cells(tmp_path, blank):
     path = write(tmp_path / "b.csv", ["cell", "label", " label"], rows)
     with pytest.raises(UserError, match="column label occurs twice"):
         read_labels(path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [[f"1.{k}" for k in range(1, 13)], ["007", "7", "1e3", "1000"], ["12345678901234567891", "12345678901234567892"]],
+)
+def test_names_that_look_like_numbers_stay_as_they_are_written(tmp_path, names):
+    rng = np.random.default_rng(0)
+    rows = [[name, name, 30.0, *rng.normal(size=5).round(3)] for name in names]
+    table = waveforms.load(
+        write(tmp_path / "a.csv", ["unit", "animal", "rate_kHz", *(f"t{k}" for k in range(5))], rows)
+    )
+    assert table.level == "unit"
+    assert [table.unit_names[k] for k in table.unit] == names
+    assert [table.animal_names[k] for k in table.animal] == names
+
+
+@pytest.mark.parametrize("name", ["cluster_id", "unit_id", "unit_ids"])
+def test_ids_under_other_names_are_ids(tmp_path, name):
+    rows = [[k, 30.0, k, -k - 1.5, k / 2] for k in (30, 7, 11)]
+    text = waveforms.load(write(tmp_path / "a.csv", [name, "rate_kHz", "t0", "t1", "t2"], rows))
+    waveform, ids = np.array([row[2:] for row in rows]), np.array([row[0] for row in rows])
+    np.savez(tmp_path / "a.npz", waveform=waveform, rate_kHz=30.0, **{name: ids})
+    for table in (text, waveforms.load(tmp_path / "a.npz")):
+        assert [table.unit_names[k] for k in table.unit] == ["30", "7", "11"]

@@ -470,3 +470,35 @@ def test_damage_is_read_or_refused_with_a_message(tmp_path_factory, whole, flips
     path.write_bytes(content[: int(kept * len(content))] if len(flips) % 2 else content)
     with contextlib.suppress(UserError):
         assert np.isfinite(nwb.load(path, label, None).waveform).all()
+
+
+def test_units_that_were_sorted_as_noise_are_left_out(tmp_path, capsys):
+    quality = ["good", "noise", "good", "Noise"]
+    path = nwb_units.write(
+        tmp_path / "a.nwb", nwb_units.add(nwb_units.new(), nwb_units.spikes((4, 30, 1)), quality=quality)
+    )
+    table = waveforms.load(path)
+    assert [table.unit_names[k] for k in table.unit] == ["0", "2"]
+    assert "units 1, 3 left out: noise, by the column quality" in capsys.readouterr().err
+    assert waveforms.load(path, "quality").class_names == ("Noise", "good", "noise")  # where just that is the label
+
+
+def test_channels_before_times_without_electrodes_are_doubtful(tmp_path):
+    path = nwb_units.write(
+        tmp_path / "a.nwb", nwb_units.add(nwb_units.new((64, 64)), nwb_units.spikes((5, 40, 64)).swapaxes(1, 2))
+    )
+    with pytest.raises(
+        UserError, match="does not say which are channels and which times: give each unit its electrodes"
+    ):
+        waveforms.load(path)
+    path = nwb_units.write(tmp_path / "b.nwb", nwb_units.add(nwb_units.new((64,)), nwb_units.spikes((5, 40, 64))))
+    assert waveforms.load(path).waveform.shape == (5, 64, 40)
+
+
+def test_a_file_without_a_rate_gets_the_one_that_is_given(tmp_path):
+    for seed, (name, rate_Hz) in enumerate((("a", 30_000.0), ("b", None))):
+        file = nwb_units.add(nwb_units.new(session=name), nwb_units.spikes((3, 30, 1), seed), rate_Hz=rate_Hz)
+        nwb_units.write(tmp_path / f"{name}.nwb", file)
+    assert waveforms.load(tmp_path, rate_kHz=30.0).waveform.shape[0] == 6
+    with pytest.raises(UserError, match="2 sampling rates are mixed"):
+        waveforms.load(tmp_path, rate_kHz=20.0)

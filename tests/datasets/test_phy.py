@@ -437,3 +437,22 @@ def test_a_negative_template_is_no_template_from_the_end(tmp_path, capsys, dtype
 def test_times_in_seconds_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"spike_times.npy must hold numbers of samples at 30000 Hz, but one"):
         read(folder(tmp_path / "phy", spike_times=np.arange(len(SPIKES)) * 0.7))
+
+
+def test_clusters_that_were_curated_as_noise_are_no_units(tmp_path, capsys):
+    path = folder(tmp_path / "phy")
+    (path / "cluster_group.tsv").write_text("cluster_id\tgroup\n0\tgood\n1\tNoise\n2\tmua\n")
+    found, _ = read(path)
+    assert set(found) == {0, 2}
+    told = capsys.readouterr().err
+    assert "cluster 1 left out: noise, by cluster_group.tsv" in told
+    assert "1 clusters are multi-unit activity, by cluster_group.tsv" in told
+    assert waveforms.load(path, "group").class_names == ("Noise", "good", "mua")  # where just that is the label
+
+
+def test_a_rate_that_is_given_and_not_used_is_said(tmp_path, capsys):
+    path = folder(tmp_path / "phy")
+    said = waveforms.load(path).rate_kHz
+    assert "is not used" not in capsys.readouterr().err
+    assert waveforms.load(path, rate_kHz=7.0).rate_kHz == said
+    assert f"says {said:g} kHz, so --rate-khz 7 is not used" in capsys.readouterr().err

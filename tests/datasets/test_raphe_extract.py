@@ -174,3 +174,29 @@ def test_half_an_hour_needs_no_more_memory_than_a_piece(current):
     assert len(found.spike_pA) == 700
     assert sum(seconds) == pytest.approx(1800)
     assert peak < 120e6
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_few_spikes_in_much_noise_point_the_way_they_do(seed):
+    """They are in eight of 120 seconds: noise must not decide for the other ones."""
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(0, 3, 120 * 40_000).astype(np.float32)
+    for t_s in np.arange(7.3, 120, 15):
+        at = int(t_s * 40_000)
+        noise[at : at + 12] -= 100
+        noise[at + 36 : at + 60] += 25
+    for options in (SpikeOptions(), SpikeOptions(mads=6.0)):
+        for sign in (1, -1):
+            found = extract(as_recording(sign * noise), options)
+            assert found.found == 8
+            assert found.spike_pA.mean(axis=0).min() < -80
+
+
+def test_spikes_of_either_way_in_as_many_seconds_are_refused(current):
+    with pytest.raises(UserError, match=r"whether its spikes are negative or positive cannot be told.*give --polarity"):
+        extract(as_recording(np.concatenate([current, -current])))
+
+
+def test_an_array_of_two_samples_and_many_channels_is_named():
+    with pytest.raises(UserError, match=r"it has 2 samples: is an array stored \(channel, sample\)\?"):
+        extract(as_recording(np.arange(2, dtype=np.float32)))

@@ -198,3 +198,25 @@ def test_labels_above_the_given_path_are_mentioned(tmp_path, capsys):
     assert "c1  5 spikes  unknown" in told.out
     assert "without a label, though in a folder called SER or NSER, 1; such a folder counts" in told.err
     assert str(path) in told.err
+
+
+@pytest.mark.parametrize(("step", "read"), [(0.025, True), (2.5e-5, True), (25.0, True), (0.05, False), (0.02, False)])
+def test_times_of_another_rate_are_refused(tmp_path, step, read):
+    path = tmp_path / "a_1.csv"
+    rows = [f"{5 + k * step:.8g},{i:.4f}" for k, i in enumerate(wave(TIME_MS))]
+    path.write_text("\n".join(["time,current", *rows]))
+    if read:
+        assert len(read_csv_spike(path)) == 160
+    else:
+        with pytest.raises(UserError, match=rf"its times are {step:g} apart, where spikes have 40 kHz"):
+            read_csv_spike(path)
+
+
+def test_currents_of_another_unit_and_columns_that_are_swapped_are_refused(tmp_path):
+    write_spike(tmp_path / "nA" / "a_1.csv", wave(TIME_MS) / 1000)
+    with pytest.raises(UserError, match=r"nA: the mean spike is 0\.\d+ pA deep.*are its files in pA\?"):
+        read_csv_cell(tmp_path / "nA", 700)
+    rows = [f"{i:.4f},{t:.4f}" for t, i in zip(TIME_MS, wave(TIME_MS), strict=False)]
+    (tmp_path / "b_1.csv").write_text("\n".join(["current,time", *rows]))
+    with pytest.raises(UserError, match="the first column does not ascend: expected time, then current"):
+        read_csv_spike(tmp_path / "b_1.csv")
