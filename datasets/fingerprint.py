@@ -1,4 +1,4 @@
-"""What identifies the samples of a table: their content, whatever folder or configuration they come from."""
+"""What identifies the samples of a table, together or each: their content, whatever folder they come from."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Shaped, UInt64
 
 from spiketype.datasets.store import OnDisk
 
@@ -32,6 +32,22 @@ def fingerprint(*arrays: Shaped[np.ndarray, "..."] | OnDisk) -> str:
         for piece in _pieces(array):
             digest.update(_content(piece))
     return digest.hexdigest()[:LENGTH]
+
+
+def of_rows(*arrays: Shaped[np.ndarray, "row ..."]) -> UInt64[np.ndarray, " row"]:
+    """Return 64 bits of a BLAKE2 hash of each row of arrays of as many rows: numbers, the bits of a NaN not counting.
+
+    Raises:
+        TypeError: an array does not hold numbers.
+    """
+    columns = []
+    for array in arrays:
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"rows of {array.dtype} have no fingerprint: give numbers")
+        columns.append(np.frombuffer(_content(array), np.uint8).reshape(len(array), -1))
+    rows = np.concatenate(columns, axis=1) if len(arrays[0]) else np.zeros((0, 1), np.uint8)
+    digests = b"".join(hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in rows)
+    return np.frombuffer(digests, "<u8").astype(np.uint64)
 
 
 def _pieces(array: np.ndarray | OnDisk) -> Iterator[np.ndarray]:

@@ -1,5 +1,6 @@
 """What a task is, but for its options: the experiment it prepares, the judgement of it, the model that users get."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Bool, Int, Key, UInt64
 from matplotlib.figure import Figure
 
 from spiketype.edge import Json, PyTree, UserError
@@ -158,22 +159,29 @@ def of_files(use: Callable[[C, M, Path], R]) -> Callable[[C, M, Location], R]:
     return lambda config, model, data: use(config, model, folder(data))
 
 
-def refuse_training_data(manifest: Json, fingerprint: str, data: Location) -> None:
-    """Refuse to judge a run on the very samples that it was trained on, wherever they lie.
+def new_rows(
+    seen: UInt64[np.ndarray, " seen"], rows: UInt64[np.ndarray, " row"], data: Location, what: str
+) -> Bool[np.ndarray, " row"]:
+    """Say which rows of other data a run was not trained on; how many others there are is said on stderr.
 
     Args:
-        manifest: of the run, with the ``fingerprint`` of its data.
-        fingerprint: of the data given (`datasets.fingerprint`).
+        seen: of the run: `datasets.fingerprint.of_rows`.
+        rows: of the data given.
         data: where they are, for the message.
+        what: a row is, in the plural.
 
     Raises:
-        UserError: they are the same.
+        UserError: it was trained on all of them.
     """
-    if manifest["fingerprint"] == fingerprint:
+    known = np.isin(rows, seen)
+    if known.all():
         raise UserError(
             f"{data} holds the samples that the run was trained on: the run's own summary.json judges them; give "
-            "others, or use train.predict"
+            "others, or use spiketype predict"
         )
+    if known.any():
+        print(f"{data}: {known.sum()} of {len(known)} {what} left out: the run was trained on them", file=sys.stderr)
+    return ~known
 
 
 def known_labels(known: Sequence[str], names: Sequence[str], label: Labels, data: Location) -> Labels:

@@ -9,7 +9,6 @@ from jaxtyping import Int
 from spiketype.datasets import splits
 from spiketype.datasets.allen.columns import read
 from spiketype.datasets.allen.table import DENDRITES, SPECIES, AllenTable
-from spiketype.datasets.fingerprint import fingerprint
 from spiketype.datasets.options import SpeciesLabels
 from spiketype.datasets.splits import Fold
 from spiketype.edge import UserError
@@ -40,11 +39,6 @@ class Part(NamedTuple):
     def fold(self) -> Fold:
         """The cells whose labels are trained on, and those that are tested."""
         return Fold(np.concatenate([self.mouse, self.human]) if self.labelled else self.mouse, self.test, self.name)
-
-
-def fingerprint_of(table: AllenTable) -> str:
-    """Return what tells whether a table holds the very cells of another."""
-    return fingerprint(table.x, table.spiny, table.species)
 
 
 def usable(table: AllenTable, incomplete: str) -> AllenTable:

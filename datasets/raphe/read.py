@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
 
 from spiketype import reading
 from spiketype.datasets import store
-from spiketype.datasets.fingerprint import fingerprint
 from spiketype.datasets.raphe import sources
 from spiketype.datasets.raphe.options import ReadOptions, SpikeOptions
 from spiketype.datasets.raphe.table import KIND, RapheTable, load, of_cells, told
@@ -23,18 +23,21 @@ def labelled(path: Path) -> RapheTable:
         UserError: as `datasets.raphe.load`; a class has no cell.
     """
     table = load(path)
+    return keep(table, np.flatnonzero(table.label >= 0), path)
+
+
+def keep(table: RapheTable, rows: Int[np.ndarray, " kept"], path: Path) -> RapheTable:
+    """Return some spikes of a table.
+
+    Raises:
+        UserError: none of them is of a cell of one of the classes.
+    """
     for number, name in enumerate(table.class_names):
-        if not (table.label == number).any():
-            raise UserError(f"{path}: no cell is labelled {name}: give --labels to python -m datasets.raphe extract")
-    keep = np.flatnonzero(table.label >= 0)
-    if len(keep) == len(table.label):
+        if not (table.label[rows] == number).any():
+            raise UserError(f"{path}: no cell is labelled {name}: give --labels to spiketype raphe extract")
+    if len(rows) == len(table.label):
         return table
-    return replace(table, **{name: getattr(table, name)[keep] for name in PER_SAMPLE})
-
-
-def content(table: RapheTable) -> str:
-    """Return the fingerprint of the spikes and of the labels of their cells."""
-    return fingerprint(table.spike_pA, table.cell_label)
+    return replace(table, **{name: getattr(table, name)[rows] for name in PER_SAMPLE})
 
 
 def spike_options(path: Path) -> SpikeOptions:

@@ -16,11 +16,11 @@ from spiketype.models import classifiers
 from spiketype.train.judging.calls import Calls, scatter
 from spiketype.train.judging.figures import calls_confusion, reliability_figure, training_figure
 from spiketype.train.judging.report import number, text_table
-from spiketype.train.task import History, Judgement, Variables, known_labels, refuse_training_data
+from spiketype.train.task import History, Judgement, Variables, known_labels, new_rows
 from spiketype.train.tasks.eap import figures, metrics
 from spiketype.train.tasks.eap.config import EapTaskConfig
 from spiketype.train.tasks.eap.metrics import AMPLITUDE, DISTANCE, Resampling
-from spiketype.train.tasks.eap.model import EapModel, classes_of, fingerprint_of, other_inputs
+from spiketype.train.tasks.eap.model import EapModel, classes_of, other_inputs, seen_of
 from spiketype.train.tasks.eap.positions import Positions, position_summary
 
 BASELINE_SAMPLES = 20_000
@@ -183,11 +183,11 @@ def evaluate(config: EapTaskConfig, model: EapModel, data: Location) -> Judgemen
         UserError: the samples of the training itself; classes that the network does not know.
     """
     table, inputs = eap.load(data), other_inputs(config, model.about, data)
-    refuse_training_data(model.about, fingerprint_of(table), data)
+    fresh = new_rows(model.seen, seen_of(table), data, "samples")
     trained_on = [set(member["trained_on"]) for member in model.members]
     new = np.array([[name not in cells for name in table.cell_names] for cells in trained_on])[:, table.cell]
     by_group = bool(new.any(axis=1).all())
-    found, rows = _of_seeds(model, inputs, new if by_group else np.ones_like(new))
+    found, rows = _of_seeds(model, inputs, (new if by_group else np.ones_like(new)) & fresh)
     title, how = f"{_what(config)}, {data.name}", Resampling(by_group, config.seed)
     test = Tested(title, "other store", len(model.members), how, [])
     if not model.classes:

@@ -5,10 +5,10 @@ from functools import partial
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt64
 
 from spiketype.datasets.eap import EapTable, Inputs
-from spiketype.datasets.fingerprint import fingerprint
+from spiketype.datasets.fingerprint import of_rows
 from spiketype.edge import Json, PyTree, UserError
 from spiketype.location import Location
 from spiketype.models.cnn import CNN
@@ -27,11 +27,13 @@ class EapModel:
         net: the network.
         about: what the run tells of itself: classes, grid, members.
         variables: of all members.
+        seen: fingerprints of the samples of the run's store.
     """
 
     net: CNN
     about: Json
     variables: Variables
+    seen: UInt64[np.ndarray, " seen"]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -63,8 +65,8 @@ class EapModel:
         return np.asarray(self.each(inputs).mean(axis=0))
 
     def arrays(self) -> PyTree:
-        """Return the variables."""
-        return self.variables
+        """Return the variables, and what they were trained on."""
+        return {"networks": self.variables, "seen": self.seen}
 
     def manifest(self) -> Json:
         """Return what the run tells of itself."""
@@ -83,7 +85,7 @@ def network(config: EapTaskConfig, outputs: int) -> CNN:
 
 def restore(config: EapTaskConfig, arrays: PyTree, manifest: Json) -> EapModel:
     """Return the model that was taken apart."""
-    return EapModel(network(config, len(manifest["classes"]) or 3), manifest, arrays)
+    return EapModel(network(config, len(manifest["classes"]) or 3), manifest, arrays["networks"], arrays["seen"])
 
 
 def classes_of(config: EapTaskConfig, table: EapTable) -> tuple[np.ndarray | None, tuple[str, ...]]:
@@ -95,9 +97,9 @@ def classes_of(config: EapTaskConfig, table: EapTable) -> tuple[np.ndarray | Non
     return table.m_type, table.m_type_names
 
 
-def fingerprint_of(table: EapTable) -> str:
-    """Return what tells whether a store holds the very samples of another."""
-    return fingerprint(table.position_um, table.amplitude_uV)
+def seen_of(table: EapTable) -> UInt64[np.ndarray, " sample"]:
+    """Return what tells each sample from others."""
+    return of_rows(table.position_um, table.amplitude_uV)
 
 
 def other_inputs(config: EapTaskConfig, manifest: Json, data: Location) -> Inputs:

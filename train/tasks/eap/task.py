@@ -110,7 +110,6 @@ def prepare(config: EapTaskConfig) -> Experiment:
         "grid": list(inputs.shape[1:3]),
         "images_in_a_sample": inputs.shape[3],
         "lattice_um": inputs.lattice.pitch_um if inputs.lattice else None,
-        "fingerprint": model.fingerprint_of(table),
         "split": split.kind,
         "optimistic": split.optimistic,
         "members": [member._asdict() | _part(table, split.folds[member.fold]) for member in members],
@@ -122,13 +121,16 @@ def prepare(config: EapTaskConfig) -> Experiment:
     else:
         sample, data = _stored(config, members, inputs, target, plans)
     problem = make_problem(config, net, inputs.shape[1:], turns, sample)
+    # A stream's samples are of no store.
+    seen = np.zeros(0, np.uint64) if config.stream else model.seen_of(table)
+    make_model = partial(EapModel, net, manifest, seen=seen)
     held_out = replace(table, cell=table.type, cell_names=table.type_names) if split.kind == "type" else table
     return Experiment(
         phases=(Phase("training", problem, data, config.steps),),
         names=tuple(f"seed {m.seed}, {split.folds[m.fold].name}" for m in members),
         keys=member_keys(members),
         batch=PIECE if config.batch % PIECE == 0 else config.batch,
-        judge=partial(judge.judge, config, held_out, inputs, label, split, partial(EapModel, net, manifest)),
+        judge=partial(judge.judge, config, held_out, inputs, label, split, make_model),
     )
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt64
 
+from spiketype.datasets.fingerprint import of_rows
 from spiketype.datasets.raphe import noisy, read
 from spiketype.datasets.raphe.options import SpikeOptions
 from spiketype.datasets.raphe.table import RapheTable
@@ -15,7 +16,7 @@ from spiketype.models import evidence
 from spiketype.models.evidence import Calibration, Stages
 from spiketype.models.usual import Usual
 from spiketype.train.judging.calls import Calls
-from spiketype.train.task import Judgement, Variables, refuse_training_data
+from spiketype.train.task import Judgement, Variables, new_rows
 from spiketype.train.tasks.raphe import cells
 from spiketype.train.tasks.raphe.cells import Tested
 from spiketype.train.tasks.raphe.config import RapheTaskConfig
@@ -33,13 +34,15 @@ class RapheModel:
         variables: of all networks.
         stages: calibrations, by the number of spikes.
         usual: shapes of the cells that were trained on.
-        origin: JSON: classes, members, what was held out, how spikes were cut, and the fingerprint of those trained on.
+        seen: fingerprints of the spikes trained on.
+        origin: JSON: classes, members, what was held out, how spikes were cut.
     """
 
     config: RapheTaskConfig
     variables: Variables
     stages: Stages
     usual: Usual
+    seen: UInt64[np.ndarray, " seen"]
     origin: Json
 
     @classmethod
@@ -48,7 +51,7 @@ class RapheModel:
     ) -> "RapheModel":
         """Return the model of trained networks: calibrated on all tested cells, knowing the shapes of all of them."""
         stages = evidence.calibrate_stages(tested.arriving, table.cell_label[tested.cells])
-        return cls(config, variables, stages, usual_of(table, np.arange(len(table.cell))), origin)
+        return cls(config, variables, stages, usual_of(table, np.arange(len(table.cell))), seen_of(table), origin)
 
     @classmethod
     def restore(cls, config: RapheTaskConfig, arrays: PyTree, manifest: Json) -> "RapheModel":
@@ -56,13 +59,15 @@ class RapheModel:
         stages = tuple(Calibration(**arrays["stages"][str(k)]) for k in range(len(evidence.STAGES)))
         limits = {name: float(arrays["usual"][name]) for name in ("rest", "limit")}
         origin = {name: value for name, value in manifest.items() if name != "thresholds"}
-        return cls(config, arrays["networks"], stages, Usual(**(arrays["usual"] | limits)), origin)
+        usual = Usual(**(arrays["usual"] | limits))
+        return cls(config, arrays["networks"], stages, usual, arrays["seen"], origin)
 
     def arrays(self) -> PyTree:
         """Return the networks, the calibrations and the usual shapes."""
         return {
             "networks": self.variables,
             "stages": {str(k): stage._asdict() for k, stage in enumerate(self.stages)},
+            "seen": self.seen,
             "usual": {name: np.asarray(value) for name, value in self.usual._asdict().items()},
         }
 
@@ -86,6 +91,11 @@ class RapheModel:
         return self.calls(table).mean
 
 
+def seen_of(table: RapheTable) -> UInt64[np.ndarray, " spike"]:
+    """Return what tells each spike from others."""
+    return of_rows(table.spike_pA)
+
+
 def usual_of(table: RapheTable, train: Int[np.ndarray, " train"]) -> Usual:
     """Learn usual shapes from the cells of a training part (sample indices)."""
     return Usual.of(noisy.templates(table, train)[np.unique(table.cell[train])])
@@ -98,7 +108,8 @@ def evaluate(config: RapheTaskConfig, model: RapheModel, path: Path) -> Judgemen
         UserError: the store holds what was trained on; a class has no cell; no store, or damaged.
     """
     table = read.labelled(path)
-    refuse_training_data(model.manifest(), read.content(table), path)
+    known = np.unique(table.cell[~new_rows(model.seen, seen_of(table), path, "spikes")])
+    table = read.keep(table, np.flatnonzero(~np.isin(table.cell, known)), path)
     tested = model.tested(table)
     after = tested.after([model.stages])
     calls = cells.calls(table, tested, after, [model.usual])

@@ -69,7 +69,6 @@ def prepare(config: RapheTaskConfig) -> Experiment:
         "split": config.split,
         "optimistic": split.optimistic,
         "spikes": asdict(read.spike_options(path)),
-        "fingerprint": read.content(table),
     }
     common, part = batches.parts(table, split.folds, [m.fold for m in members], config.augment, config.balance)
     drawn = common, (part, jnp.array([m.variant for m in members], jnp.int32))

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt64
 from matplotlib.figure import Figure
 
 from spiketype.datasets.allen import columns as allen_columns
 from spiketype.datasets.allen import table as allen
-from spiketype.datasets.allen.species import COLUMN, HUMAN, TESTED, Part, fingerprint_of, read_species, whole
+from spiketype.datasets.allen.species import COLUMN, HUMAN, TESTED, Part, read_species, whole
 from spiketype.datasets.allen.table import DENDRITES, SPECIES, AllenTable
+from spiketype.datasets.fingerprint import of_rows
 from spiketype.datasets.options import SpeciesLabels
 from spiketype.datasets.splits import inner_folds, part_of_each, rows_of
 from spiketype.edge import Json, PyTree, UserError, progress
@@ -26,7 +27,7 @@ from spiketype.models.species import AlignedSvc, Cells
 from spiketype.train.config import Member
 from spiketype.train.judging.calls import Calls
 from spiketype.train.judging.figures import calls_confusion, reliability_figure
-from spiketype.train.task import Judgement, refuse_training_data
+from spiketype.train.task import Judgement, new_rows
 from spiketype.train.tasks.species.config import METHODS, SpeciesConfig
 from spiketype.train.tasks.species.networks import Networks, network
 
@@ -71,6 +72,10 @@ class TrainingCells(NamedTuple):
             )
         return cls(table.x[part.mouse], table.x[part.human], table.spiny[rows], part_of_each(folds, len(rows)))
 
+    def rows(self) -> UInt64[np.ndarray, " labelled"]:
+        """Return the fingerprints of the cells whose labels are used."""
+        return of_rows(np.concatenate([self.mouse, self.human])[: len(self.spiny)], self.spiny)
+
     def fit(self, labels: SpeciesLabels, kept: Bool[np.ndarray, " feature"] | None = None) -> AlignedSvc:
         """Return support vectors of some features, by default all.
 
@@ -98,7 +103,7 @@ class SpeciesModel:
         training: what they were fitted to, and are for cells that lack more than a few features (`models.missing`).
         labels: that are used.
         networks: of all members.
-        about: the manifest: classes, features, members, fingerprint of the table, donors whose labels were trained on,
+        about: the manifest: classes, features, members, donors whose labels were trained on,
             specimens that gave the human scale (``adapted``).
     """
 
@@ -193,7 +198,7 @@ def evaluate(config: SpeciesConfig, model: SpeciesModel, data: Path) -> Judgemen
     """
     about = model.about
     table = allen.load(data, len(about["features"]))
-    refuse_training_data(about, fingerprint_of(table), data)
+    table = table.take(new_rows(model.training.rows(), of_rows(table.x, table.spiny), data, "cells"))
     tested = table.species == TESTED[config.labels]
     known = np.isin(np.array(table.donor_names)[table.donor], about["donors"])
     if (tested & known).any():

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from spiketype.datasets.allen import table as allen
-from spiketype.datasets.allen.species import Part, fingerprint_of, parts, usable
+from spiketype.datasets.allen.species import Part, parts, usable
 from spiketype.datasets.allen.table import DENDRITES, AllenTable
 from spiketype.edge import progress
 from spiketype.models.species import AlignedSvc
@@ -36,8 +36,7 @@ def support_vectors(
 
 def prepare(config: SpeciesConfig) -> Experiment:
     """Load the cells, divide them, fit the support vectors, and set up a member for every part, seed and method."""
-    loaded = allen.load(allen.find(config.data), config.features)
-    table = usable(loaded, config.incomplete)
+    table = usable(allen.load(allen.find(config.data), config.features), config.incomplete)
     divided = parts(table, config.labels, config.fold_count, config.repeats, config.seed)
     domains = tuple(domains_of(table, part) for part in divided)
     aligned, human = support_vectors(config, table, divided)
@@ -56,7 +55,6 @@ def prepare(config: SpeciesConfig) -> Experiment:
         "classes": list(DENDRITES),
         "features": list(table.feature_names),
         "members": [m._asdict() for m in members],
-        "fingerprint": fingerprint_of(loaded),
         "donors": sorted({table.donor_names[d] for part in divided for d in table.donor[part.fold.train]}),
         "adapted": sorted({int(i) for part in divided for i in table.specimen_id[part.human]}),
     }

@@ -10,7 +10,7 @@ from jaxtyping import Bool
 
 from spiketype.datasets.allen.cells import LABEL, NewCells
 from spiketype.datasets.allen.table import AllenTable
-from spiketype.datasets.fingerprint import fingerprint
+from spiketype.datasets.fingerprint import of_rows
 from spiketype.datasets.splits import inner_folds, part_of_each, rows_of
 from spiketype.edge import Json, PyTree, UserError, progress
 from spiketype.models.classifiers import majority
@@ -18,7 +18,7 @@ from spiketype.models.ensemble import Calibrated, Calibration, Ensemble, Inputs,
 from spiketype.models.missing import MANY, TOO_FEW, alike, too_few
 from spiketype.train.judging.calls import Calls
 from spiketype.train.judging.figures import calls_confusion, reliability_figure
-from spiketype.train.task import Judgement, refuse_training_data
+from spiketype.train.task import Judgement, new_rows
 from spiketype.train.tasks.subclass.config import SubclassConfig
 
 OFFERED = "model offered"
@@ -88,13 +88,12 @@ class SubclassModel:
         return {"x": self.x, "label": self.label, "part": self.part, "calibrations": calibrations}
 
     def manifest(self) -> Json:
-        """Return names of classes, features, training cells and donors, and the fingerprint of the features."""
+        """Return names of classes, features, training cells and donors."""
         return {
             "classes": list(self.class_names),
             "features": list(self.features),
             "specimens": list(self.specimens),
             "donors": list(self.donors),
-            "fingerprint": fingerprint(self.x[:, : len(self.features)]),
         }
 
     def sees_spike(self, x: Inputs) -> Bool[np.ndarray, " cell"]:
@@ -170,14 +169,15 @@ def evaluate(config: SubclassConfig, model: SubclassModel, data: Path) -> Judgem
     labelled = np.array([name != "" for name in cells.label])
     if not labelled.any():
         raise UserError(f"{data} has no labels: a column {LABEL} of {', '.join(classes)}; or use train.predict")
-    refuse_training_data(model.manifest(), fingerprint(cells.x[labelled, : len(model.features)]), data)
+    cells, width = cells.take(labelled), len(model.features)
+    cells = cells.take(new_rows(of_rows(model.x[:, :width]), of_rows(cells.x[:, :width]), data, "cells"))
     known = np.array([name.split("_")[0] in model.specimens for name in cells.names])
     known |= np.isin(cells.donor, model.donors)
-    if not (labelled & ~known).any():
+    if known.all():
         raise UserError(f"{data}: the run was trained on these cells or their donors; the run's summary judges them")
-    if (labelled & known).any():
-        print(f"{data}: {(labelled & known).sum()} cells left out: trained on, or of such donors", file=sys.stderr)
-    calls, title = model.calls(cells.take(labelled & ~known)), f"cells of {data.name}"
+    if known.any():
+        print(f"{data}: {known.sum()} cells left out: of names or donors that were trained on", file=sys.stderr)
+    calls, title = model.calls(cells.take(~known)), f"cells of {data.name}"
     models = {OFFERED: calls}
     drawn = {"confusion": calls_confusion(models, title), "reliability": reliability_figure(models, title)}
     return Judgement(headline(title, False, models, config.seed), calls, drawn, name=OFFERED)

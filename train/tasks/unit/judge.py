@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from spiketype.datasets.fingerprint import of_rows
 from spiketype.datasets.options import UnitSplit
-from spiketype.datasets.waveforms.divide import labelled_fingerprint, natural
+from spiketype.datasets.waveforms.divide import natural
 from spiketype.datasets.waveforms.seen import Seen, seen
 from spiketype.datasets.waveforms.table import NOT_SAID, WaveformTable
 from spiketype.edge import Json, UserError
@@ -20,7 +21,7 @@ from spiketype.train.judging.baselines import MAJORITY
 from spiketype.train.judging.calls import Calls, held_out, scatter
 from spiketype.train.judging.metrics import MEASURES, balanced_accuracy
 from spiketype.train.judging.report import number, text_table
-from spiketype.train.task import History, Judgement, Variables, known_labels, refuse_training_data
+from spiketype.train.task import History, Judgement, Variables, known_labels, new_rows
 from spiketype.train.tasks.unit import beginning
 from spiketype.train.tasks.unit.config import UnitConfig
 from spiketype.train.tasks.unit.figures import figures
@@ -61,8 +62,7 @@ def judge(
     )  # fmt: skip
     models = {AVERAGE: baselines.average(models, (NETWORK, SVC_NAME, LOGISTIC_NAME))} | models
     rows = held_out(folds)
-    mark = labelled_fingerprint(table)
-    offered = UnitModel(net, ended, tuple(members), tuple(scales), classes, data.form, mark)
+    offered = UnitModel(net, ended, tuple(members), tuple(scales), classes, data.form, of_rows(table.waveform))
     parts = {name: each[:, rows] for name, each in models.items()}
     last, optimistic = list(networks)[-1], data.division.optimistic
     table = table.take(rows)
@@ -80,10 +80,13 @@ def evaluate(config: UnitConfig, model: UnitModel, path: Path) -> Judgement:
             `inputs_of`.
     """
     table, x = inputs_of(config, model, path)
-    refuse_training_data(model.manifest(), labelled_fingerprint(table), path)
     known = np.flatnonzero(table.label >= 0)
     if not len(known):
-        raise UserError(f"{path} has no labels: use train.predict, or name their column with --label when training")
+        raise UserError(f"{path} has no labels: use spiketype predict, or name their column with --label when training")
+    new = new_rows(model.seen, of_rows(table.waveform[known]), path, "waveforms")
+    known = known[~np.isin(table.unit[known], table.unit[known[~new]])]  # all spikes of a unit
+    if not len(known):
+        raise UserError(f"{path}: the run was trained on spikes of all its units: give others")
     table = table.take(known)
     label = known_labels(model.classes, table.class_names, table.label, path)
     table = dataclasses.replace(table, label=label, class_names=model.classes)

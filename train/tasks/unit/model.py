@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt64
 
 from spiketype.datasets.options import UnitSplit
 from spiketype.datasets.waveforms import divide, matrix
@@ -104,7 +104,7 @@ class UnitModel:
         scales: of the folds.
         classes: names.
         form: of the inputs.
-        fingerprint: of the rows trained on.
+        seen: fingerprints of the waveforms trained on.
     """
 
     net: UnitNet
@@ -113,7 +113,7 @@ class UnitModel:
     scales: tuple[Scale, ...]
     classes: tuple[str, ...]
     form: Form
-    fingerprint: str
+    seen: UInt64[np.ndarray, " seen"]
 
     def probability(self, x: Float[np.ndarray, "row feature"]) -> Float[np.ndarray, "row class"]:
         """Return the class probabilities of rows as `inputs_of` gives them."""
@@ -125,8 +125,8 @@ class UnitModel:
         return np.asarray(np.mean(of_members, axis=0))
 
     def arrays(self) -> PyTree:
-        """Return the variables."""
-        return self.variables
+        """Return the variables, and what they were trained on."""
+        return {"networks": self.variables, "seen": self.seen}
 
     def manifest(self) -> Json:
         """Return all but the variables."""
@@ -135,7 +135,6 @@ class UnitModel:
             "shape": list(self.form.shape),
             "features": self.form.features,
             "rate_kHz": self.form.rate_kHz,
-            "fingerprint": self.fingerprint,
             "members": [{"seed": member.seed, "fold": member.fold} for member in self.members],
             "scales": [scale.to_json() for scale in self.scales],
         }
@@ -145,12 +144,12 @@ def restore(config: UnitConfig, arrays: PyTree, manifest: Json) -> UnitModel:
     """Return the model that was taken apart."""
     return UnitModel(
         network(config, tuple(manifest["classes"]), config.data or Path()),
-        arrays,
+        arrays["networks"],
         tuple(Member(member["seed"], member["fold"]) for member in manifest["members"]),
         tuple(Scale.from_json(values) for values in manifest["scales"]),
         tuple(manifest["classes"]),
         Form.from_json(manifest),
-        manifest["fingerprint"],
+        arrays["seen"],
     )
 
 
