@@ -66,6 +66,7 @@ def make(
     lists: str | Path | None = None,
     by: str = "cell model",
     class_names: Sequence[str] = (),
+    instead: str = "random",
 ) -> Split:
     """Divide the samples of a table into training and test parts.
 
@@ -84,6 +85,7 @@ def make(
         lists: a JSON file ``{"train": [...], "test": [...]}`` of names of groups, or of sample indices.
         by: the word for one group, for messages and the report.
         class_names: of the labels, for messages; by default the labels themselves.
+        instead: what the caller's option calls a split that tests groups which are trained on, for messages.
 
     Raises:
         UserError: unknown kind; a split that these data do not allow; lists that are empty, overlap, or hold
@@ -106,10 +108,10 @@ def make(
             parts = _lists(len(label), group, group_names, lists)
         case _:
             assert group is not None
-            parts = _by_group(kind, label, group, group_names, folds, seed, by)
+            parts = _by_group(kind, label, group, group_names, folds, seed, by, instead)
     optimistic = group is not None and any(len(shared(part, group)) for part in parts)
     split = Split(kind, tuple(parts), optimistic, "sample" if group is None or optimistic else by)
-    check(split, label, group)
+    check(split, label, group, class_names)
     for fold in parts:
         if classes and len(found := np.unique(label[fold.train])) == 1:
             only = class_names[int(found[0])] if class_names else found[0]
@@ -123,11 +125,23 @@ def make(
 def inner_folds(
     label: Int[np.ndarray, " row"], group: Int[np.ndarray, " row"], seed: int, parts: int = INNER
 ) -> list[Rows]:
-    """Return the rows (training, test) of each of some parts of a training part, groups apart."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class")  # one rarer than there are parts
-        split = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
-        return list(split.split(label, label, group))
+    """Return the rows (training, test) of each of some parts of a training part, groups apart.
+
+    Raises:
+        UserError: too few groups, or samples of each class, to have two classes outside of every part.
+    """
+    groups, counts = len(np.unique(group)), np.unique(label, return_counts=True)[1]
+    if groups >= parts and counts.max(initial=0) >= parts:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The least populated class")  # one rarer than there are parts
+            split = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
+            found = list(split.split(label, label, group))
+        if all(len(np.unique(label[train])) > 1 for train, _ in found):
+            return found
+    raise UserError(
+        f"{len(label)} samples of {groups} groups to train on do not divide into {parts} parts by which models are"
+        " chosen and calibrated, each with two classes in the others: give more samples, and groups, of each class"
+    )
 
 
 def part_of_each(folds: Sequence[Rows], count: int) -> Int[np.ndarray, " row"]:
@@ -148,7 +162,12 @@ def shared(fold: Fold, group: Int[np.ndarray, " sample"]) -> Int[np.ndarray, " s
     return np.intersect1d(group[fold.train], group[fold.test])
 
 
-def check(split: Split, label: Shaped[np.ndarray, " sample"], group: Int[np.ndarray, " sample"] | None) -> None:
+def check(
+    split: Split,
+    label: Shaped[np.ndarray, " sample"],
+    group: Int[np.ndarray, " sample"] | None,
+    class_names: Sequence[str] = (),
+) -> None:
     """Check that no fold is empty, leaks a sample, or, where groups are held out, a group.
 
     Raises:
@@ -163,9 +182,10 @@ def check(split: Split, label: Shaped[np.ndarray, " sample"], group: Int[np.ndar
             assert not len(shared(fold, group)), f"{fold.name}: groups on both sides"
         unseen = np.setdiff1d(label[fold.test], label[fold.train])
         if len(unseen):
+            names = ", ".join(class_names[int(k)] if class_names else str(k) for k in unseen)
             raise UserError(
-                f"split {split.kind!r}, {fold.name}: classes {', '.join(map(str, unseen))} are tested, but "
-                "not in the training part: choose another split or other lists"
+                f"split {split.kind!r}, {fold.name}: classes {names} are tested, but not in the training part: choose "
+                f"another split{' or other lists' * (split.kind == 'lists')}"
             )
 
 
@@ -215,16 +235,23 @@ def _strata(
 
 
 def _by_group(
-    kind: str, label: np.ndarray, group: np.ndarray, names: Sequence[str], folds: int, seed: int, by: str
+    kind: str,
+    label: np.ndarray,
+    group: np.ndarray,
+    names: Sequence[str],
+    folds: int,
+    seed: int,
+    by: str,
+    instead: str,
 ) -> list[Fold]:
     per_class = _groups_by_class(label, group)
     alone = [names[groups[0]] for groups in per_class if len(groups) == 1]
     if alone:
         more = f" and {len(alone) - 3} more" if len(alone) > 3 else ""
         raise UserError(
-            f"split {kind!r} holds out whole groups, but some classes have a single {by} "
-            f"({', '.join(alone[:3])}{more}): held out, they could not be learned. Choose split 'random', "
-            f"which tests on the {by}s it trains on (optimistic), or add data with a second {by} per class"
+            f"whole {by}s are to be held out, but some classes have a single {by} ({', '.join(alone[:3])}{more}): held "
+            f"out, they could not be learned. Choose --split {instead}, which tests on the {by}s it trains on "
+            f"(optimistic), or add data with a second {by} per class"
         )
     by_name = sorted(np.unique(group), key=lambda g: names[g])
     if kind == "leave-one-out":

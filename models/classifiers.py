@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
-from sklearn.base import ClassifierMixin
+from sklearn.base import ClassifierMixin, clone
 from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -82,13 +82,25 @@ def nested(
     if name != SVC_NAME:
         found[:, search.classes_] = search.predict_proba(test)
         return found
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Number of classes in training fold")
-        inside = cross_val_predict(search.best_estimator_, x, label, cv=inner, method="decision_function")
-    inside = np.clip(_columns(inside), -MOST_DECISION, MOST_DECISION)
+    inside = np.clip(_decisions(search.best_estimator_, x, label, inner), -MOST_DECISION, MOST_DECISION)
     platt = LogisticRegression(max_iter=500).fit(inside, label)
     found[:, platt.classes_] = platt.predict_proba(_columns(search.decision_function(test)))
     return found
+
+
+def _decisions(
+    model: ClassifierMixin, x: np.ndarray, label: np.ndarray, inner: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> np.ndarray:
+    """Return out-of-fold decision values (row, class), one column of two classes; those of an absent class are low."""
+    classes = np.unique(label)
+    found = np.full((len(x), len(classes)), -MOST_DECISION)
+    for train, test in inner:
+        fitted = clone(model).fit(x[train], label[train])
+        values = fitted.decision_function(x[test])
+        if values.ndim == 1:
+            values = np.stack([-values, values], axis=1)
+        found[np.ix_(test, np.searchsorted(classes, fitted.classes_))] = values
+    return found[:, 1:] if len(classes) == 2 else found
 
 
 def evened(

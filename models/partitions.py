@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from umap import UMAP
 
 RESTARTS, COMPONENTS = 20, 10
+LEAST_UMAP = 12  # units: with fewer there are no neighbours to speak of
 MOST_WARD = 20_000  # pairs of units in memory
 NEIGHBOURS, RESOLUTION = 20, 1.5  # WaveMAP: Lee et al., eLife 10:e67490, 2021
 
@@ -124,7 +125,7 @@ def _umap() -> "type[UMAP]":
 
 def umap_gmm(x: Points, clusters: int, seed: int) -> Clusters:
     """Reduce by UMAP to ten dimensions, then a Gaussian mixture."""
-    return gmm(umap_points(x, seed, 0.0, min(COMPONENTS, x.shape[1]))[0], clusters, seed)
+    return gmm(umap_points(x, seed, 0.0, min(COMPONENTS, x.shape[1], len(x) - 1))[0], clusters, seed)
 
 
 def umap_louvain(x: Points, clusters: int, seed: int) -> Clusters:

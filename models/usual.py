@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from spiketype.edge import PyTree
+
 AXES, FOLDS, USUAL = 8, 10, 0.99  # principal components of usual shapes; share of known rows that are usual
 
 
@@ -23,6 +25,15 @@ class Usual(NamedTuple):
     sd: Float[np.ndarray, " axis"]
     rest: float
     limit: float
+
+    def arrays(self) -> PyTree:
+        """Return it as arrays."""
+        return {name: np.asarray(value) for name, value in self._asdict().items()}
+
+    @classmethod
+    def restore(cls, arrays: PyTree) -> "Usual":
+        """Return what `arrays` took apart."""
+        return cls(**(arrays | {name: float(arrays[name]) for name in ("rest", "limit")}))
 
     @classmethod
     def of(cls, x: Float[np.ndarray, "row point"]) -> "Usual":

@@ -28,7 +28,7 @@ def download_command(out: Path, recordings: bool = False) -> None:
         from spiketype.datasets.allen.table import load
     download.tables(out)
     table = load(out, features=27)
-    print(f"{out}: tables of {len(table.x)} cells with a class; python -m datasets.allen count --data {out} says more")
+    print(f"{out}: tables of {len(table.x)} cells with a class; spiketype allen count --data {out} says more")
     if recordings:
         found, left_out = download.recordings(out, [int(each) for each in table.specimen_id])
         print(f"{out}: {found} recordings")

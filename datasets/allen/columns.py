@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 
+from spiketype import reading
 from spiketype.damage import check_columns, readable
 from spiketype.edge import UserError, absent
 
@@ -116,6 +117,16 @@ def read_features(
         twice = Counter(ids).most_common(1)[0][0]
         raise UserError(f"{path}: cell {twice} occurs twice in column {column}")
     return x, ids, missing
+
+
+def tell_far(
+    path: Path, far: Bool[np.ndarray, "cell feature"], x: np.ndarray, cells: Sequence[str], feature_names: Sequence[str]
+) -> None:
+    """Say on stderr which values are far from all usual ones, and count as not measured."""
+    told = [f"{feature_names[k]} of {cells[row]} ({x[row, k]:.4g})" for row, k in np.argwhere(far).tolist()]
+    if told:
+        head = f"{len(told)} values are far from all that were trained on, and count as not measured: "
+        reading.note(path, head + reading.shortened(told), head + ", ".join(told))
 
 
 def check_units(

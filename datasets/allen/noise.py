@@ -72,7 +72,7 @@ def of_folder(folder: Path, out: Path) -> list[tuple[str, str]]:
     allensdk()
     found, left_out = list(_recordings(folder)), []
     if not found:
-        raise UserError(f"{folder} has no .nwb file: python -m datasets.allen download --recordings --out {folder}")
+        raise UserError(f"{folder} has no .nwb file: spiketype allen download --recordings --out {folder}")
     rows = _rows(out)
     done, first = {int(row["specimen_id"]) for row in rows}, dict[int | None, Path]()
     with progress() as bar:

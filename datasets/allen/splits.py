@@ -40,6 +40,10 @@ def make(kind: MouseSplit, table: AllenTable, folds: int, repeats: int, seed: in
         UserError: the cells do not allow the split, or a training part has too few donors.
     """
     parts, optimistic = _divide(kind, table, folds, repeats, seed)
+    if not parts[0]:
+        raise UserError(
+            f"{table.source}: no line has {LEAST} cells, so that --split line holds out none: choose another"
+        )
     for fold in (fold for part in parts for fold in part):
         donors = len(np.unique(table.donor[fold.train]))
         if donors < INNER:
@@ -47,6 +51,7 @@ def make(kind: MouseSplit, table: AllenTable, folds: int, repeats: int, seed: in
                 f"--split {kind}, {fold.name}: training cells of {donors} donors, calibration needs {INNER}: "
                 "choose another split, or add cells of other donors"
             )
+        splits.inner_folds(table.subclass[fold.train], table.donor[fold.train], seed)  # lest it be refused at the end
     return parts, optimistic
 
 
@@ -59,7 +64,11 @@ def _divide(kind: MouseSplit, table: AllenTable, folds: int, repeats: int, seed:
         lines = [k for k, count in enumerate(np.bincount(table.line[table.line >= 0])) if count >= LEAST]
         return [_left_out(table, table.line, {k: table.line_names[k] for k in lines})], False
     by, names = ("group" if kind == "donor" else "kfold"), table.donor_names
-    found = [splits.make(by, table.subclass, table.donor, names, folds, seed + r, by="donor") for r in range(repeats)]
+    given = table.subclass, table.donor, names, folds
+    found = [
+        splits.make(by, *given, seed + r, by="donor", class_names=table.class_names, instead="cell")
+        for r in range(repeats)
+    ]
     return [list(split.folds) for split in found], found[0].optimistic
 
 

@@ -141,7 +141,7 @@ def find(folder: Path | None) -> Path:
     if not found.is_dir():
         raise UserError(
             f"{found} is not a folder: give --data FOLDER with mouse_ephys_data.csv and {DETAILS}, or the folder that "
-            "python -m datasets.allen download has filled"
+            "spiketype allen download has filled"
         )
     return found
 
@@ -165,7 +165,7 @@ def load(folder: Path, features: int = 41, lines: Path | None = None) -> AllenTa
     if features == 41 and not tables and not (folder / NOISE).exists():
         raise UserError(
             f"{folder} has neither {SPECIES[0]}_ephys_data.csv nor {SPECIES[1]}_ephys_data.csv nor {NOISE}, which have "
-            "features of noise sweeps: use the 27 features, or see python -m datasets.allen noise-features --help"
+            "features of noise sweeps: use the 27 features, or see spiketype allen noise-features --help"
         )
     known, why = database.details(folder), Counter[str]()
     if published:

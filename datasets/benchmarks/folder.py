@@ -91,6 +91,10 @@ def verify(folder: Path) -> int:
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder: give that of a benchmark")
+    if not (folder / SPECIFICATION).is_file() and not (folder / MANIFEST).is_file():
+        raise UserError(
+            f"{folder} is no benchmark (it has neither {MANIFEST} nor {SPECIFICATION}): give the folder of one"
+        )
     found = manifest.differences(folder, MANIFEST)
     for what, files in (("damaged (SHA-256 differs)", found.changed), ("missing", found.missing), ("new", found.new)):
         if files:

@@ -111,6 +111,7 @@ def divide(
             seed + repeat,
             by=table.group_word if by == "animal" else by,
             class_names=classes,
+            instead="unit" if by == "animal" else "spike",
         )
         for repeat in range(repeats)
     ]

@@ -119,7 +119,7 @@ def _draw(task: BlockTask, cell: Cell, block: int, run: dict[str, np.ndarray]) -
             raise UserError(
                 f"cell {task.model.name}: {filled} of {first} placements reach --threshold-uv"
                 f" {config.threshold_uV:g} at a contact of {config.probe}, and the largest of them has"
-                f" {largest_uV:.3g} uV: lower the threshold or move the box nearer"
+                f" {largest_uV:.3g} uV: lower the threshold or move the box nearer, and choose another --out"
             )
 
 

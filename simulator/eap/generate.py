@@ -59,6 +59,8 @@ def generate(
     """
     _check(out, workers, scheduler)
     models, layout = models_of(config), probe(config.probe)
+    if config.common_average and len(layout.contact_um) < 2:
+        raise UserError(f"--common-average: {config.probe} has one contact, from which nothing would be left")
     found: Attempt | None = None
     tell = partial(_announce, config, layout, models, out, workers, scheduler, yes)
     begun = out.exists()

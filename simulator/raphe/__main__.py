@@ -15,7 +15,7 @@ def main(config: RapheConfig, out: Path, workers: int | None = None, abf: Path |
         config: What the store holds.
         out: Folder of the store.
         workers: Processes at once: by default one per core; 0 works in this process.
-        abf: Folder to write the recordings to, as .abf files of 20 to 80 MB each (about 2 GB for 153 cells).
+        abf: Folder to write the recordings to, as .abf files of 0.5 to 45 MB each (about 2 GB for 153 cells).
     """
     for path, flag in ((out, "--out"), (abf, "--abf")):
         if path is not None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from spiketype.datasets.raphe.options import SpikeOptions
 from spiketype.edge import UserError
 
+MOST_CONTRAST = 10.0  # where shapes are no longer those of spikes
+
 
 @dataclass(frozen=True)
 class RapheConfig:
@@ -27,3 +29,5 @@ class RapheConfig:
         for name, least in (("copies", 1), ("most_spikes", 1), ("contrast", 0), ("seed", 0)):
             if not getattr(self, name) >= least:
                 raise UserError(f"--{name.replace('_', '-')} is {getattr(self, name)}: it must be at least {least}")
+        if not self.contrast <= MOST_CONTRAST:
+            raise UserError(f"--contrast is {self.contrast:g}: it must be at most {MOST_CONTRAST:g}")

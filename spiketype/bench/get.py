@@ -137,7 +137,12 @@ def _resolved(url: str) -> str:
 
 
 def _unreached(url: str, error: Exception) -> UserError:
-    return UserError(f"{url} cannot be downloaded ({cause(error)}): repeat the command, which goes on from there")
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, ValueError) or (status is not None and 400 <= status < 500):
+        remedy = f"see {MIRROR}, choose another mirror, or make the benchmark: spiketype bench make"
+    else:
+        remedy = "repeat the command, which goes on from there"
+    return UserError(f"{url} cannot be downloaded ({cause(error)}): {remedy}")
 
 
 def _resuming(partial: Path, size: int) -> Callable[[str, str, object], None]:

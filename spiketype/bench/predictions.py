@@ -117,7 +117,10 @@ def _of_table(path: Path, question: Question) -> Predictions:
     if not names:
         raise UserError(f"{path} has no row")
     if question.answer == CLUSTER:
-        values = np.array([_name(value) for value in columns[CLUSTER]])[None, :, None]
+        words = [_name(value) for value in columns[CLUSTER]]
+        if empty := [k for k, word in enumerate(words) if word.lower() in ("", "nan")]:
+            raise UserError(f"{path}, row {empty[0] + first}: {CLUSTER} is empty")
+        values = np.array(words)[None, :, None]
     else:
         values = np.stack([_numbers(path, name, columns[name], names, first) for name in wanted], axis=1)[None]
     return Predictions(path, by, names, first, values, manifest.sha256(path))

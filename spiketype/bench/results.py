@@ -103,7 +103,7 @@ def ranked(results: list[Result], metric: str, value: float) -> str:
     """Return which place a value has among results, in words."""
     better = sum(each.value > value if METRICS[metric] else each.value < value for each in results)
     if not results:
-        return f"by {metric}: no other result is known"
+        return f"by {metric}: no other result is known; --results names the folder of those that are"
     best = f"{results[0].value:.4g} ({results[0].method})"
     return f"by {metric}: place {better + 1} beside {len(results)} known, the best of them {best}"
 

@@ -76,7 +76,9 @@ def call(table: WaveformTable, model: UnitsModel, certain: float = CERTAIN, shar
 
 def _check(table: WaveformTable, share: float | None) -> None:
     if table.level == "spike":
-        raise UserError(f"{table.source} holds single spikes: give the mean waveform of each unit")
+        raise UserError(
+            f"{table.source} holds single spikes: give the mean waveform of each unit, such as a phy folder or an .npz"
+        )
     if share is not None and not 0 < share < 1:
         raise UserError(f"--share is {share:g}: it must be between 0 and 1")
     if table.rate_kHz < LOWEST_KHZ:

@@ -142,6 +142,13 @@ def test_a_run_calls_of_new_cells_and_another_folder(folder, tables, tmp_path, c
     called = pd.read_csv(tmp_path / "nothing.csv")
     assert set(called["reason"]) == {"fewer than 25 % of the features are measured"}
     assert called["p_spiny"].nunique() == 1
+    features = [name for name in FEATURES if name in new]
+    damaged = new.iloc[-30:].assign(**dict.fromkeys(features[2:7], -9999.0)).reset_index(drop=True)
+    damaged.loc[5:, features] = new.iloc[-25:][features].to_numpy()  # most rows are right, so the medians are
+    predict.main(out, write_cells(damaged, tmp_path), tmp_path / "damaged.csv")
+    called = pd.read_csv(tmp_path / "damaged.csv")
+    assert "25 values are far from all that were trained on" in capsys.readouterr().err
+    assert np.mean(called["likeliest"] == truth[-30:]) > 0.9
     with pytest.raises(UserError, match=r"row 2: species is 'rat', not one of mouse, human"):
         predict.main(out, write_cells(new.assign(species="rat"), tmp_path), None)
     evaluate.main(out, folder)

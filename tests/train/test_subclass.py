@@ -88,6 +88,17 @@ def test_a_cell_that_lacks_features_gets_the_model_of_those_that_it_has(cells):
     np.testing.assert_allclose(model.probability(new), np.concatenate(expected), atol=1e-12)
 
 
+def test_an_action_potential_with_gaps_is_none(cells):
+    x, label, donor = cells
+    folds = inner_folds(label, donor, 0)
+    both, alone = (fit(x[:, :width], label, folds, 5, 3) for width in (13, 5))
+    model = model_of(x, label, donor, {13: both.calibration, 5: alone.calibration})
+    new = np.tile(x[np.isfinite(x).all(axis=1)][:1], (2, 1))
+    new[1, 6:] = np.nan  # one number of eight
+    np.testing.assert_array_equal(model.sees_spike(new), [True, False])
+    np.testing.assert_allclose(model.probability(new)[1:], alone.probability(new[1:, :5]), atol=1e-12)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return five_subclasses.folder(tmp_path_factory.mktemp("allen"))
@@ -167,6 +178,57 @@ def test_calls_of_new_cells_with_columns_missing_unknown_and_in_another_order(fo
     (one,) = rows_of(tmp_path / "one-call.csv")
     assert one["likeliest"] == rows[5]["likeliest"]
     assert float(one["probability"]) == pytest.approx(float(rows[5]["probability"]), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_values_that_nobody_measured_are_not_believed(folder, finished, tmp_path, capsys):
+    new = pd.read_csv(folder / "mouse_ephys_data.csv").drop(columns=["transgenic_line", "dendrite_type"])
+    features = [name for name in new.columns if name in FEATURES]
+    whole = new.dropna().iloc[0]
+    wrong = {"few": dict.fromkeys(features[8:12], -9999.0), "many": dict.fromkeys(features[8:30], 1e9)}
+    for name, values in wrong.items():
+        new.loc[len(new)] = {**whole, **values, "file_name": f"9999_{name}"}
+    new.iloc[5:].to_csv(tmp_path / "cells.csv", index=False)
+    predict.main(finished, tmp_path / "cells.csv", tmp_path / "calls.csv")
+    assert "26 values are far from all that were trained on, and count as not measured" in capsys.readouterr().err
+    *_, few, many = rows_of(tmp_path / "calls.csv")
+    assert (few["missing_features"], few["reason"] in ("", "no class is likely enough")) == ("4", True)
+    assert (many["call"], many["reason"]) == (
+        "no call",
+        "25 % or more of the values are far from all that were trained on",
+    )
+
+
+@pytest.mark.slow
+def test_cells_that_were_trained_on_are_left_out_whatever_they_are_called(folder, finished, tmp_path, capsys):
+    table = pd.read_csv(folder / "mouse_ephys_data.csv").drop(columns="file_name")
+    new = table.iloc[:3].assign(tau=table["tau"] * 1.01)
+    pd.concat([table.iloc[:50], new]).to_csv(tmp_path / "mixed.csv", index=False)
+    evaluate.main(finished, tmp_path / "mixed.csv")
+    told = capsys.readouterr()
+    assert "50 of 53 cells left out: the run was trained on them" in told.err
+    assert "3 cells, whose donors are not said" in told.out
+    assert json.loads((finished / "evaluation-mixed" / "summary.json").read_text())["donors"] is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("counts", "options", "said"),
+    [
+        ({0: 3, 1: 3, 2: 3}, ["--folds", "2"], "do not divide into"),
+        ({2: 40, 3: 2}, [], "do not divide into|a single donor"),
+        ({0: 5, 1: 5}, ["--split", "line"], r"no line has 10 cells"),
+    ],
+)
+def test_too_few_cells_are_refused_before_anything_is_trained(folder, tmp_path, counts, options, said):
+    table = pd.read_csv(folder / "mouse_ephys_data.csv")
+    chosen = pd.concat([table.iloc[24 * k : 24 * k + min(n, 24)] for k, n in counts.items()])
+    (tmp_path / "few").mkdir()
+    (tmp_path / "few" / allen_database.DETAILS).write_bytes((folder / allen_database.DETAILS).read_bytes())
+    chosen.to_csv(tmp_path / "few" / "mouse_ephys_data.csv", index=False)
+    out = tmp_path / "run"
+    with pytest.raises(UserError, match=said):
+        run.main(["--task", "subclass", "--data", str(tmp_path / "few"), "--out", str(out), "--steps", "2", *options])
 
 
 @pytest.mark.slow

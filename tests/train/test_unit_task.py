@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pandas as pd
 import pytest
 import run_folder
 import xarray as xr
@@ -293,6 +294,29 @@ def test_the_training_data_are_known_by_their_waveforms_wherever_they_lie(traine
     again = write(tmp_path / "again.npz", spikes=4, isi=np.ones((240, 8)))  # other histograms, another file
     with pytest.raises(UserError, match="holds the samples that the run was trained on"):
         evaluate.main(trained, again)
+
+
+def test_units_that_were_trained_on_are_left_out_of_a_larger_table(trained, tmp_path, capsys):
+    old, new = (np.load(write(tmp_path / f"{seed}.npz", spikes=4, seed=seed)) for seed in (0, 1))
+    mixed = {name: np.concatenate([old[name], new[name]]) for name in ("waveform", "label", "animal", "isi")}
+    unit = np.concatenate([old["unit"], 1000 + new["unit"]])
+    np.savez(tmp_path / "mixed.npz", **mixed, unit=unit, rate_kHz=old["rate_kHz"])
+    evaluate.main(trained, tmp_path / "mixed.npz")
+    assert f"{len(old['unit'])} of {len(unit)} waveforms left out" in capsys.readouterr().err
+
+
+def test_what_is_no_spike_that_is_known_gets_no_call(trained, tmp_path):
+    new = dict(np.load(write(tmp_path / "new.npz", spikes=4, seed=1)))
+    wrong = new["unit"] % 4 == 0
+    rng = np.random.default_rng(0)
+    shape = new["waveform"].shape
+    new["waveform"] = np.where(wrong[:, None, None], 50 * rng.normal(size=shape), new["waveform"]).astype(np.float32)
+    np.savez(tmp_path / "noise.npz", **new)
+    predict.main(trained, tmp_path / "noise.npz", tmp_path / "calls.csv")
+    called = pd.read_csv(tmp_path / "calls.csv")
+    strange = called["row"] % 4 == 0
+    assert (called["reason"] == "a waveform unlike all that were trained on")[strange].mean() > 0.9
+    assert (called["reason"] == "a waveform unlike all that were trained on")[~strange].mean() < 0.2
 
 
 def test_one_unit_has_no_interval(trained, tmp_path, capsys):

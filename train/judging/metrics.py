@@ -33,11 +33,11 @@ def balanced_accuracy(y: Labels, probability: Probabilities) -> float:
 
 
 def macro_f1(y: Labels, probability: Probabilities) -> float:
-    """Return the mean over classes of 2 hits / (called + there)."""
+    """Return the mean of 2 hits / (called + there) over the classes that are called or there."""
     called, classes = probability.argmax(axis=1), range(probability.shape[1])
     hits = np.array([np.sum((called == k) & (y == k)) for k in classes], float)
     both = np.array([np.sum(called == k) + np.sum(y == k) for k in classes])
-    return float(np.mean(2 * hits / np.maximum(both, 1)))
+    return float(np.mean(2 * hits[both > 0] / both[both > 0]))
 
 
 def nll(y: Labels, probability: Probabilities) -> float:

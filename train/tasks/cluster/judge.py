@@ -70,6 +70,9 @@ def others(
     with_umap = importlib.util.find_spec("umap") is not None and importlib.util.find_spec("networkx") is not None
     if not with_umap:
         print(f"UMAP + GMM and UMAP + Louvain are left out: {install('spiketype[umap]')}", file=sys.stderr)
+    elif len(units.x) < partitions.LEAST_UMAP:
+        with_umap = False
+        print(f"UMAP + GMM and UMAP + Louvain are left out: {len(units.x)} units are too few for it", file=sys.stderr)
     plain = dict(partitions.BASELINES) | (dict(partitions.UMAP_BASELINES) if with_umap else {})
     if len(units.x) > partitions.MOST_WARD:
         del plain["Ward"]

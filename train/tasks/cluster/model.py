@@ -170,7 +170,7 @@ def evaluate(config: ClusterConfig, model: ClusterModel, data: Path) -> NoReturn
     Raises:
         UserError: always.
     """
-    raise UserError("a cluster run is judged when it is trained: see summary.json, or use train.predict")
+    raise UserError("a cluster run is judged when it is trained: see summary.json, or use spiketype predict")
 
 
 def predict(config: ClusterConfig, model: ClusterModel, data: Path) -> dict[str, np.ndarray]:

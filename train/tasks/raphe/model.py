@@ -57,10 +57,8 @@ class RapheModel:
     def restore(cls, config: RapheTaskConfig, arrays: PyTree, manifest: Json) -> "RapheModel":
         """Return what `arrays` and `manifest` took apart."""
         stages = tuple(Calibration(**arrays["stages"][str(k)]) for k in range(len(evidence.STAGES)))
-        limits = {name: float(arrays["usual"][name]) for name in ("rest", "limit")}
         origin = {name: value for name, value in manifest.items() if name != "thresholds"}
-        usual = Usual(**(arrays["usual"] | limits))
-        return cls(config, arrays["networks"], stages, usual, arrays["seen"], origin)
+        return cls(config, arrays["networks"], stages, Usual.restore(arrays["usual"]), arrays["seen"], origin)
 
     def arrays(self) -> PyTree:
         """Return the networks, the calibrations and the usual shapes."""
@@ -68,7 +66,7 @@ class RapheModel:
             "networks": self.variables,
             "stages": {str(k): stage._asdict() for k, stage in enumerate(self.stages)},
             "seen": self.seen,
-            "usual": {name: np.asarray(value) for name, value in self.usual._asdict().items()},
+            "usual": self.usual.arrays(),
         }
 
     def manifest(self) -> Json:

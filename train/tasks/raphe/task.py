@@ -46,7 +46,18 @@ def make_split(config: RapheTaskConfig, table: RapheTable) -> splits.Split:
     by_day = (table.day, table.day_names, "day")
     group, names, word = by_day if "day" in config.split else (table.cell, table.cell_names, "cell")
     kind = SPLITS[config.split]
-    return splits.make(kind, table.label, group, names, config.folds, config.seed, SPIKE_TEST, by=word)
+    return splits.make(
+        kind,
+        table.label,
+        group,
+        names,
+        config.folds,
+        config.seed,
+        SPIKE_TEST,
+        by=word,
+        class_names=table.class_names,
+        instead="cell" if word == "day" else "spike",
+    )
 
 
 def prepare(config: RapheTaskConfig) -> Experiment:

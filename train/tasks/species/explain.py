@@ -14,6 +14,7 @@ from spiketype.train.task import in_pieces
 from spiketype.train.tasks.species.config import METHODS
 from spiketype.train.tasks.species.networks import PIECE, Networks, cells_of
 
+FEWEST = 20  # cells of a species, of which it is asked whether they can be told from the other's
 Views = Mapping[str, Float[np.ndarray, "cell ..."]]  # features of the same cells
 
 
@@ -33,11 +34,13 @@ def views_of(table: AllenTable, part: Part, networks: Networks) -> Views:
 def separability(views: Views, cells: AllenTable, seed: int) -> Json:
     """Return `explain.separability` of the species for each view of cells.
 
-    Nothing where a species has a single donor, which cannot be both held out and known.
+    Nothing where a species has a single donor, which cannot be both held out and known, or few cells: where one of two
+    is held out, the other fold has more of its kind, and an AUC over all folds falls below chance.
     """
     donors = [len(np.unique(cells.donor[cells.species == k])) for k in (MOUSE, HUMAN)]
+    few = min(np.bincount(cells.species, minlength=2)) < FEWEST
     known = cells.species, cells.spiny, cells.donor, seed
-    return {name: explain.separability(z, *known) for name, z in views.items()} if min(donors) > 1 else {}
+    return {name: explain.separability(z, *known) for name, z in views.items()} if min(donors) > 1 and not few else {}
 
 
 def shapley(

@@ -22,7 +22,7 @@ from spiketype.datasets.fingerprint import of_rows
 from spiketype.datasets.options import SpeciesLabels
 from spiketype.datasets.splits import inner_folds, part_of_each, rows_of
 from spiketype.edge import Json, PyTree, UserError, progress
-from spiketype.models.missing import MANY, TOO_FEW, alike, too_few
+from spiketype.models.missing import MANY, ODD, TOO_FEW, alike, far, odd, too_few
 from spiketype.models.species import AlignedSvc, Cells
 from spiketype.train.config import Member
 from spiketype.train.judging.calls import Calls
@@ -240,6 +240,9 @@ def predict(config: SpeciesConfig, model: SpeciesModel, data: Path) -> dict[str,
             allen_columns.check_units(data, x[species == number], scale.median, names)
     if missing:
         print(f"{data}: features that no cell has: {', '.join(missing)}", file=sys.stderr)
+    wrong = np.stack([far(x, domains.mouse), far(x, domains.human)])[species, np.arange(len(x))]
+    allen_columns.tell_far(data, wrong, x, ids, names)
+    x, strange = np.where(wrong, np.nan, x), odd(wrong, x)
     probability = model.probability(Cells(x, species))
     measured = {
         COLUMN: np.array(SPECIES)[species],
@@ -248,5 +251,5 @@ def predict(config: SpeciesConfig, model: SpeciesModel, data: Path) -> dict[str,
     }
     unknown, each = np.full(len(x), -1), np.arange(len(x))
     return Calls(probability[None], unknown, each, DENDRITES, tuple(ids), measured).table(
-        config.certain, {TOO_FEW: too_few(x)}
+        config.certain, {ODD: strange, TOO_FEW: too_few(x)}
     )

@@ -201,9 +201,12 @@ def subclass_table(result: Json) -> str:
     rows = [
         [name, *(number(row[key], digits) for key, digits in COLUMNS.values())] for name, row in result["rows"].items()
     ]
-    words = f"{result['cells']} cells of {result['donors']} donors, split: {result['split']}"
+    groups = "cells" if result["donors"] is None else "donors"
+    words = f"{result['cells']} cells"
+    words += ", whose donors are not said" if result["donors"] is None else f" of {result['donors']} donors"
+    words += f", split: {result['split']}"
     words += " (optimistic: cells of tested donors are trained on)" if result["optimistic"] else ""
-    text = [text_table(["model", *COLUMNS], rows), f"{words}; 95 % intervals over donors", _classes(result)]
+    text = [text_table(["model", *COLUMNS], rows), f"{words}; 95 % intervals over {groups}", _classes(result)]
     if "gates" in result and result["gates"]["jaccard"] is not None:
         opened = result["gates"]
         correlation = "unknown" if opened["correlation"] is None else f"{opened['correlation']:.2f}"

@@ -9,13 +9,15 @@ import numpy as np
 from jaxtyping import Bool
 
 from spiketype.datasets.allen.cells import LABEL, NewCells
+from spiketype.datasets.allen.columns import tell_far
 from spiketype.datasets.allen.table import AllenTable
 from spiketype.datasets.fingerprint import of_rows
 from spiketype.datasets.splits import inner_folds, part_of_each, rows_of
 from spiketype.edge import Json, PyTree, UserError, progress
 from spiketype.models.classifiers import majority
 from spiketype.models.ensemble import Calibrated, Calibration, Ensemble, Inputs, Labels, Probabilities, calibrate, fit
-from spiketype.models.missing import MANY, TOO_FEW, alike, too_few
+from spiketype.models.missing import MANY, MOST_FILLED, ODD, TOO_FEW, alike, far, odd, too_few
+from spiketype.models.scale import Scale
 from spiketype.train.judging.calls import Calls
 from spiketype.train.judging.figures import calls_confusion, reliability_figure
 from spiketype.train.task import Judgement, new_rows
@@ -97,9 +99,11 @@ class SubclassModel:
         }
 
     def sees_spike(self, x: Inputs) -> Bool[np.ndarray, " cell"]:
-        """Say of which cells an action potential is used."""
+        """Say of which cells an action potential is used: where hardly a number of its shape is missing."""
         features = len(self.features)
-        return np.asarray(np.isfinite(x[:, features:]).any(axis=1) & (max(self.calibrations) > features))
+        if max(self.calibrations) == features:
+            return np.zeros(len(x), bool)
+        return np.asarray(np.isnan(x[:, features:]).mean(axis=1) <= MOST_FILLED)
 
     def probability(self, x: Inputs) -> Probabilities:
         """Return class probabilities of cells, NaN where not measured: features, then the action potential's shape.
@@ -127,6 +131,15 @@ class SubclassModel:
                 self.fitted[key] = fit(x, self.label, rows_of(self.part), features, len(self.class_names))
         return self.fitted[key]
 
+    def believed(self, cells: NewCells, data: Path) -> tuple[NewCells, Bool[np.ndarray, " cell"]]:
+        """Return cells without values that nobody measured, which are told, and which cells have many of them."""
+        width = len(self.features)
+        wrong = far(cells.x[:, :width], Scale.of(self.x[:, :width]))
+        tell_far(data, wrong, cells.x, cells.names, self.features)
+        x = cells.x.copy()
+        x[:, :width][wrong] = np.nan
+        return cells._replace(x=x), odd(wrong, cells.x[:, :width])
+
     def calls(self, cells: NewCells) -> Calls:
         """Return the calls of cells; intervals redraw donors, or cells where donors are unknown."""
         groups = [donor or name for donor, name in zip(cells.donor, cells.names, strict=True)]
@@ -153,8 +166,9 @@ def widths(x: Inputs, features: int) -> tuple[int, ...]:
 
 def predict(config: SubclassConfig, model: SubclassModel, data: Path) -> dict[str, np.ndarray]:
     """Return the calls of the cells of a table or folder; there is none of a cell that lacks nearly all features."""
-    cells = NewCells.read(data, model.features, config.lines)
-    return model.calls(cells).table(config.certain, never={TOO_FEW: too_few(cells.x[:, : len(model.features)])})
+    cells, strange = model.believed(NewCells.read(data, model.features, config.lines), data)
+    few = too_few(cells.x[:, : len(model.features)])
+    return model.calls(cells).table(config.certain, never={ODD: strange, TOO_FEW: few})
 
 
 def evaluate(config: SubclassConfig, model: SubclassModel, data: Path) -> Judgement:
@@ -163,12 +177,12 @@ def evaluate(config: SubclassConfig, model: SubclassModel, data: Path) -> Judgem
     Raises:
         UserError: no labels, an unknown class, the training cells, or no cell that is new.
     """
-    cells, classes = NewCells.read(data, model.features, config.lines), model.class_names
+    (cells, _), classes = model.believed(NewCells.read(data, model.features, config.lines), data), model.class_names
     if unknown := sorted(set(cells.label) - {*classes, ""}):
         raise UserError(f"{data}: class {unknown[0]!r} is unknown, not one of {', '.join(classes)}")
     labelled = np.array([name != "" for name in cells.label])
     if not labelled.any():
-        raise UserError(f"{data} has no labels: a column {LABEL} of {', '.join(classes)}; or use train.predict")
+        raise UserError(f"{data} has no labels: a column {LABEL} of {', '.join(classes)}; or use spiketype predict")
     cells, width = cells.take(labelled), len(model.features)
     cells = cells.take(new_rows(of_rows(model.x[:, :width]), of_rows(cells.x[:, :width]), data, "cells"))
     known = np.array([name.split("_")[0] in model.specimens for name in cells.names])
@@ -177,10 +191,14 @@ def evaluate(config: SubclassConfig, model: SubclassModel, data: Path) -> Judgem
         raise UserError(f"{data}: the run was trained on these cells or their donors; the run's summary judges them")
     if known.any():
         print(f"{data}: {known.sum()} cells left out: of names or donors that were trained on", file=sys.stderr)
-    calls, title = model.calls(cells.take(~known)), f"cells of {data.name}"
+    cells = cells.take(~known)
+    calls, title = model.calls(cells), f"cells of {data.name}"
     models = {OFFERED: calls}
     drawn = {"confusion": calls_confusion(models, title), "reliability": reliability_figure(models, title)}
-    return Judgement(headline(title, False, models, config.seed), calls, drawn, name=OFFERED)
+    result = headline(title, False, models, config.seed)
+    if not any(cells.donor):
+        result["donors"] = None  # the table does not say
+    return Judgement(result, calls, drawn, name=OFFERED)
 
 
 def headline(split: str, optimistic: bool, models: Mapping[str, Calls], seed: int) -> Json:

@@ -25,7 +25,7 @@ from spiketype.train.task import History, Judgement, Variables, known_labels, ne
 from spiketype.train.tasks.unit import beginning
 from spiketype.train.tasks.unit.config import UnitConfig
 from spiketype.train.tasks.unit.figures import figures
-from spiketype.train.tasks.unit.model import UnitData, UnitModel, by_spike, by_unit, ensemble, inputs_of
+from spiketype.train.tasks.unit.model import UnitData, UnitModel, by_spike, by_unit, ensemble, inputs_of, usual_of
 
 TRAINED = "trained"  # the parameters that fine-tuning began with, beside those that it has left
 NETWORK, TUNED = "network", "network, tuned on {} units of the animal"
@@ -62,7 +62,9 @@ def judge(
     )  # fmt: skip
     models = {AVERAGE: baselines.average(models, (NETWORK, SVC_NAME, LOGISTIC_NAME))} | models
     rows = held_out(folds)
-    offered = UnitModel(net, ended, tuple(members), tuple(scales), classes, data.form, of_rows(table.waveform))
+    offered = UnitModel(
+        net, ended, tuple(members), tuple(scales), classes, data.form, of_rows(table.waveform), usual_of(config, table)
+    )
     parts = {name: each[:, rows] for name, each in models.items()}
     last, optimistic = list(networks)[-1], data.division.optimistic
     table = table.take(rows)

@@ -13,11 +13,13 @@ from spiketype.datasets.options import UnitSplit
 from spiketype.datasets.waveforms import divide, matrix
 from spiketype.datasets.waveforms.divide import Division
 from spiketype.datasets.waveforms.matrix import Form
+from spiketype.datasets.waveforms.seen import seen
 from spiketype.datasets.waveforms.table import WaveformTable
 from spiketype.edge import Json, PyTree
 from spiketype.models import unit_nets
 from spiketype.models.scale import Scale
 from spiketype.models.unit_nets import UnitNet
+from spiketype.models.usual import Usual
 from spiketype.train.config import Member
 from spiketype.train.judging.calls import Calls
 from spiketype.train.task import Variables, in_pieces, of_member
@@ -25,6 +27,8 @@ from spiketype.train.tasks.unit import beginning
 from spiketype.train.tasks.unit.config import UnitConfig
 
 BATCH = 1000
+UNUSUAL = "a waveform unlike all that were trained on"
+MOST_SHAPES = 5000  # rows from which usual shapes are learned
 
 _apply = jax.jit(unit_nets.apply, static_argnums=(0, 3))
 
@@ -105,6 +109,7 @@ class UnitModel:
         classes: names.
         form: of the inputs.
         seen: fingerprints of the waveforms trained on.
+        usual: shapes of these.
     """
 
     net: UnitNet
@@ -114,6 +119,7 @@ class UnitModel:
     classes: tuple[str, ...]
     form: Form
     seen: UInt64[np.ndarray, " seen"]
+    usual: Usual
 
     def probability(self, x: Float[np.ndarray, "row feature"]) -> Float[np.ndarray, "row class"]:
         """Return the class probabilities of rows as `inputs_of` gives them."""
@@ -126,7 +132,7 @@ class UnitModel:
 
     def arrays(self) -> PyTree:
         """Return the variables, and what they were trained on."""
-        return {"networks": self.variables, "seen": self.seen}
+        return {"networks": self.variables, "seen": self.seen, "usual": self.usual.arrays()}
 
     def manifest(self) -> Json:
         """Return all but the variables."""
@@ -150,6 +156,7 @@ def restore(config: UnitConfig, arrays: PyTree, manifest: Json) -> UnitModel:
         tuple(manifest["classes"]),
         Form.from_json(manifest),
         arrays["seen"],
+        Usual.restore(arrays["usual"]),
     )
 
 
@@ -205,6 +212,17 @@ def by_spike(table: WaveformTable, probability: Float[np.ndarray, "repeat row cl
     )
 
 
+def usual_of(config: UnitConfig, table: WaveformTable) -> Usual:
+    """Learn usual shapes from the rows that are trained on."""
+    return Usual.of(shapes(config, table.take(np.arange(0, len(table.unit), -(-len(table.unit) // MOST_SHAPES)))))
+
+
+def shapes(config: UnitConfig, table: WaveformTable, rate_kHz: float | None = None) -> Float[np.ndarray, "row point"]:
+    """Return the waveforms of rows as a network sees them, 0 where one has ended."""
+    found: np.ndarray = np.nan_to_num(seen(config, table, rate_kHz).waveform)
+    return found.reshape(len(found), -1)
+
+
 def inputs_of(
     config: UnitConfig, model: UnitModel, path: Path, labels: bool = True
 ) -> tuple[WaveformTable, Float[np.ndarray, "row feature"]]:
@@ -225,4 +243,7 @@ def predict(config: UnitConfig, model: UnitModel, path: Path) -> dict[str, np.nd
     """
     table, x = inputs_of(config, model, path, labels=False)
     table = replace(table, label=np.full_like(table.label, -1), class_names=model.classes)
-    return in_order(table, model.probability(x)[None]).table(config.certain)
+    far = model.usual.distance(shapes(config, table, model.form.rate_kHz)) > model.usual.limit
+    first = np.unique(table.unit, return_index=True)[1]  # as `in_order`
+    share = unit_means(far[None, :, None].astype(float), table.unit)[0, np.argsort(first), 0]
+    return in_order(table, model.probability(x)[None]).table(config.certain, {UNUSUAL: share > 0.5})

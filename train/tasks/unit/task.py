@@ -13,6 +13,7 @@ import optax
 
 from spiketype.datasets import batches
 from spiketype.datasets.batches import Plan
+from spiketype.datasets.splits import inner_folds
 from spiketype.datasets.waveforms import divide
 from spiketype.edge import PyTree, UserError
 from spiketype.models import augment, unit_nets
@@ -108,6 +109,8 @@ def prepare(config: UnitConfig) -> Experiment:
         raise UserError("--data is missing: give a file or folder of waveforms")
     data = load(config, config.data)
     folds = data.division.folds
+    for fold in folds if data.table.level == "unit" else ():  # lest the baselines be refused when all is trained
+        inner_folds(data.table.label[fold.train], data.table.unit[fold.train], config.seed)
     members = [Member(s, f) for f in range(len(folds)) for s in range(config.seed, config.seed + config.seeds)]
     scales = [model.scale_of(config, data.x[fold.train]) for fold in folds]
     net = model.network(config, data.table.class_names, config.data)
