@@ -89,6 +89,11 @@ def _half_width(eap_uV: jax.Array, trough: jax.Array, low: jax.Array) -> jax.Arr
     return crossing(right, right - 1) - crossing(left, left + 1)
 
 
+def ratio_of(dt_ms: float, rate_kHz: float) -> Fraction:
+    """Return how many samples at ``rate_kHz`` there are for one every ``dt_ms``."""
+    return Fraction(rate_kHz * dt_ms).limit_denominator(10_000)
+
+
 def resample(n_time: int, dt_ms: float, rate_kHz: float) -> Float32[np.ndarray, "{n_time} new_time"]:
     """Return the matrix that takes waveforms to ``rate_kHz``: ``eap @ matrix``.
 
@@ -102,7 +107,7 @@ def resample(n_time: int, dt_ms: float, rate_kHz: float) -> Float32[np.ndarray, 
 
     if not (np.isfinite(rate_kHz) and rate_kHz > 0):
         raise UserError(f"sampling rate {rate_kHz} kHz: give a positive number")
-    ratio = Fraction(rate_kHz * dt_ms).limit_denominator(10_000)
+    ratio = ratio_of(dt_ms, rate_kHz)
     if n_time * ratio <= 1:
         raise UserError(
             f"sampling rate {rate_kHz} kHz leaves less than two samples of the {n_time * dt_ms:g} ms window:"

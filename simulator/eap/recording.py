@@ -4,6 +4,7 @@ All of it but the noise is linear in the potential, so it is one matrix (time, n
 A filter sees the potential held at its first and last value for `PAD_MS` beyond the window that was simulated.
 """
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -91,12 +92,16 @@ def colouring(n_time: int, dt_ms: float, rate_kHz: float, chain: Chain) -> Float
     root of the covariance of that noise in the window.
     """
     check_rate(chain, 1 / dt_ms)
-    pad = round(PAD_MS / dt_ms)
+    kept, ratio = features.resample(n_time, dt_ms, rate_kHz).shape[1], features.ratio_of(dt_ms, rate_kHz)
+    pad = math.ceil(PAD_MS / dt_ms / ratio.denominator) * ratio.denominator  # so that the window begins at a new sample
     white = np.eye(n_time + 2 * pad)
     if chain.noise == "pink":
         white = _pink(white, dt_ms)
-    passed = _apply(white, chain, 1 / dt_ms)[:, pad : pad + n_time]
-    passed = passed @ features.resample(n_time, dt_ms, rate_kHz).astype(np.float64)
+    passed = _apply(white, chain, 1 / dt_ms)
+    # Noise goes on beyond the window: held at its ends, it would be larger there.
+    passed = signal.resample_poly(passed, ratio.numerator, ratio.denominator, axis=1)
+    first = pad * ratio.numerator // ratio.denominator
+    passed = passed[:, first : first + kept]
     variance, axes = np.linalg.eigh(passed.T @ passed)
     root = (axes * np.sqrt(np.maximum(variance, 0) / variance.mean())) @ axes.T
     found: np.ndarray = root.astype(np.float32)

@@ -107,3 +107,17 @@ def test_impossible_chains_are_refused(chain, said):
         check(chain)
     with pytest.raises(UserError, match="--lowpass-hz is 16000: it must be below 16000, half of the sampling rate"):
         recording.matrix(TIMES, DT_MS, 30.0, Chain(lowpass_Hz=16000))
+
+
+@pytest.mark.parametrize(
+    ("chain", "rate_kHz"),
+    [
+        (Chain(300.0, 6000.0), 30.0),
+        (Chain(300.0, 6000.0), 8.0),
+        (Chain(common_average=True), 8.0),
+        (Chain(noise="pink"), 8.0),
+    ],
+)
+def test_noise_is_as_large_at_the_ends_of_the_window_as_inside(chain, rate_kHz):
+    found = recording.colouring(224, 1 / 32, rate_kHz, chain).astype(np.float64)
+    np.testing.assert_allclose(np.sqrt((found**2).sum(axis=0)), 1, atol=0.01)
