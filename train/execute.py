@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -113,6 +113,7 @@ def execute(task: Task[Any, Any], config: TaskConfig, folder: Path, save_every_s
         variables, history = _train(experiment, folder, bar, stop, save_every_s)
         if not processes.first():
             return {}
+        stop.trained()
         bar.add_task("judging", total=None)
         judgement = experiment.judge(variables, history)
         seconds = round(time.monotonic() - began, 1)
@@ -230,6 +231,18 @@ class _Wish:
 
     def __init__(self) -> None:
         self.asked = self.agreed = self.looks = 0
+        self.training = True
+
+    def trained(self) -> None:
+        """End the training, all of which is saved: from now on it stops at once."""
+        self.training = False
+        if self.asked:
+            self.at_once()
+
+    def at_once(self) -> NoReturn:
+        """Stop, as was asked."""
+        self.agreed = self.asked
+        raise KeyboardInterrupt
 
     def __call__(self) -> bool:
         self.looks += 1
@@ -240,7 +253,7 @@ class _Wish:
 
 @contextlib.contextmanager
 def _stopping() -> Iterator[_Wish]:
-    """Turn Ctrl-C and SIGTERM into a wish to stop at the next look; a second Ctrl-C stops at once."""
+    """Turn Ctrl-C and SIGTERM into a wish to stop at the next look; a second Ctrl-C, or any after training, at once."""
     wish = _Wish()
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -248,6 +261,8 @@ def _stopping() -> Iterator[_Wish]:
             wish.agreed = 0
             raise KeyboardInterrupt
         wish.asked = wish.BY_HAND if number == signal.SIGINT else wish.PREEMPTED
+        if not wish.training:
+            wish.at_once()
         print("stopping at the next checkpoint; Ctrl-C again stops at once", file=sys.stderr)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -1,4 +1,5 @@
 import json
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from states import equal, save, state
 
 from spiketype import edge
 from spiketype.edge import UserError
-from spiketype.train import asked, checkpoints, config, runs, tasks
+from spiketype.train import asked, checkpoints, config, execute, runs, tasks
 from spiketype.train.judging.figures import training_figure
 from spiketype.train.task import Judgement, Task
 from spiketype.train.tasks.eap.config import EapTaskConfig
@@ -191,3 +192,24 @@ def test_summary_without_nan(folder: Path) -> None:
 def test_lists_and_paths_keep_their_types() -> None:
     before = EapTaskConfig(split="lists", lists=Path("/a/b.json"), cell_models=("bbp", "/c"), turns=False)
     assert config.from_json(EapTaskConfig, config.to_json(before), Path("config.json")) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_judgement_is_stopped_at_once_and_training_at_its_next_look(number):
+    def judged():
+        with execute._stopping() as stop:
+            stop.trained()
+            signal.raise_signal(number)
+            pytest.fail("the judgement went on")
+
+    def trained():
+        with execute._stopping() as stop:
+            signal.raise_signal(number)  # after the last look
+            assert stop()
+            stop.trained()
+            pytest.fail("the judgement began")
+
+    for stopped in (judged, trained):
+        with pytest.raises(execute.Stopped) as found:
+            stopped()
+        assert found.value.preempted == (number == signal.SIGTERM)
