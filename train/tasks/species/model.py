@@ -65,11 +65,6 @@ class TrainingCells(NamedTuple):
                 f" needs {INNER}: give cells of more donors"
             )
         folds = inner_folds(table.spiny[rows], table.donor[rows], seed, INNER)
-        if any(len(np.unique(table.spiny[rows][train])) < 2 for train, _ in folds):
-            raise UserError(
-                f"{table.source}, {part.name}: a class has cells of too few donors to hold some out for calibration: "
-                "give cells of more donors"
-            )
         return cls(table.x[part.mouse], table.x[part.human], table.spiny[rows], part_of_each(folds, len(rows)))
 
     def rows(self) -> UInt64[np.ndarray, " labelled"]:
