@@ -109,7 +109,7 @@ def test_a_batch_names_what_it_leaves_out_and_continues(tmp_path, recording, cap
 
 
 def test_a_folder_without_recordings_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"has no \.nwb file: python -m datasets\.allen download"):
+    with pytest.raises(UserError, match=r"has no \.nwb file: spiketype allen download"):
         noise_command(tmp_path)
 
 

@@ -337,7 +337,7 @@ def test_rows_without_a_label_are_predicted_and_not_judged(trained, tmp_path):
     assert summary_of(trained / "evaluation-some")["units"] == 30
     predict.main(trained, some, tmp_path / "calls.csv")
     assert len((tmp_path / "calls.csv").read_text().splitlines()) == 41
-    with pytest.raises(UserError, match=r"has no labels: use train\.predict"):
+    with pytest.raises(UserError, match=r"has no labels: use spiketype predict"):
         evaluate.main(trained, write(tmp_path / "none.npz", seed=3, animals=2, label=np.full(40, "unknown")))
 
 
