@@ -195,7 +195,9 @@ def test_the_other_settings_hold_donors_out(folder, tables, tmp_path, labels):
         with pytest.raises(UserError, match="has human cells, and this run, --labels mouse, calls mouse cells alone"):
             predict.main(out, write_cells(tables["human"].assign(species="human"), tmp_path), None)
     fewer = write(tmp_path / "fewer", {name: table.iloc[2:] for name, table in tables.items()})
-    with pytest.raises(UserError, match=r"has no mouse cell of a donor whose labels|holds the samples that the run was trained"):
+    with pytest.raises(
+        UserError, match=r"has no mouse cell of a donor whose labels|holds the samples that the run was trained"
+    ):
         evaluate.main(out, fewer)
 
 
