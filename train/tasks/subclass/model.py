@@ -177,7 +177,7 @@ def evaluate(config: SubclassConfig, model: SubclassModel, data: Path) -> Judgem
     Raises:
         UserError: no labels, an unknown class, the training cells, or no cell that is new.
     """
-    (cells, _), classes = model.believed(NewCells.read(data, model.features, config.lines), data), model.class_names
+    cells, classes = NewCells.read(data, model.features, config.lines), model.class_names
     if unknown := sorted(set(cells.label) - {*classes, ""}):
         raise UserError(f"{data}: class {unknown[0]!r} is unknown, not one of {', '.join(classes)}")
     labelled = np.array([name != "" for name in cells.label])
@@ -191,7 +191,7 @@ def evaluate(config: SubclassConfig, model: SubclassModel, data: Path) -> Judgem
         raise UserError(f"{data}: the run was trained on these cells or their donors; the run's summary judges them")
     if known.any():
         print(f"{data}: {known.sum()} cells left out: of names or donors that were trained on", file=sys.stderr)
-    cells = cells.take(~known)
+    cells, _ = model.believed(cells.take(~known), data)
     calls, title = model.calls(cells), f"cells of {data.name}"
     models = {OFFERED: calls}
     drawn = {"confusion": calls_confusion(models, title), "reliability": reliability_figure(models, title)}
