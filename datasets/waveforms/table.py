@@ -78,6 +78,15 @@ class WaveformTable:
         values = {name: getattr(self, name) for name in PER_ROW}
         return replace(self, **{name: v[index] for name, v in values.items() if v is not None})
 
+    def means(self) -> tuple["WaveformTable", Int[np.ndarray, " unit"]]:
+        """Return the mean waveform of each unit, in the order in which they first occur, and the number of its rows."""
+        first, of_row, count = np.unique(self.unit, return_index=True, return_inverse=True, return_counts=True)[1:]
+        total = np.zeros((len(first), *self.waveform.shape[1:]))
+        np.add.at(total, of_row, self.waveform)
+        order = np.argsort(first)
+        mean = (total / count[:, None, None])[order].astype(np.float32)
+        return replace(self.take(first[order]), waveform=mean, level="unit"), count[order]
+
     @property
     def positive(self) -> float:
         """Share of rows whose largest peak is positive; of very many rows, some are looked at."""

@@ -15,6 +15,7 @@ from spiketype.units.options import CERTAIN
 
 UNSURE = "the two classes are about as likely"
 FEWEST_UNITS = 20  # from which on the time scale and the share of excitatory units say anything
+FEWEST_SPIKES = 10  # of a unit whose spikes are averaged here
 LOWEST_KHZ = 12.0  # below, the time from trough to peak is a matter of two or three samples
 LIKELY_SCALE = (1.2, 3.6)  # of all labelled sets it is 1.5 to 2.7
 
@@ -40,23 +41,25 @@ def call(table: WaveformTable, model: UnitsModel, certain: float = CERTAIN, shar
     """Call the units of a table.
 
     Args:
-        table: with one row for each unit.
+        table: with one row for each unit, or spikes of units, which are averaged.
         model: the classifier.
         certain: probability of the likelier class below which there is no call.
         share: of excitatory units among all, if it is known; by default both classes are taken to be as frequent,
             because an estimate from the units themselves can be far off (docs/results/real-units.md).
 
     Raises:
-        UserError: rows that are spikes; a share outside 0 to 1; a sampling rate below `LOWEST_KHZ`.
+        UserError: a share outside 0 to 1; a sampling rate below `LOWEST_KHZ`.
     """
     _check(table, share)
+    table, spikes = table.means()
+    few = (spikes < FEWEST_SPIKES) & (spikes.max() > 1)
     measured = shape.measure(shape.largest(table.waveform), table.rate_kHz)
     logit = model.shape_logit(measured)
     ok = usable(measured)
     even = _probability(logit)
     p = _probability(logit + (0.0 if share is None else np.log(share / (1 - share))))
     p = np.where(ok, p, np.nan)
-    reason = _reasons(measured, model.distance(measured), np.nan_to_num(np.maximum(p, 1 - p)), certain)
+    reason = _reasons(measured, model.distance(measured), np.nan_to_num(np.maximum(p, 1 - p)), certain, few)
     sure = reason == ""
     called = np.where(p >= 0.5, *CLASSES)
     columns = {
@@ -71,14 +74,12 @@ def call(table: WaveformTable, model: UnitsModel, certain: float = CERTAIN, shar
         "half_width_ms": np.where(ok, measured.half_width_ms, np.nan),
     }
     facts, notes = _recording(table, model, measured, even, ok)
+    if spikes.max() > 1:
+        notes = (f"{spikes.sum()} spikes were averaged by unit", *notes)
     return UnitCalls(columns, measured, facts | {"certain": certain, "share_excitatory_given": share}, notes)
 
 
 def _check(table: WaveformTable, share: float | None) -> None:
-    if table.level == "spike":
-        raise UserError(
-            f"{table.source} holds single spikes: give the mean waveform of each unit, such as a phy folder or an .npz"
-        )
     if share is not None and not 0 < share < 1:
         raise UserError(f"--share is {share:g}: it must be between 0 and 1")
     if table.rate_kHz < LOWEST_KHZ:
@@ -94,13 +95,14 @@ def _probability(logit: np.ndarray) -> np.ndarray:
 
 
 def _reasons(
-    measured: Shape, distance: np.ndarray, probability: np.ndarray, certain: float
+    measured: Shape, distance: np.ndarray, probability: np.ndarray, certain: float, few: np.ndarray
 ) -> Shaped[np.ndarray, " unit"]:
     """Return why a unit is not called, "" for those that are; the first reason that holds."""
     reasons = {
         "positive first: an axon, or stored upside down": measured.positive,
         "clipped: several samples at the lowest value": measured.clipped,
         f"less than {NEEDED_MS:g} ms after the trough": measured.after_ms < NEEDED_MS,
+        f"the mean of fewer than {FEWEST_SPIKES} spikes": few,
         "unlike all units that were trained on": distance > 1,
         UNSURE: probability < certain,
     }

@@ -84,8 +84,20 @@ def test_what_is_known_of_the_recording_is_said(shipped, tmp_path):
         call.call(build(tmp_path, units([0.5] * 30), 10.0), shipped)
     with pytest.raises(UserError, match="--share is 1"):
         call.call(table(tmp_path, units([0.5] * 3)), shipped, share=1.0)
-    with pytest.raises(UserError, match="holds single spikes"):
-        call.call(table(tmp_path, units([0.5] * 4), unit=[0, 0, 1, 1]), shipped)
+
+
+def test_spikes_are_averaged_by_unit_and_few_of_them_are_not_believed(shipped, tmp_path):
+    rng = np.random.default_rng(0)
+    each = units([0.25, 0.6, 0.6])
+    spikes = np.repeat(each, [40, 40, 3], axis=0)
+    spikes = spikes + rng.normal(0, 0.05 * np.abs(spikes).max(), spikes.shape)
+    name = np.repeat(["b", "a", "c"], [40, 40, 3])
+    order = rng.permutation(len(name))
+    found = call.call(table(tmp_path, spikes[order], unit=name[order]), shipped)
+    called = dict(zip(found.columns["unit"], found.columns["call"], strict=True))
+    assert (called["b"], called["a"], called["c"]) == ("inhibitory", "excitatory", "no call")
+    assert "the mean of fewer than 10 spikes" in found.columns["reason"]
+    assert found.notes[0] == "83 spikes were averaged by unit"
 
 
 @pytest.mark.parametrize(
