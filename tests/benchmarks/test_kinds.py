@@ -65,6 +65,10 @@ def test_digits_are_scored_as_the_cluster_task_does(tmp_path: Path) -> None:
     for name, measure in scores.MEASURES.items():
         assert found["numbers"][name]["value"] == pytest.approx(measure(label, cluster))
     assert found["numbers"]["accuracy_percent"]["low"] < found["numbers"]["accuracy_percent"]["value"] < 95
+    for empty in ("", "nan"):
+        gap = tiny.csv(tmp_path / "p.csv", made.samples["id"].tolist(), {"cluster": [*named[:3], empty, *named[4:]]})
+        with pytest.raises(UserError, match=r"row 5: cluster is empty"):
+            scored(made, "digits", gap)
     one = tiny.csv(tmp_path / "p.csv", made.samples["id"].tolist(), {"cluster": [0] * len(label)})
     assert scored(made, "digits", one)["numbers"]["ari"]["value"] == 0
 

@@ -197,3 +197,9 @@ def test_the_console_command_lists(capsys: pytest.CaptureFixture[str], monkeypat
         console.main()
     shown = capsys.readouterr().out
     assert all(name in shown for name in ("list", "make", "verify", "score"))
+
+
+def test_a_folder_that_is_no_benchmark_is_not_to_be_deleted(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("a,b")
+    with pytest.raises(UserError, match=r"is no benchmark \(it has neither manifest.json nor specification.toml\)"):
+        folder.verify(tmp_path)

@@ -497,3 +497,9 @@ def test_the_whole_way_from_a_cell_model_to_its_store(tmp_path):
     data = read(tmp_path / "s")
     assert data["amplitude_uV"].max() > 30
     assert set(np.unique(data["spike"])) <= set(range(10))
+
+
+def test_a_common_average_of_one_contact_is_refused(tmp_path, small):
+    with pytest.raises(UserError, match="--common-average: linear1 has one contact, from which nothing would be left"):
+        generate.generate(small(probe="linear1", common_average=True), tmp_path / "s", 0)
+    assert not (tmp_path / "s").exists()

@@ -231,3 +231,9 @@ def test_mistakes(tmp_path):
     with pytest.raises(UserError, match="exists already"):
         generate.generate(generate.RapheConfig(), tmp_path)
     assert raphe.CLASSES[1] == "serotonergic"
+
+
+@pytest.mark.parametrize("contrast", [np.inf, np.nan, 11.0, -1.0])
+def test_a_contrast_that_cannot_be_is_refused(contrast):
+    with pytest.raises(UserError, match="--contrast is"):
+        generate.RapheConfig(contrast=contrast)
