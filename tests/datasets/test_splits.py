@@ -124,7 +124,7 @@ def test_donors_with_cells_of_several_classes_stay_together():
 
 @pytest.mark.parametrize("kind", ["group", "leave-one-out"])
 def test_one_model_per_class_cannot_be_held_out(kind):
-    with pytest.raises(UserError, match=r"single cell model \(UTPC, BP, TTPC2 and 10 more\).*'random'"):
+    with pytest.raises(UserError, match=r"single cell model \(UTPC, BP, TTPC2 and 10 more\).*--split random"):
         splits.make(kind, GROUP, GROUP, NAMES, 5, 0)
 
 

@@ -453,7 +453,7 @@ def test_variants_of_a_model_are_on_one_side_of_every_split(tmp_path, small, kin
     assert table.cell_names == tuple(NAMES)
     assert np.bincount(table.cell).tolist() == [12] * 6
     of_cell = np.array([str(name) for name in store.read(path, "model_name")])[store.read(path, "cell")]
-    split = splits.make(kind, table.excitatory, table.cell, table.cell_names, 3, 0)
+    split = splits.make(kind, None, table.cell, table.cell_names, 3, 0)
     assert len(split.folds) == (3 if kind == "group" else 6)
     for fold in split.folds:
         assert not {*of_cell[fold.train]} & {*of_cell[fold.test]}
