@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from spiketype.models.explain import drops, mean_known, shapley
+from spiketype.models.explain import drops, mean_known, separability, shapley
 
 
 def test_only_a_feature_that_is_used_costs_when_it_is_shuffled():
@@ -35,3 +35,13 @@ def test_shapley_values_add_up_and_leave_out_what_does_not_matter():
     np.testing.assert_allclose(values[:, 3:], 0, atol=1e-12)
     base = spiny(z[rows]) - values.sum(axis=1)
     np.testing.assert_allclose(base, base[0], atol=1e-9)
+
+
+def test_domains_that_do_not_differ_are_told_by_chance():
+    """Over all folds together the same forest is far below chance: a fold with few rows of a domain trains on many."""
+    found = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        domain, group = np.repeat([0, 1], [100, 24]), np.concatenate([np.arange(100) // 2, 50 + np.arange(24) // 8])
+        found.append(separability(rng.normal(size=(124, 3)), domain, np.arange(124) % 2, group, seed)["auc"])
+    assert np.mean(found) == pytest.approx(0.5, abs=0.12)
