@@ -12,14 +12,14 @@ from spiketype.train.judging.metrics import top_calibration_error
 
 def test_calibration_finds_the_true_relation():
     rng = np.random.default_rng(0)
-    x = rng.uniform(-2, 2, (2000, 2))
+    x = rng.uniform(-2, 2, (1000, 2))
 
     def truth(x):
         return expit(0.5 + 1.5 * x[:, 0] + np.sin(2 * x[:, 1]))  # a feature's meaning may turn round
 
-    label = (rng.random(2000) < truth(x)).astype(int)
+    label = (rng.random(1000) < truth(x)).astype(int)
     found = evidence.calibrate(x, label)
-    assert np.sqrt(np.mean((evidence.probability(found, x, np.zeros(2000)).value - truth(x)) ** 2)) < 0.05
+    assert np.sqrt(np.mean((evidence.probability(found, x, np.zeros(1000)).value - truth(x)) ** 2)) < 0.05
     assert found.weight[1] / found.scale[0] == pytest.approx(1.5, abs=0.2)
     beyond = np.array([[0.0, 2.0], [0.0, 50.0]])
     assert np.ptp(evidence.probability(found, beyond, np.zeros(2)).value) < 0.01
@@ -58,7 +58,7 @@ def test_few_spikes_mean_wider_intervals():
 
 def test_a_shape_counts_less_where_it_is_measured_on_few_spikes():
     rng = np.random.default_rng(0)
-    label = np.arange(600) % 2
+    label = np.arange(300) % 2
     known = []
     for kind in label:  # a feature whose error falls with the spikes, and a vote that says nothing
         spikes = np.array([1, 3, 10, 30, 100])
