@@ -112,13 +112,8 @@ def make(
     optimistic = group is not None and any(len(shared(part, group)) for part in parts)
     split = Split(kind, tuple(parts), optimistic, "sample" if group is None or optimistic else by)
     check(split, label, group, class_names)
-    for fold in parts:
-        if classes and len(found := np.unique(label[fold.train])) == 1:
-            only = class_names[int(found[0])] if class_names else found[0]
-            raise UserError(
-                f"split {kind!r}, {fold.name}: all samples to train on are of one class ({only}): choose another "
-                "split, or give samples of two classes"
-            )
+    if classes:
+        _check_two(split, label, class_names)
     return split
 
 
@@ -186,6 +181,17 @@ def check(
             raise UserError(
                 f"split {split.kind!r}, {fold.name}: classes {names} are tested, but not in the training part: choose "
                 f"another split{' or other lists' * (split.kind == 'lists')}"
+            )
+
+
+def _check_two(split: Split, label: np.ndarray, class_names: Sequence[str]) -> None:
+    """Refuse a training part of one class."""
+    for fold in split.folds:
+        if len(found := np.unique(label[fold.train])) == 1:
+            only = class_names[int(found[0])] if class_names else found[0]
+            raise UserError(
+                f"split {split.kind!r}, {fold.name}: all samples to train on are of one class ({only}): choose another "
+                "split, or give samples of two classes"
             )
 
 

@@ -14,9 +14,7 @@ from spiketype.models.scale import Scale
 MOST_FILLED = 0.1  # share of the features up to which medians stand for what is missing: nothing is lost by them
 FEWEST = 0.25  # share of the features below which no model is fitted
 TOO_FEW = f"fewer than {100 * FEWEST:g} % of the features are measured"
-FAR_SD = (
-    8.0  # from the mean of the training cells, beyond which a value is no measurement: 5 of 58,384 measured ones are
-)
+FAR_SD = 8.0  # from the mean of the training cells; measured values are hardly ever farther
 MOST_FAR = 0.25  # share of such values from which on a cell is not believed
 ODD = f"{100 * MOST_FAR:g} % or more of the values are far from all that were trained on"
 MANY = 3  # models to fit, two seconds each, from which on progress is shown

@@ -23,10 +23,10 @@ def labelled(path: Path) -> RapheTable:
         UserError: as `datasets.raphe.load`; a class has no cell.
     """
     table = load(path)
-    return keep(table, np.flatnonzero(table.label >= 0), path)
+    return keep(table, np.flatnonzero(table.label >= 0), path, "give --labels to spiketype raphe extract")
 
 
-def keep(table: RapheTable, rows: Int[np.ndarray, " kept"], path: Path) -> RapheTable:
+def keep(table: RapheTable, rows: Int[np.ndarray, " kept"], path: Path, remedy: str) -> RapheTable:
     """Return some spikes of a table.
 
     Raises:
@@ -34,7 +34,7 @@ def keep(table: RapheTable, rows: Int[np.ndarray, " kept"], path: Path) -> Raphe
     """
     for number, name in enumerate(table.class_names):
         if not (table.label[rows] == number).any():
-            raise UserError(f"{path}: no cell is labelled {name}: give --labels to spiketype raphe extract")
+            raise UserError(f"{path}: no cell is labelled {name}: {remedy}")
     if len(rows) == len(table.label):
         return table
     return replace(table, **{name: getattr(table, name)[rows] for name in PER_SAMPLE})

@@ -412,11 +412,13 @@ def _curated(
     files = [*path.glob(f"cluster_{GROUP}.*sv"), *path.glob(f"cluster_{GROUP}s.*sv")]
     if not files or label == GROUP:
         return cluster, waveform
+    told = _Said(path)  # of its own, because what is not found is said at once
     try:
-        group = np.char.lower(_labels(path, GROUP, cluster, _Said(path)))
+        group = np.char.lower(_labels(path, GROUP, cluster, told))
     except UserError as error:
         said.lines.append(f"curation is not used: {error}")
         return cluster, waveform
+    said.lines += told.lines
     for number in cluster[group == NOISE].tolist():
         said.leave_out(number, f"{NOISE}, by {files[0].name}")
     if several := int((group == "mua").sum()):

@@ -107,7 +107,8 @@ def evaluate(config: RapheTaskConfig, model: RapheModel, path: Path) -> Judgemen
     """
     table = read.labelled(path)
     known = np.unique(table.cell[~new_rows(model.seen, seen_of(table), path, "spikes")])
-    table = read.keep(table, np.flatnonzero(~np.isin(table.cell, known)), path)
+    kept = np.flatnonzero(~np.isin(table.cell, known))
+    table = read.keep(table, kept, path, "the run was trained on those that are: give others")
     tested = model.tested(table)
     after = tested.after([model.stages])
     calls = cells.calls(table, tested, after, [model.usual])
