@@ -18,7 +18,7 @@ from spiketype.simulator.eap.box import Box
 from spiketype.simulator.eap.forward import Factors
 from spiketype.simulator.neuron.source import Source
 
-VERSION = 1  # of how factors are found: raised when that gives others
+VERSION = 2  # of how factors are found: raised when that gives others
 RANK_MULTIPLE = 8  # ranks are padded to whole multiples: at the default error all 13 cells share three programs
 REMEMBERED = 16  # cells that a worker keeps in memory: at most one is in work, and hundreds would fill it
 

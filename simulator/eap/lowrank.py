@@ -1,6 +1,6 @@
 """Membrane currents as few spatial times few temporal factors, with the error in uV that this leaves."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import jax
@@ -68,10 +68,10 @@ def factorise(
     spatial = source.current_nA @ basis
     temporal = np.ascontiguousarray(np.swapaxes(basis, 1, 2))
     blocks = list(_transfers(source, check, contact_um, sigma_S_per_m))
-    full = np.concatenate([_of_spike(source.current_nA, *b) for b in blocks])
-    rank = _smallest(full, basis[check.spike], error_uV)
-    projected = np.concatenate([_of_spike(spatial[:, :, :rank], *b) for b in blocks])
-    error = float(np.abs(full - projected @ temporal[check.spike, :rank]).max())
+    exact_nA = source.current_nA.astype(np.float64)
+    rank = _smallest(_of_spikes(exact_nA @ basis, blocks), basis[check.spike], error_uV)
+    left_nA = exact_nA - spatial[:, :, :rank].astype(np.float64) @ temporal[:, :rank].astype(np.float64)
+    error = float(np.abs(_of_spikes(left_nA, blocks)).max())
     if error > error_uV:
         raise UserError(
             f"cell {source.name}: rank {rank} leaves an error of {error:.2g} uV,"
@@ -85,16 +85,27 @@ def _components(source: Source, fit: Spots, contact_um: np.ndarray, sigma_S_per_
     n_spike, n_segment, n_time = source.current_nA.shape
     gram = np.zeros((n_spike, n_time, n_time))
     for _, matrices in _transfers(source, fit, contact_um, sigma_S_per_m):
-        seen = matrices.reshape(-1, n_segment) @ source.current_nA
-        gram += np.swapaxes(seen, 1, 2).astype(np.float64) @ seen
+        flat = matrices.reshape(-1, n_segment)
+        for spike, current_nA in enumerate(source.current_nA):
+            seen = (flat @ current_nA).astype(np.float64)
+            gram[spike] += seen.T @ seen  # one array twice: half the products
     _, basis = np.linalg.eigh(gram)
     components: np.ndarray = basis[:, :, ::-1].astype(np.float32)
     return components
 
 
-def _of_spike(per_segment: np.ndarray, spike: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    """Return products with the arrays of the spikes, in float64: beside a soma, float32 alone loses 1e-3 uV."""
-    return np.stack([m.astype(np.float64) @ per_segment[k] for k, m in zip(spike, matrices, strict=True)])
+def _of_spikes(
+    per_segment: Float[np.ndarray, "spike segment column"], blocks: Iterable[tuple[np.ndarray, np.ndarray]]
+) -> Float[np.ndarray, "n channel column"]:
+    """Return the products with the arrays of the spikes, in float32: small columns keep their digits.
+
+    Whatever is a difference of large potentials, which in float32 alone loses 1e-3 uV beside a soma, is therefore a
+    difference of currents before it comes here.
+    """
+    columns = per_segment.astype(np.float32)
+    return np.concatenate(
+        [np.stack([m @ columns[k] for k, m in zip(spike, matrices, strict=True)]) for spike, matrices in blocks]
+    )
 
 
 def pad(factors: Factors, segments: int, rank: int) -> Factors:
@@ -172,19 +183,30 @@ def _transfer(
     return line_source(contact, as_segments(start_um, end_um, diameter_um))
 
 
-def _smallest(full_uV: np.ndarray, basis: np.ndarray, error_uV: float) -> int:
+def _smallest(
+    coefficient: Float[np.ndarray, "n channel component"],
+    basis: Float[np.ndarray, "n time component"],
+    error_uV: float,
+) -> int:
     """Return the smallest rank with an error of at most half of ``error_uV``, or the full rank.
 
-    It is found by bisection, as the error falls with the rank. The error of a rank in ``full_uV (n, channel, time)``
-    is what the components (n, time, component) after it add.
+    It is found by bisection, as the error falls with the rank. The error of a rank is what the components after it
+    add. They are orthonormal, so that no sample of a contact is farther off than the norm of its coefficients: only
+    contacts where that is more than the limit, few of a long probe, are computed.
     """
-    coefficient = (full_uV @ basis).astype(np.float32)
+    limit_uV = error_uV / MARGIN
+    squares = np.square(coefficient[:, :, ::-1], dtype=np.float64)
+    tail_uV = np.sqrt(np.cumsum(squares, axis=2)[:, :, ::-1])
 
-    def left(rank: int) -> float:
-        return float(np.abs(coefficient[:, :, rank:] @ np.swapaxes(basis[:, :, rank:], 1, 2)).max())
+    def within(rank: int) -> bool:
+        doubtful = tail_uV[:, :, rank] > limit_uV
+        return not any(
+            np.abs(coefficient[n, doubtful[n], rank:] @ basis[n, :, rank:].T).max() > limit_uV
+            for n in np.flatnonzero(doubtful.any(axis=1))
+        )
 
     low, high = 0, int(basis.shape[2])
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if left(middle) <= error_uV / MARGIN else (middle, high)
+        low, high = (low, middle) if within(middle) else (middle, high)
     return high
