@@ -16,7 +16,7 @@ import zarr
 
 from spiketype import reading
 from spiketype.damage import PICKLED, read_npy, readable, valid
-from spiketype.datasets.waveforms import histograms
+from spiketype.datasets.waveforms import curation, histograms
 from spiketype.datasets.waveforms.columns import ORIGIN
 from spiketype.datasets.waveforms.table import WaveformTable, build
 from spiketype.datasets.zarr_arrays import check
@@ -67,7 +67,21 @@ def load(path: Path, label: str | None) -> WaveformTable:
         isi=isi,
         autocorrelogram=acg,
         origin=[word for name in ORIGIN if name in source.names("sorting/properties") for word in _texts(source, name)],
+        spikes=analyzer.averaged(),
+        curated=_curated(analyzer, label),
     )
+
+
+def _curated(analyzer: "_Analyzer", label: str | None) -> dict[str, np.ndarray]:
+    """Return the words of curators by property, but for the one that is the label."""
+    found = {}
+    for name in curation.COLUMNS:
+        if name != label and name in analyzer.source.names("sorting/properties"):
+            try:
+                found[f"the property {name}"] = _property(analyzer, name)
+            except UserError as error:
+                reading.note(analyzer.source.path, f"units may be among these that were curated as noise: {error}")
+    return found
 
 
 def _texts(source: "_Source", name: str) -> list[str]:
@@ -225,6 +239,14 @@ class _Analyzer:
         for row, mask in enumerate(self.mask):
             dense[row][:, mask] = mean[row][:, : mask.sum()]
         return dense
+
+    def averaged(self) -> np.ndarray:
+        """Return of how many spikes the template of each unit is, at most: those chosen at random, or else all."""
+        index = self._computed("random_spikes", "random_spikes_indices")
+        fits = index is not None and index.ndim == 1 and index.dtype.kind in "iu" and len(index)
+        if index is None or not fits or not (index.min() >= 0 and index.max() < len(self.spike_unit)):
+            index = np.arange(len(self.spike_unit))
+        return np.bincount(self.spike_unit[index], minlength=len(self.units))
 
     def contacts(self) -> np.ndarray | None:
         """Return the position of each channel (channel, 2 or 3), as SpikeInterface's ``get_channel_locations``.

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from spiketype import reading
-from spiketype.datasets.waveforms import matlab
+from spiketype.datasets.waveforms import curation, matlab
 from spiketype.datasets.waveforms.columns import LOWEST_KHZ
 from spiketype.datasets.waveforms.matlab import Value
 from spiketype.datasets.waveforms.table import HIGHEST_KHZ, WaveformTable, build, check_rate
@@ -21,6 +21,7 @@ from spiketype.edge import UserError
 METRICS, TRUTH, PUTATIVE = "cell_metrics", "groundTruthClassification", "putativeCellType"
 ORIGIN = ("species", "animal_species", "brainRegion")
 KINDS = ("filt", "raw")  # the first that any cell has is read
+BAD = ("Bad", "Noise")  # tags of CellExplorer for what is no unit
 METHODS = ("Juxta",)  # recorded so that the cell is certain: no type of cell
 
 
@@ -58,7 +59,7 @@ def load(path: Path, label: str | None, rate_kHz: float | None = None) -> Wavefo
     columns = {
         name: _texts(metrics, field, count) for name, field in (("animal", "animal"), ("session", "sessionName"))
     }
-    number = _numbers(metrics, "cluID", count)
+    number, spikes = (_numbers(metrics, field, count) for field in ("cluID", "spikeCount"))
     return build(
         path,
         np.stack([waveform[row] for row in rows]),
@@ -68,14 +69,27 @@ def load(path: Path, label: str | None, rate_kHz: float | None = None) -> Wavefo
         units="uV",
         producer="CellExplorer",
         autocorrelogram=_autocorrelogram(path, metrics, count, rows),
+        spikes=None if spikes is None or not np.isfinite(spikes).all() else spikes[rows],
+        curated={f"tags.{name}": words[rows] for name, words in _tagged(metrics, count).items()},
         origin=[word for field in ORIGIN for word in set(matlab.texts(metrics.get(field)) or ())],
         **{name: None if words is None else words[rows] for name, words in columns.items()},
     )
 
 
+def _tagged(metrics: dict[str, Value], count: int) -> dict[str, np.ndarray]:
+    """Return the words of curation (cell,) by tag: noise for the cells, numbered from 1, that a tag of `BAD` lists."""
+    tags, found = metrics.get("tags"), {}
+    for name in BAD:
+        numbers = tags.get(name) if isinstance(tags, dict) else None
+        if isinstance(numbers, np.ndarray) and numbers.dtype.kind in "fiu":
+            found[name] = np.where(np.isin(np.arange(1, count + 1), numbers), curation.NOISE, "")
+    return found
+
+
 def _rate(path: Path, by_time_kHz: float, given: float | None) -> float:
     """Return the rate (kHz) that the times say, if they can be in ms, else `given`."""
-    if LOWEST_KHZ <= by_time_kHz <= HIGHEST_KHZ:
+    counted = by_time_kHz == 1  # samples, not ms: no program records spikes at 1 kHz
+    if LOWEST_KHZ <= by_time_kHz <= HIGHEST_KHZ and not counted:
         return by_time_kHz
     if given is None:
         raise UserError(

@@ -8,6 +8,7 @@ import numpy as np
 
 from spiketype import reading
 from spiketype.damage import readable
+from spiketype.datasets.waveforms import axes, curation
 from spiketype.datasets.waveforms.table import HIGHEST_KHZ, WaveformTable, build, check_rate
 from spiketype.edge import UserError
 
@@ -18,9 +19,13 @@ RATES = {"rate_kHz": 1.0, "rate_Hz": 1000.0}  # and how many of it are 1 kHz
 GROUPS = {
     "animal": ("animal", "subject", "mouse"),
     "session": ("session", "recording"),
-    "unit": ("unit", "cluster", "unit_id", "unit_ids", "cluster_id", "cluster_ids", "unit_name"),
+    "unit": (
+        *("unit", "cluster", "unit_id", "unit_ids", "cluster_id", "cluster_ids", "unit_name"),
+        *("id", "cell_id", "neuron_id", "neuron"),
+    ),
 }
 ORIGIN = ("species", "region", "area", "brain_region", "brain_area")
+SPIKES = ("n_spikes", "num_spikes", "spike_count", "spikeCount")  # of which a row is the mean
 HISTOGRAMS = {"isi": ("isi",), "autocorrelogram": ("autocorrelogram", "acg")}
 GAINS = ("gain", "gain_uV", "gain_to_uV")
 PRODUCER, CONTACTS = "producer", "contact_um"
@@ -119,6 +124,8 @@ def table(
     if chosen is not None and chosen not in columns:
         raise UserError(f"{path} has no column {chosen!r}; it has {_listed(columns)}")
     dims, values = _ordered(path, waveform)
+    if dims is None:
+        axes.check(path, values)
     values, units = _microvolts(path, columns, values)
     names = {name: next((n for n in aliases if n in columns), None) for name, aliases in (GROUPS | HISTOGRAMS).items()}
     if names["unit"] is None and dims is not None and dims[0] in columns:
@@ -126,6 +133,8 @@ def table(
     if names["unit"] is None and UNITS in columns and columns[UNITS].values.shape == values.shape[:1]:
         names["unit"] = UNITS if columns[UNITS].values.dtype.kind in "iu" else None  # numbers are names of units
     found = {name: None if n is None else _by_row(path, n, columns[n], dims) for name, n in names.items()}
+    by_curators = [name for name in curation.COLUMNS if name in columns and name != chosen]
+    spikes = next((n for n in SPIKES if n in columns and _is_count(columns[n].values, len(values))), None)
     return build(
         path,
         values,
@@ -135,8 +144,14 @@ def table(
         producer=str(columns[PRODUCER].values) if PRODUCER in columns else producer,
         contact_um=columns[CONTACTS].values if CONTACTS in columns else None,
         origin=[word for name in ORIGIN if name in columns for word in _words(columns[name])],
+        spikes=None if spikes is None else columns[spikes].values,
+        curated={n: columns[n].values for n in by_curators if columns[n].values.shape == values.shape[:1]},
         **found,
     )
+
+
+def _is_count(values: np.ndarray, rows: int) -> bool:
+    return values.shape == (rows,) and values.dtype.kind in "fiu" and bool((np.isfinite(values) & (values >= 0)).all())
 
 
 def _words(column: Column) -> list[str]:

@@ -71,6 +71,9 @@ def _read(path: Path) -> pd.DataFrame:
         encoding="utf-8-sig",
     )
     unnamed = [name for name in names if name.startswith(UNNAMED)]
+    if unnamed == names[:1] and not any(alias in names for alias in GROUPS["unit"]) and table[names[0]].is_unique:
+        reading.note(path, "its first column, which has no name, is taken for the units' names, as pandas writes them")
+        table, unnamed = table.rename(columns={names[0]: GROUPS["unit"][0]}), []
     if unnamed:
         reading.note(path, f"{len(unnamed)} columns without a name are not used")
     table = table.drop(columns=unnamed)

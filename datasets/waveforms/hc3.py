@@ -18,6 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int, Integer
@@ -180,7 +181,7 @@ def _table(
             columns[column] += [np.array(values)[index]] if names else []
     if unlisted:
         notes.append(f"{some(sorted(set(unlisted)), 'unit')} not in {CELLS}: the label is unknown")
-    joined = {column: np.concatenate(values) for column, values in columns.items()}
+    joined: dict[str, Any] = {column: np.concatenate(values) for column, values in columns.items()}
     if all(group.session.tables.cells is None for group in groups):
         del joined["label"]
     steps_uV = [group.recorded.step_uV for group in groups]

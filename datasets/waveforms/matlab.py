@@ -43,7 +43,7 @@ def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable
     if not found.keys() & set(WAVEFORMS) and len(matrices) == 1:
         reading.note(path, f"its only matrix, {matrices[0]!r}, is taken for the waveforms, a row a unit")
         found[WAVEFORM] = found.pop(matrices[0])
-    return columns.table(path, found, label, rate_kHz)
+    return columns.table(path, found, label, rate_kHz, producer="MATLAB .mat")
 
 
 def read(path: Path) -> dict[str, Value]:

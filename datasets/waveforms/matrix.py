@@ -1,6 +1,6 @@
 """Units as one matrix: what a model reads, in the form of the data that it was trained on; and what judges it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,8 +8,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from sklearn.datasets import load_digits
 
+from spiketype import reading
 from spiketype.datasets.fingerprint import fingerprint
 from spiketype.datasets.options import WaveformOptions
+from spiketype.datasets.waveforms import contacts
 from spiketype.datasets.waveforms.inputs import histograms, inputs
 from spiketype.datasets.waveforms.read import load
 from spiketype.datasets.waveforms.seen import Seen, seen
@@ -29,18 +31,22 @@ class Form(NamedTuple):
         shape: (channel, time) of the waveforms, or (row, column) of the digits.
         sd: what waveforms and histograms were divided by; empty: nothing.
         rate_kHz: sampling rate of the waveforms; None for digits.
+        contact_um: positions of the channels, where all are seen and their places are known.
     """
 
     features: int
     shape: tuple[int, int]
     sd: tuple[float, ...]
     rate_kHz: float | None
+    contact_um: tuple[tuple[float, ...], ...] | None = None
 
     @classmethod
     def from_json(cls, values: Json) -> "Form":
         """Return what `_asdict` took apart."""
         channels, times = values["shape"]
-        return cls(values["features"], (channels, times), tuple(values.get("sd", ())), values["rate_kHz"])
+        places = values.get("contact_um")
+        contact_um = None if places is None else tuple(tuple(place) for place in places)
+        return cls(values["features"], (channels, times), tuple(values.get("sd", ())), values["rate_kHz"], contact_um)
 
 
 def read(
@@ -60,12 +66,44 @@ def read(
         UserError: as `load` and `inputs`; data that cannot be brought into the form.
     """
     table = load(path, options.label if labels else None, options.rate_kHz, options.flip)
+    if like:
+        table = _in_order(path, table, like, _places(options, table))
     parts, shape, rate_kHz = (_shape if options.inputs == "shape" else _samples)(options, path, table, like)
     if options.histograms and (found := histograms(table)).shape[1]:
         parts.append(found)
-    form = Form(sum(part.shape[1] for part in parts), shape, (), rate_kHz)
+    form = Form(sum(part.shape[1] for part in parts), shape, (), rate_kHz, _places(options, table))
     check_features(path, form, like)
     return table, parts, form
+
+
+def _places(options: WaveformOptions, table: WaveformTable) -> tuple[tuple[float, ...], ...] | None:
+    """Return the positions of the channels, None where one channel is seen or they are not known."""
+    if options.inputs == "shape" or options.channels != "all" or table.contact_um is None or len(table.contact_um) < 2:
+        return None
+    return tuple(tuple(place) for place in table.contact_um.tolist())
+
+
+def _in_order(
+    path: Path, table: WaveformTable, like: Form, places: tuple[tuple[float, ...], ...] | None
+) -> WaveformTable:
+    """Return a table with its channels in the order of those that were trained on.
+
+    Raises:
+        UserError: they are at other places.
+    """
+    if like.contact_um is None or places is None or len(places) != len(like.contact_um):
+        if like.shape[0] > 1 and (like.contact_um is None) != (places is None):
+            reading.note(path, "of these data, or of those trained on, it is not known where the channels are")
+        return table
+    order = contacts.order(np.array(places), np.array(like.contact_um))
+    if order is None:
+        raise UserError(
+            f"{path} has its {len(places)} channels at other places than the data that the network was trained on:"
+            " train with --inputs shape, or with --channels largest and a --window-ms that both have"
+        )
+    if (order != np.arange(len(order))).any():
+        reading.note(path, "its channels are read in the order of those trained on, by their positions")
+    return replace(table, waveform=table.waveform[:, order], contact_um=np.array(like.contact_um))
 
 
 _Inputs = tuple[list[Float[np.ndarray, "row _"]], tuple[int, int], float]  # parts, (channel, time), sampling rate

@@ -17,7 +17,7 @@ import numpy as np
 
 from spiketype import reading
 from spiketype.damage import readable
-from spiketype.datasets.waveforms import columns, nwb_file
+from spiketype.datasets.waveforms import columns, contacts, curation, nwb_file
 from spiketype.datasets.waveforms.columns import LABEL, MICROVOLTS, WAVEFORM, Column
 from spiketype.datasets.waveforms.histograms import autocorrelogram, isi_histogram
 from spiketype.datasets.waveforms.nwb_file import ALLEN_PEAK, Electrodes, File, blocks, placed, slices
@@ -28,7 +28,7 @@ from spiketype.edge import UserError
 SUFFIX = ".nwb"
 SAID_ON = (MEAN, "waveform_sd", "waveforms")  # the columns that say rate and unit; the first that does counts, as pynwb
 NO_LABEL = {"id", "spike_times", "obs_intervals", "electrodes", "electrode_group", "spike_amplitudes", *SAID_ON}
-QUALITY, NOISE = "quality", "noise"  # the column of AllenSDK and others
+SLOWEST_MS = 1e4  # between spikes, in the middle of a unit's intervals
 PLAUSIBLE_uV = (1.0, 2e4)  # where the median of the units' amplitudes lies
 
 
@@ -74,7 +74,7 @@ def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable
         raise UserError(f"{path}: none of its {len(files)} NWB files can be read, such as: {told}")
     for why in refused:
         reading.note(path, f"left out: {why}")
-    found = _alike(path, found, rate_kHz)
+    found = _in_one_order(path, _alike(path, found, rate_kHz))
     return columns.table(path, _columns(path, found, label), None, rate_kHz, producer=found[0].producer)
 
 
@@ -89,6 +89,7 @@ class _Units:
         contact_um: (channel, 2 or 3), or None.
         origin: species, and regions of the electrodes.
         isi: (unit, bin), or None.
+        spikes: (unit,) how many, or None.
     """
 
     path: Path
@@ -101,6 +102,7 @@ class _Units:
     session: str
     isi: np.ndarray | None
     autocorrelogram: np.ndarray | None
+    spikes: np.ndarray | None
     contact_um: np.ndarray | None
     producer: str
     origin: tuple[str, ...]
@@ -143,6 +145,28 @@ def _alike(path: Path, found: list[_Units], rate_kHz: float | None) -> list[_Uni
     return kept
 
 
+def _in_one_order(path: Path, found: list[_Units]) -> list[_Units]:
+    """Return the files with their channels in the order of the first's; tell where they are not the same places."""
+    first = found[0].contact_um
+    if len(found) == 1 or all(units.contact_um is None for units in found):
+        return found
+    orders = [
+        None if first is None or units.contact_um is None else contacts.order(units.contact_um, first)
+        for units in found
+    ]
+    if any(order is None for order in orders):
+        reading.note(
+            path,
+            "its files have contacts at different places, or do not say where they are: a channel is another place in"
+            " each of them, so train with --channels largest and a --window-ms, or --inputs shape",
+        )
+        return [replace(units, contact_um=None) for units in found]
+    return [
+        replace(units, waveform=units.waveform[:, order], contact_um=first)
+        for units, order in zip(found, orders, strict=True)
+    ]
+
+
 def _columns(path: Path, found: list[_Units], label: str | None) -> dict[str, Column]:
     """Return the arrays of all files, one after another."""
     each = [len(units.unit) for units in found]
@@ -161,8 +185,8 @@ def _columns(path: Path, found: list[_Units], label: str | None) -> dict[str, Co
     if len(set(inside)) < len(inside):  # a session in several files, such as one for each probe
         unit = np.concatenate([np.char.add(f"{units.path.stem}/", units.unit) for units in found])
     names["unit"] = unit
-    for name in ("isi", "autocorrelogram"):
-        parts = [getattr(units, name) for units in found]
+    for field, name in {"isi": "isi", "autocorrelogram": "autocorrelogram", "spikes": columns.SPIKES[0]}.items():
+        parts = [getattr(units, field) for units in found]
         if all(part is not None for part in parts):
             names[name] = np.concatenate(parts)
     if label is not None:
@@ -170,11 +194,11 @@ def _columns(path: Path, found: list[_Units], label: str | None) -> dict[str, Co
         same = len({values.dtype.kind for values in labels}) == 1
         names[LABEL] = np.concatenate(labels if same else [values.astype(str) for values in labels])
     names["region"] = np.array(sorted({word for units in found for word in units.origin}))
-    contacts = [units.contact_um for units in found]
-    if contacts[0] is not None and all(c is not None and np.array_equal(c, contacts[0]) for c in contacts):
-        names[columns.CONTACTS] = contacts[0]
+    if found[0].contact_um is not None:
+        names[columns.CONTACTS] = found[0].contact_um
     return {name: Column(values) for name, values in names.items()} | {
-        columns.UNITS: Column(np.array(found[0].in_units))
+        WAVEFORM: Column(names[WAVEFORM], ("unit", "channel", "time")),
+        columns.UNITS: Column(np.array(found[0].in_units)),
     }
 
 
@@ -205,7 +229,8 @@ def _units(file: File, label: str | None) -> _Units:
     whole = np.stack([waveform[row] for row in kept.tolist()])
     script = re.search(r"neuroconv\s*v?[\d.]*\w", file.texts["script"], re.IGNORECASE)
     in_units, whole = _in_microvolts(file, whole, writes_uV=bool(script) or (ragged and ALLEN_PEAK in file.units))
-    spikes = None if times is None else [np.sort(times[row]) for row in kept.tolist()]
+    spikes = [] if times is None else [np.sort(times[row]) for row in kept.tolist()]
+    in_s = times is not None and _are_seconds(file, spikes)
     return _Units(
         file.path,
         whole,
@@ -215,8 +240,9 @@ def _units(file: File, label: str | None) -> _Units:
         None if value is None else value[kept],
         file.texts["subject"] or None,
         file.texts["session"] or file.texts["identifier"] or file.path.stem,
-        None if spikes is None else np.array([isi_histogram(t) for t in spikes]),
-        None if spikes is None else np.array([autocorrelogram(t) for t in spikes]),
+        None if not in_s else np.array([isi_histogram(t) for t in spikes]),
+        None if not in_s else np.array([autocorrelogram(t) for t in spikes]),
+        np.array([len(t) for t in spikes]) if any(map(len, spikes)) else None,
         None if channel is None else electrodes.positions(channel),
         f"NWB {file.version}" + (f", {script[0]}" if script else ""),
         (file.texts["species"], *_regions(electrodes)),
@@ -224,12 +250,16 @@ def _units(file: File, label: str | None) -> _Units:
 
 
 def _leave_out_noise(file: File, count: int, label: str | None) -> None:
-    """Leave out the units that were sorted as noise, unless just that is the label."""
-    if QUALITY not in file.units or label == QUALITY or file.units[QUALITY].shape != (count,):
-        return
-    for row, word in enumerate(file.values(QUALITY).astype(str).tolist()):
-        if word.strip().lower() == NOISE and not file.is_left_out(row):
-            file.leave_out(row, f"{NOISE}, by the column {QUALITY}")
+    """Leave out the units that were curated as noise, unless just that is the label."""
+    names = [name for name in curation.COLUMNS if name in file.units and name != label]
+    words = {f"the column {n}": file.values(n) for n in names if file.units[n].shape == (count,)}
+    noise, told = curation.reasons(words)
+    for why, rows in noise.items():
+        for row in np.flatnonzero(rows).tolist():
+            if not file.is_left_out(row):
+                file.leave_out(row, why)
+    for line in told:
+        reading.note(file.path, line)
 
 
 def _regions(electrodes: Electrodes) -> tuple[str, ...]:
@@ -305,11 +335,24 @@ def _spike_times(file: File, count: int) -> list[np.ndarray] | None:
     if parts is None or times.ndim != 1 or times.dtype.kind not in "fiu":
         reading.note(file.path, f"no histograms: spike_times are {times.dtype} of shape {times.shape}, without index")
         return None
-    times_ms = times.astype(np.float64) * 1e3
+    times_ms = times.astype(np.float64) * 1e3  # by the schema in seconds
     for row, part in enumerate(parts):
         if not file.is_left_out(row) and not np.isfinite(times_ms[part]).all():
             file.leave_out(row, "spike times that are not finite")
     return [times_ms[part] for part in parts]
+
+
+def _are_seconds(file: File, spikes: list[np.ndarray]) -> bool:
+    """Say whether the times (ms) of the units' spikes can have been in seconds, and tell where they cannot."""
+    middle_ms = [float(np.median(np.diff(t))) for t in spikes if len(t) > 1]
+    if not middle_ms or np.median(middle_ms) < SLOWEST_MS:
+        return True
+    reading.note(
+        file.path,
+        f"no histograms: if its spike_times were seconds, {np.median(middle_ms) / 1000:.3g} s would lie between two"
+        " spikes; they are likely milliseconds, or numbers of samples",
+    )
+    return False
 
 
 # --- labels

@@ -17,12 +17,11 @@ import numpy as np
 
 from spiketype import reading
 from spiketype.damage import read_npy, readable
-from spiketype.datasets.waveforms import histograms, phy_params
+from spiketype.datasets.waveforms import curation, histograms, phy_params
 from spiketype.datasets.waveforms.table import UNKNOWN, WaveformTable, build
 from spiketype.edge import UserError
 
 KILOSORT_4 = ("whitening_mat_dat.npy", "spike_detection_templates.npy", "kept_spikes.npy", "ops.npy")
-GROUP, NOISE = "group", "noise"  # the column of curation, and what no unit is
 SPIKEINTERFACE = ("channel_map_si.npy", "cluster_si_unit_ids.tsv")
 
 
@@ -66,7 +65,14 @@ def load(path: Path, label: str | None) -> WaveformTable:
         contact_um=_array(path, "channel_positions", 2),
         isi=isi,
         autocorrelogram=acg,
+        spikes=_counts(spikes, cluster),
     )
+
+
+def _counts(spikes: "_Spikes", cluster: np.ndarray) -> np.ndarray | None:
+    """Return the number of spikes of each cluster; None where all have one, as in a folder cut down to templates."""
+    numbers, counts = np.unique(spikes.cluster, return_counts=True)
+    return counts[np.searchsorted(numbers, cluster)] if spikes.real and counts.max() > 1 else None
 
 
 def _producer(path: Path) -> str:
@@ -409,21 +415,39 @@ def _curated(
     path: Path, cluster: np.ndarray, waveform: np.ndarray, label: str | None, said: _Said
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return clusters and waveforms without those that were curated as noise, unless just that is the label."""
-    files = [*path.glob(f"cluster_{GROUP}.*sv"), *path.glob(f"cluster_{GROUP}s.*sv")]
-    if not files or label == GROUP:
+    if label in curation.COLUMNS:
         return cluster, waveform
-    told = _Said(path)  # of its own, because what is not found is said at once
+    told, words = _Said(path), {}  # what is told is told here, because what is not found is said at once
+    known = {column for file in _tables(path) for column in _names(file)}
+    for column in curation.COLUMNS:
+        files = [f.name for f in _tables(path) if f.stem in (f"cluster_{column}", f"cluster_{column}s")]
+        if column not in known and not files:
+            continue
+        try:
+            words[files[0] if files else f"the column {column}"] = _labels(path, column, cluster, told)
+        except UserError as error:
+            said.lines.append(f"curation is not used: {error}")
+    noise, lines = curation.reasons(words)
+    said.lines += told.lines + [line.replace(" units ", " clusters ") for line in lines]
+    lost = np.zeros(len(cluster), bool)
+    for why, rows in noise.items():
+        for number in cluster[rows & ~lost].tolist():
+            said.leave_out(number, why)
+        lost |= rows
+    return cluster[~lost], waveform[~lost]
+
+
+def _tables(path: Path) -> list[Path]:
+    """Return the tables of clusters, by name."""
+    return [file for kind in ("tsv", "csv") for file in sorted(path.glob(f"cluster_*.{kind}"))]
+
+
+def _names(file: Path) -> list[str]:
+    """Return the names of a table's columns; none of one that cannot be read."""
     try:
-        group = np.char.lower(_labels(path, GROUP, cluster, told))
-    except UserError as error:
-        said.lines.append(f"curation is not used: {error}")
-        return cluster, waveform
-    said.lines += told.lines
-    for number in cluster[group == NOISE].tolist():
-        said.leave_out(number, f"{NOISE}, by {files[0].name}")
-    if several := int((group == "mua").sum()):
-        said.lines.append(f"{several} clusters are multi-unit activity, by {files[0].name}")
-    return cluster[group != NOISE], waveform[group != NOISE]
+        return _table(file)[0]
+    except UserError:
+        return []
 
 
 def _labels(path: Path, label: str, cluster: np.ndarray, said: _Said) -> np.ndarray:
@@ -431,8 +455,7 @@ def _labels(path: Path, label: str, cluster: np.ndarray, said: _Said) -> np.ndar
 
     Phy's cluster_info.tsv repeats the other tables as they were when last saved, so it comes last.
     """
-    files = [f for kind in ("tsv", "csv") for f in sorted(path.glob(f"cluster_*.{kind}"))]
-    own = {f"cluster_{label}", f"cluster_{label}s"}
+    files, own = _tables(path), {f"cluster_{label}", f"cluster_{label}s"}
     columns: list[str] = []
     for file in sorted(files, key=lambda f: (f.stem not in own, f.stem == "cluster_info")):
         try:

@@ -22,6 +22,8 @@ from spiketype.datasets.waveforms import (
 from spiketype.datasets.waveforms.table import POSITIVE, WaveformTable
 from spiketype.edge import Json, UserError, absent
 
+RAW = (".dat", ".bin")  # recordings
+PARTS = ("params.py", "spikeinterface_info.json", "templates.npy", "spike_clusters.npy")  # of a sorting
 SAME = 1e-5  # share by which two sampling rates may differ
 
 __all__ = ["WaveformTable", "load"]
@@ -100,8 +102,9 @@ def _load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTabl
         return zarr_group.load(path, label, rate_kHz)
     if hc3.is_hc3(path):  # before streams: such folders hold NAME.dat beside NAME.xml
         return hc3.load(path, label)
-    if path.suffix == stream.SUFFIX or (path.is_dir() and any(path.glob(f"*{stream.SUFFIX}"))):
+    if stream.is_stream(path):
         return stream.load(path, label, rate_kHz)
+    _refuse_recording(path)
     if (path / "params.json").is_file() and (path / "waveforms").is_dir():
         raise UserError(
             f"{path} holds waveforms of SpikeInterface 0.100 or before: run python scripts/export_units.py {path}"
@@ -113,6 +116,27 @@ def _load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTabl
         " (.dat) or a folder of them, the .xml of an hc-3 session or a folder of them, or the folder of a"
         " SpikeInterface analyzer or of phy"
     )
+
+
+def _refuse_recording(path: Path) -> None:
+    """Refuse a recording, or one of the files of a sorting, with the folder to give in its place.
+
+    Raises:
+        UserError: it is one of these.
+    """
+    folder = path if path.is_dir() else path.parent
+    if path.name in PARTS:
+        raise UserError(f"{path} is one of the files of a sorting: give the folder that it is in, {folder}")
+    near = [folder, *(each for each in sorted(folder.iterdir()) if each.is_dir())]
+    sorted_here = [str(each) for each in near if phy.is_phy(each) or analyzer.is_analyzer(each)]
+    if path.suffix in RAW or (path.is_dir() and any(each.suffix in RAW for each in path.iterdir())):
+        found = f"such as {reading.shortened(sorted_here)}" if sorted_here else "as phy or SpikeInterface write it"
+        raise UserError(
+            f"{path} is a recording, and holds no sorted units (a stream of spikes has NAME{stream.PARAMETERS} beside"
+            f" it): give the folder of its sorting, {found}"
+        )
+    if path.is_dir() and sorted_here:
+        raise UserError(f"{path} has sorted units in folders inside it: give one of them, such as {sorted_here[0]}")
 
 
 def _file(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable | None:

@@ -31,6 +31,12 @@ LABELS = ("pyr-int", "exc-inh")
 TEXT = np.frombuffer(bytes(range(32, 127)) + b"\t\n\r", np.uint8)
 
 
+def is_stream(path: Path) -> bool:
+    """Say whether a file or a folder has a stream with its parameters beside it; a recording has none."""
+    paths = path.glob(f"*{SUFFIX}") if path.is_dir() else [path] if path.suffix == SUFFIX else []
+    return any(_beside(each).is_file() for each in paths)
+
+
 def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable:
     """Read the spikes of a stream, or of all streams in a folder.
 

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Float32, Int, Int32, Num, Shaped
 from numpy.typing import ArrayLike
 
 from spiketype import reading
+from spiketype.datasets.waveforms import curation
 from spiketype.edge import Json, UserError
 
 UNKNOWN = frozenset(
@@ -22,7 +23,7 @@ GroupWord = Literal["animal", "session", "cell model"]  # what a result generali
 HIGHEST_KHZ = 1000.0  # a number above it is in Hz
 LOOKED_AT = 2000  # rows of which the polarity is looked at
 POSITIVE = 0.6  # share of positive rows from which on it is told
-PER_ROW = ("waveform", "label", "animal", "session", "unit", "autocorrelogram", "isi")
+PER_ROW = ("waveform", "label", "animal", "session", "unit", "autocorrelogram", "isi", "spikes")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class WaveformTable:
         unit_names: of sorted units.
         autocorrelogram: counts, or None.
         isi: counts of intervals between spikes, or None; bins are the source's own.
+        spikes: how many the mean of each row is of, or None.
         level: "unit": a row is the mean of a unit; "spike": rows are spikes, and a unit has several.
         source: the file or folder.
         producer: the program that wrote it, with its version where known, or the format.
@@ -66,6 +68,7 @@ class WaveformTable:
     unit_names: tuple[str, ...]
     autocorrelogram: Num[np.ndarray, "row lag"] | None
     isi: Num[np.ndarray, "row bin"] | None
+    spikes: Int[np.ndarray, " row"] | None
     level: Literal["unit", "spike"]
     source: Path
     producer: str = ""
@@ -85,7 +88,8 @@ class WaveformTable:
         np.add.at(total, of_row, self.waveform)
         order = np.argsort(first)
         mean = (total / count[:, None, None])[order].astype(np.float32)
-        return replace(self.take(first[order]), waveform=mean, level="unit"), count[order]
+        spikes = None if self.spikes is None else np.bincount(of_row, self.spikes)[order].astype(np.int64)
+        return replace(self.take(first[order]), waveform=mean, level="unit", spikes=spikes), count[order]
 
     @property
     def positive(self) -> float:
@@ -136,6 +140,8 @@ def build(
     producer: str = "",
     contact_um: ArrayLike | None = None,
     origin: Iterable[object] = (),
+    spikes: ArrayLike | None = None,
+    curated: Mapping[str, np.ndarray] | None = None,
     **histograms: ArrayLike | None,
 ) -> WaveformTable:
     """Make a checked table from arrays with a row each; names are made of whatever values the columns hold.
@@ -157,6 +163,8 @@ def build(
         producer: the program that wrote the source, or its format.
         contact_um: (channel, 2 or 3) positions; left out with a note if they do not fit the channels.
         origin: species and regions, as often as the source says them; `UNKNOWN` words are left out.
+        spikes: (row,) of how many spikes each row is the mean.
+        curated: (row,) words of curators, by column: what any calls noise is left out.
         histograms: ``autocorrelogram`` and ``isi`` (row, bin) counts.
 
     Raises:
@@ -170,8 +178,11 @@ def build(
     given = {name: _column(source, name, v, rows) for name, v in columns.items() if v is not None}
     counts = {name: _counts(source, name, v, rows) for name, v in histograms.items() if v is not None}
     given |= _groups(given, rows)
+    if spikes is not None:
+        given["spikes"] = _column(source, "the number of spikes", spikes, rows)
     is_unit = len(np.unique(given["unit"])) == rows
-    keep = _usable(source, x, counts, given, is_unit)
+    noise = {name: _column(source, name, values, rows) for name, values in (curated or {}).items()}
+    keep = _usable(source, x, counts, given, noise, is_unit)
     if not keep.all():
         x, given, counts = x[keep], _kept(given, keep), _kept(counts, keep)
     class_names, of_row = classes(given.get("label"), len(x))
@@ -183,6 +194,7 @@ def build(
         class_names=class_names,
         autocorrelogram=counts.get("autocorrelogram"),
         isi=counts.get("isi"),
+        spikes=given["spikes"].astype(np.int64) if "spikes" in given else None,
         level="unit" if is_unit else "spike",
         group_word="session" if animal is None and session is not None else "animal",
         source=source,
@@ -282,6 +294,7 @@ def _usable(
     waveform: np.ndarray,
     counts: Mapping[str, np.ndarray],
     given: Mapping[str, np.ndarray],
+    curated: Mapping[str, np.ndarray],
     is_unit: bool,
 ) -> np.ndarray:
     """Return a mask of the rows that can be used, and tell on stderr which are left out and why.
@@ -299,6 +312,12 @@ def _usable(
         return [f"row {row} (unit {unit[row]})" for row in np.flatnonzero(bad)]
 
     reasons = {"not finite (NaN or infinite)": listed(~finite), "constant on all channels": listed(constant)}
+    noise, told_of = curation.reasons(curated)
+    for line in told_of:
+        reading.note(source, line)
+    for why, rows in noise.items():
+        reasons[why] = listed(keep & rows)
+        keep &= ~rows
     for name, values in counts.items():
         wrong = keep & ~(np.isfinite(values) & (values >= 0)).all(axis=1)
         reasons[f"{name} with a count that is negative or not finite"] = listed(wrong)

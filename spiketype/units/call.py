@@ -15,7 +15,7 @@ from spiketype.units.options import CERTAIN
 
 UNSURE = "the two classes are about as likely"
 FEWEST_UNITS = 20  # from which on the time scale and the share of excitatory units say anything
-FEWEST_SPIKES = 10  # of a unit whose spikes are averaged here
+FEWEST_SPIKES = 10  # of which a mean is taken to be one of a unit
 LOWEST_KHZ = 12.0  # below, the time from trough to peak is a matter of two or three samples
 LIKELY_SCALE = (1.2, 3.6)  # of all labelled sets it is 1.5 to 2.7
 
@@ -51,8 +51,9 @@ def call(table: WaveformTable, model: UnitsModel, certain: float = CERTAIN, shar
         UserError: a share outside 0 to 1; a sampling rate below `LOWEST_KHZ`.
     """
     _check(table, share)
-    table, spikes = table.means()
-    few = (spikes < FEWEST_SPIKES) & (spikes.max() > 1)
+    table, rows = table.means()
+    spikes = rows if table.spikes is None and rows.max() > 1 else table.spikes
+    few = np.zeros(len(rows), bool) if spikes is None else spikes < FEWEST_SPIKES
     measured = shape.measure(shape.largest(table.waveform), table.rate_kHz)
     logit = model.shape_logit(measured)
     ok = usable(measured)
@@ -74,8 +75,8 @@ def call(table: WaveformTable, model: UnitsModel, certain: float = CERTAIN, shar
         "half_width_ms": np.where(ok, measured.half_width_ms, np.nan),
     }
     facts, notes = _recording(table, model, measured, even, ok)
-    if spikes.max() > 1:
-        notes = (f"{spikes.sum()} spikes were averaged by unit", *notes)
+    if rows.max() > 1:
+        notes = (f"{rows.sum()} spikes were averaged by unit", *notes)
     return UnitCalls(columns, measured, facts | {"certain": certain, "share_excitatory_given": share}, notes)
 
 

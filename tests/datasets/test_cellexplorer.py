@@ -150,3 +150,11 @@ def test_damaged_files_give_a_message(tmp_path):
             path.write_bytes(whole[:share])
             with pytest.raises(UserError, match=name):
                 waveforms.load(path)
+
+
+def test_cells_that_are_tagged_as_noise_and_the_numbers_of_spikes(tmp_path, capsys):
+    path = save(tmp_path / "a.cell_metrics.cellinfo.mat", tags={"Bad": np.array([2.0]), "Nice": np.array([1.0])})
+    assert len(waveforms.load(path).waveform) == 4
+    assert "noise, by tags.Bad: row 1" in capsys.readouterr().err
+    path = save(tmp_path / "b.cell_metrics.cellinfo.mat", spikeCount=np.arange(5.0) * 7)
+    assert waveforms.load(path).spikes.tolist() == [0, 7, 14, 21, 28]

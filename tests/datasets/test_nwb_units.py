@@ -502,3 +502,45 @@ def test_a_file_without_a_rate_gets_the_one_that_is_given(tmp_path):
     assert waveforms.load(tmp_path, rate_kHz=30.0).waveform.shape[0] == 6
     with pytest.raises(UserError, match="2 sampling rates are mixed"):
         waveforms.load(tmp_path, rate_kHz=20.0)
+
+
+def test_units_that_were_curated_as_noise_in_a_group_are_left_out_and_multi_units_told(tmp_path, capsys):
+    group = ["good", "noise", "mua"]
+    path = nwb_units.write(
+        tmp_path / "a.nwb", nwb_units.add(nwb_units.new(), nwb_units.spikes((3, 30, 1)), group=group)
+    )
+    table = waveforms.load(path)
+    assert [table.unit_names[k] for k in table.unit] == ["0", "2"]
+    told = capsys.readouterr().err
+    assert "unit 1 left out: noise, by the column group" in told
+    assert "1 units are multi-unit activity, by the column group" in told
+
+
+@pytest.mark.parametrize("factor", [1e5, 3e4])
+def test_spike_times_that_are_no_seconds_give_no_histograms(tmp_path, capsys, factor):
+    times = [np.sort(np.random.default_rng(k).uniform(0, 60, 300)) for k in range(3)]
+    for name, scale in (("s", 1.0), ("other", factor)):
+        file = nwb_units.add(nwb_units.new(), nwb_units.spikes((3, 30, 1)), times=[t * scale for t in times])
+        nwb_units.write(tmp_path / f"{name}.nwb", file)
+    table = waveforms.load(tmp_path / "s.nwb")
+    assert table.isi.sum() > 800
+    assert table.spikes.tolist() == [300] * 3
+    assert "seconds" not in capsys.readouterr().err
+    assert waveforms.load(tmp_path / "other.nwb").isi is None
+    assert "no histograms: if its spike_times were seconds" in capsys.readouterr().err
+
+
+def test_files_with_channels_in_other_orders_are_put_in_one(tmp_path, capsys):
+    mean = nwb_units.spikes((4, 30, 4))
+    order = [2, 0, 3, 1]
+    for name, channels, rows in (("a", [0, 1, 2, 3], mean), ("b", order, mean[:, :, order] * np.float32(1.5))):
+        file = nwb_units.add(nwb_units.new(subject=name, session=name), rows, electrodes=[channels] * 4)
+        nwb_units.write(tmp_path / f"{name}.nwb", file)
+    table = waveforms.load(tmp_path)
+    np.testing.assert_allclose(table.waveform[4:], table.waveform[:4] * 1.5, rtol=1e-5)
+    assert table.contact_um is not None
+    assert "different places" not in capsys.readouterr().err
+    file = nwb_units.new(groups=(2, 2), subject="c", session="c")
+    nwb_units.write(tmp_path / "c.nwb", nwb_units.add(file, mean * np.float32(2), electrodes=[[0, 1, 2, 3]] * 4))
+    assert waveforms.load(tmp_path).contact_um is None
+    assert "its files have contacts at different places" in capsys.readouterr().err

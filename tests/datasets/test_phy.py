@@ -456,3 +456,20 @@ def test_a_rate_that_is_given_and_not_used_is_said(tmp_path, capsys):
     assert "is not used" not in capsys.readouterr().err
     assert waveforms.load(path, rate_kHz=7.0).rate_kHz == said
     assert f"says {said:g} kHz, so --rate-khz 7 is not used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "column"), [("cluster_info.tsv", "group"), ("cluster_bc_unitType.tsv", "bc_unitType")]
+)
+def test_curation_in_other_tables_is_honoured(tmp_path, capsys, name, column):
+    path = folder(tmp_path / "phy")
+    (path / name).write_text(f"cluster_id\t{column}\n0\tGOOD\n1\tNOISE\n2\tGOOD\n")
+    assert set(read(path)[0]) == {0, 2}
+    assert "cluster 1 left out: noise, by " in capsys.readouterr().err
+
+
+def test_the_spikes_of_clusters_are_counted(tmp_path):
+    table = waveforms.load(folder(tmp_path / "phy"))
+    assert dict(zip([int(table.unit_names[k]) for k in table.unit], table.spikes.tolist(), strict=True)) == {
+        c: int((c == SPIKES).sum()) for c in (0, 1, 2)
+    }

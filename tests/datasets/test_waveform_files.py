@@ -236,7 +236,7 @@ def test_csv_without_names_and_with_times_as_names(tmp_path, capsys):
     assert found.class_names == ("a", "b", "c")
     said = capsys.readouterr().err
     assert "t0 to t19 are times; not used: PC1, PC2, PC3" in said
-    assert "1 columns without a name are not used" in said
+    assert "its first column, which has no name, is taken for the units' names" in said
 
 
 def test_csv_whose_order_is_in_doubt_is_refused(tmp_path):
@@ -359,3 +359,33 @@ def test_archives(tmp_path, capsys):
     np.savez(tmp_path / "d.npz", waveform=values)
     with pytest.raises(UserError, match=r"7\.zip/d\.npz does not say its sampling rate"):
         waveforms.load(zipped(tmp_path / "7.zip", tmp_path / "d.npz"))
+
+
+@pytest.mark.parametrize("channels", [4, 6, 32, 64])
+def test_times_before_channels_are_refused_where_nothing_names_the_axes(tmp_path, channels):
+    """Probes of any number of channels, the peak on a channel of its own or always on the middle one."""
+    rng = np.random.default_rng(1)
+    time = np.arange(48) - 16
+    for centred in (False, True):
+        peak = np.full(40, channels // 2) if centred else rng.integers(0, channels, 40)
+        width = rng.uniform(2, 4, (40, 1, 1))
+        shape = -np.exp(-((time / width) ** 2)) + 0.4 * np.exp(-(((time - 9) / width) ** 2) / 4)
+        size = np.exp(-np.abs(np.arange(channels) - peak[:, None]) / rng.uniform(0.7, 2, (40, 1)))
+        x = 100 * size[:, :, None] * shape + rng.normal(size=(40, channels, 48))
+        np.savez(tmp_path / "right.npz", waveform=x, rate_kHz=30.0)
+        assert waveforms.load(tmp_path / "right.npz").waveform.shape == x.shape
+        if channels >= 32:
+            np.savez(tmp_path / "wrong.npz", waveform=x.swapaxes(1, 2), rate_kHz=30.0)
+            if channels < 48 or not centred:
+                with pytest.raises(UserError, match=r"they look like \(row, time, channel\)(?s:.*)swapaxes"):
+                    waveforms.load(tmp_path / "wrong.npz")
+
+
+def test_noise_of_curators_and_numbers_of_spikes_in_any_table(tmp_path, capsys):
+    columns = {"quality": np.array(["good", "noise", "mua", "good", "good"]), "n_spikes": np.arange(5)}
+    np.savez(tmp_path / "a.npz", waveform=made(), rate_kHz=20.0, **columns)
+    table = waveforms.load(tmp_path / "a.npz")
+    assert table.spikes.tolist() == [0, 2, 3, 4]
+    said = capsys.readouterr().err
+    assert "noise, by quality: row 1" in said
+    assert "1 units are multi-unit activity, by quality" in said

@@ -120,7 +120,7 @@ def test_memory_is_that_of_the_file(tmp_path):
         (".dat", b"", "has 0 bytes"),
         (".dat", spikes()[:5].tobytes(), "parameters of 24 spikes, .* has 5 spikes"),
         (".dat", bytes(512 * 24), "constant on all channels: row 0"),
-        (".parameters.txt", None, "does not exist.*: the parameters of a stream lie beside it"),
+        (".parameters.txt", None, "is a recording.*a stream of spikes has NAME.parameters.txt beside it"),
         (".parameters.txt", b"1_2_3", "has 3 fields, not a whole number"),
         (".parameters.txt", b"", "has 0 fields"),
         (".parameters.txt", b"_".join([b"abc"] * 11), "spike 0, field 5: 'abc' is not a whole number"),

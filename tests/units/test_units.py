@@ -100,6 +100,14 @@ def test_spikes_are_averaged_by_unit_and_few_of_them_are_not_believed(shipped, t
     assert found.notes[0] == "83 spikes were averaged by unit"
 
 
+def test_means_of_few_spikes_are_not_believed(shipped, tmp_path):
+    x = units([0.25, 0.6] * 6)
+    found = call.call(table(tmp_path, x, spikes=np.r_[9, 10, np.full(10, 500)]), shipped)
+    assert found.columns["reason"][0] == "the mean of fewer than 10 spikes"
+    assert list(found.columns["call"][:2]) == ["no call", "excitatory"]
+    assert "averaged" not in " ".join(found.notes)
+
+
 @pytest.mark.parametrize(
     ("origin", "said"),
     [

@@ -48,8 +48,8 @@ class ClusterConfig(WaveformOptions):
     """Largest turn of --augment image."""
     beta: float = 1.0
     """Weight of a variational code's divergence."""
-    steps: int = 1500
-    """Steps of pretraining; layer by layer, of each layer and of the whole."""
+    steps: int | None = None
+    """Steps of pretraining; layer by layer, of each layer and of the whole; by default 1500, or 500 passes if fewer."""
     batch: int = 256
     """Units in a step; as many as there are where those are fewer."""
     learning_rate: float = 1e-3
@@ -80,7 +80,9 @@ class ClusterConfig(WaveformOptions):
     """Number of trainings, with seeds from --seed on, all at once."""
 
     def __post_init__(self) -> None:
-        check_least(self, most=2, code=1, neighbours=0, steps=1, batch=2, interval=1, cluster_steps=1)
+        check_least(self, most=2, code=1, neighbours=0, batch=2, interval=1, cluster_steps=1)
+        if self.steps is not None:
+            check_least(self, steps=1)
         check_least(self, shift=0, turn_deg=0, contrast=0, beta=0, gamma=0, tolerance=0)
         check_positive(self, "learning_rate", "cluster_rate")
         check_share(self, corruption=0, certain=0)

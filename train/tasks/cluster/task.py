@@ -22,6 +22,7 @@ from spiketype.train.tasks.cluster.model import ClusterModel, encode, evaluate, 
 from spiketype.train.tasks.cluster.number import Choice, most_clusters
 
 AT_ONCE = 10  # steps of pretraining in one call, if they divide --steps, so that nothing is rounded
+STEPS, PASSES = 1500, 500  # of pretraining, if --steps does not say: the fewer, so that few units do not take as long
 
 Loss = tuple[jax.Array, tuple[PyTree, Metrics]]
 
@@ -53,11 +54,12 @@ def prepare(config: ClusterConfig) -> Experiment:
     }
     problems["pretraining"] = pretraining(config, net, change)
     last = clustering(config, net, change, len(units.x), most)
+    steps = config.steps or min(STEPS, PASSES * -(-len(units.x) // config.batch))
     rounds = -(-config.cluster_steps // config.interval)
     begin = partial(first_centres, config, net, units, most, choice)
     return Experiment(
         phases=(
-            *(Phase(name, each, lambda step: data, config.steps) for name, each in problems.items()),
+            *(Phase(name, each, lambda step: data, steps) for name, each in problems.items()),
             Phase("clustering", last, lambda step: data, rounds * config.interval, begin),
         ),
         names=tuple(f"seed {member.seed}" for member in config.members),
@@ -105,7 +107,9 @@ def pretraining(config: ClusterConfig, net: Net, change: dec.Change) -> Problem:
         return value, (state, metrics)
 
     draw = partial(_draw_pair if config.contrast else _draw, config)
-    return Problem(init, draw, loss, optax.adam(config.learning_rate), interval=math.gcd(config.steps, AT_ONCE))
+    return Problem(
+        init, draw, loss, optax.adam(config.learning_rate), interval=math.gcd(config.steps or AT_ONCE, AT_ONCE)
+    )
 
 
 def layer(config: ClusterConfig, net: Net, change: dec.Change, k: int) -> Problem:
