@@ -67,7 +67,7 @@ def end(started: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
 
 @pytest.mark.parametrize(
     ("count", "devices"),
-    [(2, 1), pytest.param(4, 1, marks=pytest.mark.slow), pytest.param(2, 2, marks=pytest.mark.slow)],
+    [(2, 1), pytest.param(4, 1, marks=pytest.mark.long), pytest.param(2, 2, marks=pytest.mark.slow)],
 )
 def test_processes_give_what_one_gives(count: int, devices: int, tmp_path: Path) -> None:
     """With the same rows in all, and with rows of which each reads its part; and they read each other's checkpoints."""

@@ -184,7 +184,7 @@ def test_human_cells_of_one_donor_have_no_interval(tables, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("labels", ["mouse", "both"])
+@pytest.mark.parametrize("labels", ["mouse", pytest.param("both", marks=pytest.mark.long)])
 def test_the_other_settings_hold_donors_out(folder, tables, tmp_path, labels):
     out, options = tmp_path / "run", ["--labels", labels, "--folds", "2", "--methods", "corrected", *OPTIONS]
     run.main(["--task", "species", "--data", str(folder), "--out", str(out), *options])
