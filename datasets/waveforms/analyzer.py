@@ -16,6 +16,7 @@ import zarr
 
 from spiketype import reading
 from spiketype.damage import PICKLED, read_npy, readable, valid
+from spiketype.datasets import pickled_words
 from spiketype.datasets.waveforms import curation, histograms
 from spiketype.datasets.waveforms.columns import ORIGIN
 from spiketype.datasets.waveforms.table import WaveformTable, build
@@ -371,9 +372,12 @@ class _Folder(_Source):
         try:
             return read_npy(file, on_disk=file.stem == "waveforms")
         except UserError as error:
+            words = pickled_words.read(file) if PICKLED in str(error) else None
+            if words is not None:
+                return words
             if PICKLED in str(error):
                 raise UserError(
-                    f"{self.path}: {name} holds Python objects, which are not read: make it text with"
+                    f"{self.path}: {name} holds Python objects that are no text, which are not read: make it text with"
                     " set_property(NAME, values.astype(str)) and save again, or use scripts/export_units.py"
                 ) from None
             raise self.damaged(f"{name}.npy", error) from None

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import pickle
 import shutil
 import types
 import zipfile
@@ -13,7 +14,7 @@ import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spiketype.datasets import waveforms
+from spiketype.datasets import pickled_words, waveforms
 from spiketype.datasets.waveforms import histograms
 from spiketype.edge import UserError
 
@@ -105,10 +106,41 @@ def test_histograms_are_of_all_segments(written, kind):
 
 
 @pytest.mark.parametrize("kind", ["uV", "raw"])
-def test_a_property_of_python_objects_is_refused_and_exported(written, kind):
-    with pytest.raises(UserError, match=r"note holds Python objects.*set_property.*export_units"):
-        waveforms.load(written / kind, "note")
-    assert waveforms.load(written / f"exported_{kind}.npz", "note").class_names == ("a", "b")
+def test_a_property_of_python_objects_is_read_where_they_are_words(written, tmp_path, kind):
+    exported, table = (waveforms.load(written / name, "note") for name in (f"exported_{kind}.npz", kind))
+    assert table.class_names == exported.class_names == ("a", "b")
+    np.testing.assert_array_equal(table.label, exported.label)
+    path = shutil.copytree(written / kind, tmp_path / kind)
+    properties = path / "sorting" / "properties"
+    count = len(np.load(properties / "depth.npy"))
+    for strange in ([{}] * count, [["a"]] * count, [b"a"] * count, [3] * count, ["a"] * (count - 1) + [Path()]):
+        np.save(properties / "note.npy", np.array([*strange, None], object)[:-1], allow_pickle=True)
+        with pytest.raises(UserError, match=r"note holds Python objects that are no text.*set_property.*export_units"):
+            waveforms.load(path, "note")
+
+
+def test_noise_by_a_property_of_words_is_left_out(copied, capsys):
+    quality = np.array(["good", "noise", None, "mua", "Noise"], object)
+    path = copied / "uV"
+    count = len(waveforms.load(path).waveform)
+    np.save(path / "sorting" / "properties" / "quality.npy", quality, allow_pickle=True)
+    assert len(waveforms.load(path).waveform) == count - 2
+    assert len(waveforms.load(path, "quality").waveform) == count
+    told = capsys.readouterr().err
+    assert "noise, by the property quality: row 1" in told
+    assert "1 units are multi-unit activity, by the property quality" in told
+
+
+@settings(max_examples=50)
+@given(words=st.lists(st.one_of(st.none(), st.text("ab é\n", max_size=300)), min_size=1, max_size=2100))
+def test_words_of_a_pickle_are_those_that_were_written(tmp_path_factory, words):
+    path = tmp_path_factory.mktemp("words") / "a.npy"
+    for protocol in (2, 4):
+        with open(path, "wb") as file:
+            header = {"descr": "|O", "fortran_order": False, "shape": (len(words),)}
+            np.lib.format.write_array_header_1_0(file, header)
+            pickle.dump(np.array(words, object), file, protocol=protocol)
+        np.testing.assert_array_equal(pickled_words.read(path), np.array([word or "" for word in words], str))
 
 
 @pytest.mark.parametrize("kind", KINDS)
