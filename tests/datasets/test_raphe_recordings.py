@@ -51,6 +51,20 @@ def test_a_command_is_not_taken_as_the_recording(tmp_path, name):
 def test_a_current_is_taken_before_a_command(tmp_path):
     path = abf2(tmp_path / "a.abf", samples(2), [("I_Com", "pA", 0.01), ("Imemb", "pA", 0.01)])
     assert "channel 1 (Imemb) of 2, in pA" in open_recording(path).notes[0]
+    assert len(open_recording(path).notes) == 1
+
+
+def test_other_channels_of_current_are_named_where_none_was_given(tmp_path):
+    path = abf2(tmp_path / "a.abf", samples(3), [("IN 0", "pA", 0.01), ("Cmd", "pA", 0.01), ("IN 1", "nA", 0.01)])
+    assert "the first of 2 channels of current was taken; the others are 2 (IN 1, nA)" in open_recording(path).notes[1]
+    assert len(open_recording(path, channel="2").notes) == 1
+
+
+def test_a_rate_that_is_given_is_for_arrays_that_do_not_say_it(tmp_path):
+    np.savez(tmp_path / "a.npz", current=np.zeros(100), rate_Hz=20_000.0)
+    found = open_recording(tmp_path / "a.npz", rate_Hz=40_000.0)
+    assert found.rate_Hz == 20_000
+    assert "the rate is the file's own" in found.notes[1]
 
 
 def test_a_current_beside_a_potential_is_pointed_out(tmp_path):

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, UInt64
 
 from spiketype.datasets.fingerprint import of_rows
 from spiketype.datasets.raphe import noisy, read
-from spiketype.datasets.raphe.options import SpikeOptions
+from spiketype.datasets.raphe.options import ReadOptions, SpikeOptions
 from spiketype.datasets.raphe.table import RapheTable
 from spiketype.edge import Json, PyTree
 from spiketype.models import evidence
@@ -35,7 +35,7 @@ class RapheModel:
         stages: calibrations, by the number of spikes.
         usual: shapes of the cells that were trained on.
         seen: fingerprints of the spikes trained on.
-        origin: JSON: classes, members, what was held out, how spikes were cut.
+        origin: JSON: classes, members, what was held out, how recordings were read and spikes cut.
     """
 
     config: RapheTaskConfig
@@ -73,6 +73,10 @@ class RapheModel:
         """Return what it was trained on, and the probability and the distance that are its thresholds."""
         return {**self.origin, "thresholds": {"certain": self.config.certain, "unusual": self.usual.limit}}
 
+    def cut(self) -> tuple[SpikeOptions, ReadOptions]:
+        """Return how the spikes trained on were cut, and how their recordings were read; older runs do not tell it."""
+        return SpikeOptions(**self.origin["spikes"]), ReadOptions(**self.origin.get("read", {}))
+
     def tested(self, table: RapheTable) -> Tested:
         """Return what all networks tell of all cells of other data."""
         members = [(number, member["width"]) for number, member in enumerate(self.origin["members"])]
@@ -106,6 +110,7 @@ def evaluate(config: RapheTaskConfig, model: RapheModel, path: Path) -> Judgemen
         UserError: the store holds what was trained on; a class has no cell; no store, or damaged.
     """
     table = read.labelled(path)
+    read.check_cut(path, model.cut()[0])
     known = np.unique(table.cell[~new_rows(model.seen, seen_of(table), path, "spikes")])
     kept = np.flatnonzero(~np.isin(table.cell, known))
     table = read.keep(table, kept, path, "the run was trained on those that are: give others")
@@ -124,7 +129,7 @@ def predict(config: RapheTaskConfig, model: RapheModel, path: Path) -> dict[str,
     Raises:
         UserError: nothing of `path` gives a spike.
     """
-    table = read.read(path, SpikeOptions(**model.origin["spikes"]))
+    table = read.read(path, *model.cut())
     for file, why in table.left_out:
         print(f"left out: {file}: {why}", file=sys.stderr)
     return cells.table_of(model.calls(table), config.certain)
