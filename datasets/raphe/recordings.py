@@ -20,6 +20,7 @@ from spiketype.reading import shortened
 PA_PER_UNIT = {"fA": 1e-3, "pA": 1.0, "nA": 1e3, "uA": 1e6, "µA": 1e6, "A": 1e12}
 # The published names: day, then recording: A131024#089, F160411#014.
 NAMED = re.compile(r"^(?P<day>[A-Za-z]?\d{6})[#_-]\d+")
+DATED = re.compile(r"^[A-Za-z]?(?P<date>\d{6})$")  # such a day
 # Names of channels that hold what was put in (I_Com, Cmd 0, I_MTest, AO #0), not what was recorded.
 COMMAND = re.compile(
     r"command|cmd|stim|m_?test|inject|(?<![a-z])([iv]?com|inj|ao|dac|out|output)(?![a-z])", re.IGNORECASE
@@ -27,6 +28,7 @@ COMMAND = re.compile(
 ABOUT = ("rate_Hz", "rate_kHz", "units", "gain", "offset")  # what an .npz may say of its array
 POTENTIAL = ("V", "mV", "uV")
 UNKNOWN_S = -1.0
+LEAST_SAMPLES = 100  # of which some would descend in any current
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,9 @@ def open_recording(path: Path, channel: str = "", units: str = "", rate_Hz: floa
     """Open a recording without reading its samples.
 
     Args:
-        path: ``.abf``; ``.npy`` with (sample,) or (sample, channel); ``.npz`` with the same under the name
-            ``current`` or as its only array, and perhaps ``rate_Hz`` or ``rate_kHz``, ``units``, ``gain`` and
-            ``offset`` (current = stored number x gain + offset, in the units).
+        path: ``.abf``; ``.npy`` with (sample,), or (sample, channel) where the channel is given; ``.npz`` with the same
+            under the name ``current`` or as its only array, and perhaps ``rate_Hz`` or ``rate_kHz``, ``units``,
+            ``gain`` and ``offset`` (current = stored number x gain + offset, in the units).
         channel: name or number (from 0) of the channel; "" takes the first in a unit of current.
         units: unit of the samples, whatever the file says; "" takes the file's, and pA for arrays that have none.
         rate_Hz: of an array that does not say it.
@@ -194,7 +196,19 @@ def _from_array(path: Path, channel: str, units: str, rate_Hz: float, day: str) 
         )
     table = values.reshape(len(values), -1)
     n = table.shape[1]
+    if n > 1 and not channel:
+        swapped = "is it stored (channel, sample)? else " if n > len(table) else ""
+        raise UserError(
+            f"{path}: shape {values.shape}, so which of {n} columns is the current? {swapped}give its number, from 0,"
+            " as --channel"
+        )
     index = _choose(path, channel, tuple(map(str, range(n))), [unit] * n, units)
+    first = table[:LEAST_SAMPLES, index]
+    if len(first) == LEAST_SAMPLES and (first[1:] > first[:-1]).all():
+        raise UserError(
+            f"{path}: column {index} ascends from sample to sample, as times do and no current: give another --channel,"
+            " or store the current alone"
+        )
     factor, offset = (np.float32(x * PA_PER_UNIT[unit]) for x in (stored.gain, stored.offset))
 
     def read(start: int, stop: int) -> np.ndarray:
