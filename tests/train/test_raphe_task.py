@@ -381,6 +381,19 @@ def test_the_training_spikes_are_refused_wherever_they_lie(
     assert "that the run was trained on" in fails(capsys, evaluate.main, trained, again)
 
 
+def test_recordings_that_were_trained_on_are_known_though_cut_anew(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = [replace(c, spikes=replace(c.spikes, spike_pA=c.spikes.spike_pA + 0.01)) for c in simulated(3, most=1)]
+    known = [replace(c, name=f"{c.name} again", day="180101") for c in known]
+    anew = write(tmp_path / "anew.zarr", known)
+    assert "that the run was trained on" in fails(capsys, evaluate.main, trained, anew)
+    some = write(tmp_path / "some.zarr", [*known[:5], *simulated(seed=4, most=1)])
+    evaluate.main(trained, some)
+    assert re.search(r"\d+ of \d+ spikes left out: the run was trained on them", capsys.readouterr().err)
+    assert summary_of(trained / "evaluation-some")["cells"] == len(simulated(seed=4, most=1))
+
+
 def test_one_day_is_judged_without_intervals_over_days(trained: Path, tmp_path: Path) -> None:
     path = write(tmp_path / "day.zarr", simulated(seed=4, most=3, days=1))
     evaluate.main(trained, path)
