@@ -173,15 +173,28 @@ def new_rows(
     Raises:
         UserError: it was trained on all of them.
     """
-    known = np.isin(rows, seen)
-    if known.all():
+    return new_where(~np.isin(rows, seen), data, what)
+
+
+def new_where(new: Bool[np.ndarray, " row"], data: Location, what: str) -> Bool[np.ndarray, " row"]:
+    """Return what is given, the rows of other data that a run was not trained on, and say on stderr how many are not.
+
+    Args:
+        new: whether it was not, of each row.
+        data: where they are, for the message.
+        what: a row is, in the plural.
+
+    Raises:
+        UserError: it was trained on all of them.
+    """
+    if not new.any():
         raise UserError(
             f"{data} holds the samples that the run was trained on: the run's own summary.json judges them; give "
             "others, or use spiketype predict"
         )
-    if known.any():
-        print(f"{data}: {known.sum()} of {len(known)} {what} left out: the run was trained on them", file=sys.stderr)
-    return ~known
+    if not new.all():
+        print(f"{data}: {(~new).sum()} of {len(new)} {what} left out: the run was trained on them", file=sys.stderr)
+    return new
 
 
 def known_labels(known: Sequence[str], names: Sequence[str], label: Labels, data: Location) -> Labels:

@@ -15,6 +15,7 @@ from tyro.conf import Positional, arg
 from spiketype import parsing
 from spiketype.datasets.raphe.options import NoisyConfig, ReadOptions, SpikeOptions
 from spiketype.edge import UserError, check_out, guard, importing
+from spiketype.reading import shortened
 
 if TYPE_CHECKING:
     from spiketype.datasets.raphe.sources import Labels
@@ -37,8 +38,8 @@ def extract_command(
         out: Folder of the store.
         spikes: How spikes are found.
         read: How recordings are read.
-        labels: CSV table (cell, label, perhaps day). A cell that is not in it has the label of the nearest folder that
-            is called SER or NSER, of the given folders and those in them.
+        labels: CSV table (cell, label, and day where a name is used on several). A cell that is not in it has the label
+            of the nearest folder that is called SER or NSER, of the given folders and those in them.
     """
     if not recordings:
         raise UserError("RECORDING is missing: give .abf, .npy or .npz files, or folders of them, before --out")
@@ -59,6 +60,7 @@ def extract_command(
     if not cells:
         raise UserError("no spike was found in any of the recordings: no store is written")
     _tell_labels(labels, table, cells)
+    _tell_days(cells)
     config = {"spikes": asdict(spikes), "read": asdict(read)}
     print(write(out, cells, config, left_out))
 
@@ -67,7 +69,7 @@ def _tell_labels(path: Path | None, table: "Labels", cells: "Sequence[LabelledCe
     """Say which rows of a table of labels are of no cell, and which cells lack a label that was perhaps meant.
 
     Raises:
-        UserError: no row of the table is of a cell.
+        UserError: no row of the table is of a cell; a row without a day is of cells of several days.
     """
     from spiketype.datasets.raphe.sources import labelled_above
 
@@ -78,6 +80,11 @@ def _tell_labels(path: Path | None, table: "Labels", cells: "Sequence[LabelledCe
             f"{path}: none of its rows is of a recording that was read: it has {', '.join(unmatched[:3])}, the"
             f" recordings are {there}{', ...' if len(cells) > 3 else ''}: write cells and days as here; no store is"
             " written"
+        )
+    for name, days in table.of_several_days(cells).items():
+        raise UserError(
+            f"{path}: cell {name} is labelled without a day, and there are cells of that name on {len(days)} days,"
+            f" {shortened(days)}: give a row to each, with its day; no store is written"
         )
     if unmatched:
         print(f"{path}: rows that are of no recording that was read, {len(unmatched)}:", file=sys.stderr)
@@ -90,6 +97,18 @@ def _tell_labels(path: Path | None, table: "Labels", cells: "Sequence[LabelledCe
             file=sys.stderr,
         )
         print(*(f"  {source}" for source in above), sep="\n", file=sys.stderr)
+
+
+def _tell_days(cells: "Sequence[LabelledCell]") -> None:
+    """Say which days are perhaps one: they are held out as several."""
+    from spiketype.datasets.raphe.sources import days_alike
+
+    for days in days_alike(cells):
+        print(
+            f"WARNING: {', '.join(days)} are held out as {len(days)} days, though they have one date: if they are one,"
+            " begin the names of its recordings with the same letter",
+            file=sys.stderr,
+        )
 
 
 def noisy_command(

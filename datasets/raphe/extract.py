@@ -23,6 +23,8 @@ from spiketype.edge import UserError
 
 QUIET_MS = (20.0, 6.0)  # a spike-free window begins this long after a spike and ends this long before one
 LARGEST_PA = 1000.0  # published troughs are -60 to -120 pA
+FASTEST_HZ = 60.0  # neurons of the raphe fire a few spikes a second
+LEAST_MADS = 4.0  # noise crosses 3 of its deviations some ten times a second, 4 seldom
 UNKNOWN = -1.0  # an interval, rate or variation that a recording does not tell
 NOISE_SIGMAS = 6.0  # what stands out of the noise, where no spike crosses the threshold
 SHORTEST_S = 0.1  # with less, another dimension of an array was taken for time
@@ -231,6 +233,10 @@ def _collect(
     trough_pA = spikes.shape(spike_pA).trough_pA
     if np.median(trough_pA) < -LARGEST_PA:
         notes += [f"WARNING: spikes of {np.median(trough_pA):.0f} pA are no loose-seal spikes; is the unit right?"]
+    if 0 < options.mads < LEAST_MADS:
+        notes += [f"WARNING: noise alone crosses {options.mads:g} of its deviations many times: give --mads 6"]
+    if (rate_Hz := len(found) / recording.duration_s) > FASTEST_HZ:
+        notes += [f"WARNING: {rate_Hz:.0f} spikes a second are those of no raphe neuron: is it noise that crosses?"]
     sample, segment = np.array(kept.sample), np.array(kept.segment)
     isi_ms = np.where(np.diff(found[:, 0]) == 0, np.diff(found[:, 1]) * 1000 / recording.rate_Hz, UNKNOWN)
     before = np.concatenate([[UNKNOWN], isi_ms])
@@ -258,7 +264,7 @@ def _collect(
         snr=(-trough_pA / max(rms, 1e-6)).astype(np.float32),
         noise_pA=quiet,
         found=len(found),
-        rate_Hz=len(found) / recording.duration_s,
+        rate_Hz=rate_Hz,
         isi_cv=float(known.std() / known.mean()) if len(known) > 2 else UNKNOWN,
         noise_rms_pA=rms,
         drift_pA=float(np.subtract(*np.quantile(levels.baseline, [0.95, 0.05]))),

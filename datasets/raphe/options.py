@@ -1,5 +1,6 @@
 """How recordings are read, spikes cut out, and noisy spikes made: options, whose loading loads no reader."""
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -33,6 +34,9 @@ class SpikeOptions:
     def __post_init__(self) -> None:
         if not self.threshold_pA < 0:
             raise UserError(f"--threshold-pa is {self.threshold_pA}: spikes are inward, so it must be negative")
+        for name in ("threshold_pA", "mads", "refractory_ms"):
+            if math.isinf(getattr(self, name)):
+                raise UserError(f"--{name.lower().replace('_', '-')} is {getattr(self, name)}: give a finite number")
         for name, least in (("mads", 0), ("refractory_ms", 0), ("most", 1), ("noise_windows", 0)):
             if not getattr(self, name) >= least:
                 raise UserError(f"--{name.replace('_', '-')} is {getattr(self, name)}: it must be at least {least}")
@@ -74,9 +78,9 @@ class NoisyConfig:
     """Seed of the windows, the pairs and their order."""
 
     def __post_init__(self) -> None:
-        for name in ("masks", "per_spike"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name.replace('_', '-')} is {getattr(self, name)}: it must be at least 1")
+        for name, least in (("masks", 1), ("per_spike", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise UserError(f"--{name.replace('_', '-')} is {getattr(self, name)}: it must be at least {least}")
         if self.serotonergic < 0 or self.other < 0 or not self.serotonergic + self.other:
             raise UserError("--serotonergic and --other are negative or both 0: there is nothing to write")
         if self.snr is not None and not 0 < self.snr[0] <= self.snr[1]:

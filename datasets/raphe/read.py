@@ -1,6 +1,7 @@
 """The spikes that a user gives: a store, labelled or not, or recordings that are cut as another store's were."""
 
-from dataclasses import replace
+import re
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,18 +53,64 @@ def spike_options(path: Path) -> SpikeOptions:
         raise UserError(f"{path} does not tell how its spikes were cut ({error}): make it again") from error
 
 
-def read(path: Path, options: SpikeOptions) -> RapheTable:
-    """Return the spikes of a store, or of recordings and folders of CSV spikes, which are cut with the options.
+def read_options(path: Path) -> ReadOptions:
+    """Return how the recordings of a store were read, but for the day, which is theirs; as by default if not told."""
+    told = store.config(store.attributes(path, KIND)).get("read", {})
+    return ReadOptions(**{f.name: told[f.name] for f in fields(ReadOptions) if f.name in told and f.name != "day"})
+
+
+def check_cut(path: Path, options: SpikeOptions) -> None:
+    """Refuse a store whose spikes are aligned otherwise than with the options; say it where they cross other currents.
 
     Raises:
-        UserError: nothing gives a spike; it lists why.
+        UserError: another alignment.
+    """
+    try:
+        theirs = spike_options(path)
+    except UserError as error:
+        reading.note(path, str(error).removeprefix(f"{path} "))
+        return
+    if theirs.align != options.align:
+        raise UserError(
+            f"{path}: its spikes are aligned by their {theirs.align}, those that the run was trained on by their"
+            f" {options.align}: cut the recordings again with spiketype raphe extract --align {options.align}"
+        )
+    if _threshold(theirs) != _threshold(options):
+        reading.note(
+            path,
+            f"its spikes cross {_threshold(theirs)}, those that the run was trained on {_threshold(options)}: smaller"
+            " spikes may be among them, or missing",
+        )
+
+
+def _threshold(options: SpikeOptions) -> str:
+    return f"{options.mads:g} deviations of the noise" if options.mads else f"{options.threshold_pA:g} pA"
+
+
+def read(path: Path, options: SpikeOptions, how: ReadOptions) -> RapheTable:
+    """Return the spikes of a store, or of recordings and folders of CSV spikes, which are read and cut as told.
+
+    Raises:
+        UserError: nothing gives a spike; it lists why. A store whose spikes are aligned otherwise.
     """
     if (path / "zarr.json").exists():
-        return load(path)
-    cells, left_out = sources.extract([path], options, ReadOptions(), sources.read_labels(None))
+        table = load(path)
+        check_cut(path, options)
+        return table
+    if given := [f"{f.name.replace('_', '-')} {value}" for f in fields(how) if (value := getattr(how, f.name))]:
+        reading.note(path, f"read as the recordings that the run was trained on: {', '.join(given)}")
+    cells, unread = sources.extract([path], options, how, sources.read_labels(None))
+    left_out = [(file, _of_extract(why)) for file, why in unread]
     if not cells:
         listed = "".join(f"\n  {file}: {why}" for file, why in left_out)
         raise UserError(f"{path}: nothing gave a spike:{listed}")
     for cell in cells:
         reading.note(cell.source, told(cell))
     return of_cells(cells, left_out, path)
+
+
+def _of_extract(why: str) -> str:
+    """Return a reason with where its options are to be given: here there are none of them."""
+    if not re.search(r"--[a-z]", why):
+        return why
+    return f"{why} (an option of spiketype raphe extract: make a store with it, and give that store)"

@@ -20,6 +20,7 @@ from spiketype.reading import shortened
 PA_PER_UNIT = {"fA": 1e-3, "pA": 1.0, "nA": 1e3, "uA": 1e6, "µA": 1e6, "A": 1e12}
 # The published names: day, then recording: A131024#089, F160411#014.
 NAMED = re.compile(r"^(?P<day>[A-Za-z]?\d{6})[#_-]\d+")
+DATED = re.compile(r"^[A-Za-z]?(?P<date>\d{6})$")  # such a day
 # Names of channels that hold what was put in (I_Com, Cmd 0, I_MTest, AO #0), not what was recorded.
 COMMAND = re.compile(
     r"command|cmd|stim|m_?test|inject|(?<![a-z])([iv]?com|inj|ao|dac|out|output)(?![a-z])", re.IGNORECASE
@@ -27,6 +28,7 @@ COMMAND = re.compile(
 ABOUT = ("rate_Hz", "rate_kHz", "units", "gain", "offset")  # what an .npz may say of its array
 POTENTIAL = ("V", "mV", "uV")
 UNKNOWN_S = -1.0
+LEAST_SAMPLES = 100  # of which some would descend in any current
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,12 @@ def open_recording(path: Path, channel: str = "", units: str = "", rate_Hz: floa
     """Open a recording without reading its samples.
 
     Args:
-        path: ``.abf``; ``.npy`` with (sample,) or (sample, channel); ``.npz`` with the same under the name
-            ``current`` or as its only array, and perhaps ``rate_Hz`` or ``rate_kHz``, ``units``, ``gain`` and
-            ``offset`` (current = stored number x gain + offset, in the units).
+        path: ``.abf``; ``.npy`` with (sample,), or (sample, channel) where the channel is given; ``.npz`` with the same
+            under the name ``current`` or as its only array, and perhaps ``rate_Hz`` or ``rate_kHz``, ``units``,
+            ``gain`` and ``offset`` (current = stored number x gain + offset, in the units).
         channel: name or number (from 0) of the channel; "" takes the first in a unit of current.
         units: unit of the samples, whatever the file says; "" takes the file's, and pA for arrays that have none.
-        rate_Hz: of an array that does not say; 0 takes the file's.
+        rate_Hz: of an array that does not say it.
         day: of the recording; "" infers it from the name (A131024#089), the header, or the folder.
 
     Raises:
@@ -129,11 +131,18 @@ def _doubts(index: int, channel: str, names: tuple[str, ...], units: tuple[str, 
     """Return what speaks against a channel being the recording."""
     if COMMAND.search(names[index]):
         return [f"WARNING: by its name, {names[index]} is a command and no recording"]
+    if channel:
+        return []
+    others = [i for i, unit in enumerate(units) if unit in PA_PER_UNIT and i != index and not COMMAND.search(names[i])]
+    found = []
+    if others:
+        told = ", ".join(f"{i} ({names[i]}, {units[i]})" for i in others)
+        found.append(f"WARNING: the first of {1 + len(others)} channels of current was taken; the others are {told}")
     beside = [i for i, unit in enumerate(units) if unit in POTENTIAL and i != index and not COMMAND.search(names[i])]
-    if beside and not channel:
+    if beside:
         told = f"{beside[0]} ({names[beside[0]]}, {units[beside[0]]})"
-        return [f"beside a potential, channel {told}: was this current recorded, or injected?"]
-    return []
+        found.append(f"beside a potential, channel {told}: was this current recorded, or injected?")
+    return found
 
 
 def _choose(path: Path, channel: str, names: tuple[str, ...], units: list[str], told: str) -> int:
@@ -171,12 +180,12 @@ def _wanted(path: Path, channel: str, names: tuple[str, ...], listed: str) -> in
         return names.index(channel)
     if channel.isdecimal() and int(channel) < len(names):
         return int(channel)
-    raise UserError(f"{path}: has no channel {channel!r}: it has {listed}")
+    raise UserError(f"{path}: has no channel {channel!r}: it has {listed}; give one of them as --channel")
 
 
 def _from_array(path: Path, channel: str, units: str, rate_Hz: float, day: str) -> Recording:
     stored = _load(path)
-    values, rate, unit = stored.values, rate_Hz or stored.rate_Hz, units or stored.units or "pA"
+    values, rate, unit = stored.values, stored.rate_Hz or rate_Hz, units or stored.units or "pA"
     if unit not in PA_PER_UNIT:
         raise UserError(f"{path}: {unit!r} is no unit of current: give --units")
     if not 100 <= rate <= 1e7:
@@ -187,7 +196,19 @@ def _from_array(path: Path, channel: str, units: str, rate_Hz: float, day: str) 
         )
     table = values.reshape(len(values), -1)
     n = table.shape[1]
+    if n > 1 and not channel:
+        swapped = "is it stored (channel, sample)? else " if n > len(table) else ""
+        raise UserError(
+            f"{path}: shape {values.shape}, so which of {n} columns is the current? {swapped}give its number, from 0,"
+            " as --channel"
+        )
     index = _choose(path, channel, tuple(map(str, range(n))), [unit] * n, units)
+    first = table[:LEAST_SAMPLES, index]
+    if len(first) == LEAST_SAMPLES and (first[1:] > first[:-1]).all():
+        raise UserError(
+            f"{path}: column {index} ascends from sample to sample, as times do and no current: give another --channel,"
+            " or store the current alone"
+        )
     factor, offset = (np.float32(x * PA_PER_UNIT[unit]) for x in (stored.gain, stored.offset))
 
     def read(start: int, stop: int) -> np.ndarray:
@@ -195,7 +216,10 @@ def _from_array(path: Path, channel: str, units: str, rate_Hz: float, day: str) 
             found: np.ndarray = table[start:stop, index].astype(np.float32) * factor
             return found + offset if offset else found
 
-    notes = [f"column {index} of {n}, in {unit}, at {rate:g} Hz"]
+    said = f" (the file says {stored.units})" if stored.units not in ("", unit) else ""
+    notes = [f"column {index} of {n}, in {unit}{said}, at {rate:g} Hz"]
+    if rate_Hz not in (0.0, rate):
+        notes.append(f"the rate is the file's own: the {rate_Hz:g} Hz given are for arrays that do not say it")
     if (stored.gain, stored.offset) != (1.0, 0.0):
         notes.append(f"scaled by the file's gain {stored.gain:g} and offset {stored.offset:g}")
     return Recording(path, path.stem, day or day_of(path), float(rate), ((0, len(table)),), read, tuple(notes))

@@ -1,9 +1,11 @@
 """Which files hold which raphe cells: recordings, folders of published CSV spikes, and the table of labels."""
 
 import csv
+import io
 import os
 import re
 import warnings
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +14,16 @@ import numpy as np
 from jaxtyping import Float64
 
 from spiketype.damage import readable
+from spiketype.datasets.fingerprint import fingerprint
 from spiketype.datasets.raphe.extract import UNKNOWN, CellSpikes
 from spiketype.datasets.raphe.extract import extract as extract_cell
 from spiketype.datasets.raphe.options import ReadOptions, SpikeOptions
-from spiketype.datasets.raphe.recordings import NAMED, Recording, day_of, open_recording
+from spiketype.datasets.raphe.recordings import DATED, NAMED, Recording, day_of, open_recording
 from spiketype.datasets.raphe.spikes import POINTS, REFERENCE, shape
 from spiketype.datasets.raphe.table import LabelledCell
 from spiketype.edge import UserError, absent, progress
 
+SEPARATORS = (",", ";", "\t")  # of a table of labels
 LABELS = "labels.csv"  # such a table among recordings does not make their folder one of CSV spikes
 RECORDINGS = (".abf", ".npy", ".npz")
 BEFORE_SPIKE = REFERENCE - 15  # points that precede the spike itself, for its baseline and noise
@@ -59,9 +63,19 @@ class Labels:
         found = [f"cell {name} of day {day}" for day, name in self.by_day if (day, name) not in days]
         return found + [f"cell {name}" for name in self.by_name if name not in names]
 
+    def of_several_days(self, cells: Sequence[LabelledCell]) -> dict[str, list[str]]:
+        """Return the names that the table gives without a day and that are of cells of several days, with those."""
+        days: dict[str, list[str]] = {}
+        for cell in cells:
+            if (cell.day, cell.name) not in self.by_day and cell.name in self.by_name:
+                days.setdefault(cell.name, []).append(cell.day)
+        return {name: sorted(each) for name, each in days.items() if len(each) > 1}
+
 
 def read_labels(path: Path | None) -> Labels:
-    """Read a CSV table with the columns ``cell``, ``label`` and perhaps ``day``.
+    """Read a CSV table with the columns ``cell``, ``label`` and perhaps ``day``, in capitals or not.
+
+    Commas, semicolons or tabs separate them, and the text is UTF-8 or UTF-16: spreadsheets write all of these.
 
     Raises:
         UserError: no such table or columns, an unknown label, a cell with two labels.
@@ -70,14 +84,20 @@ def read_labels(path: Path | None) -> Labels:
         return Labels({}, {})
     by_day: dict[tuple[str, str], int] = {}
     by_name: dict[str, int] = {}
-    with readable(path, "a table of labels"), open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        reader.fieldnames = columns = [name.strip() for name in reader.fieldnames or ()]
+    with readable(path, "a table of labels"):
+        content = path.read_bytes()
+        text = content.decode("utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
+        separator = max(SEPARATORS, key=text.partition("\n")[0].count)
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+        reader.fieldnames = columns = [name.strip().lower() for name in reader.fieldnames or ()]
         rows = list(reader)
     if twice := [name for name in ("cell", "label", "day") if columns.count(name) > 1]:
         raise UserError(f"{path}: column {twice[0]} occurs twice: remove one")
     if not rows or not {"cell", "label"} <= set(columns):
-        raise UserError(f"{path}: expected a CSV table with the columns cell, label and perhaps day")
+        there = ", ".join(columns) or "nothing"
+        raise UserError(
+            f"{path}: expected a CSV table with the columns cell, label and perhaps day, and rows; its columns: {there}"
+        )
     for number, row in enumerate(rows, start=2):
         word, name, day = (str(row.get(k) or "").strip() for k in ("label", "cell", "day"))
         if word.lower() not in LABEL:
@@ -133,18 +153,32 @@ def csv_day(folder: Path) -> str:
     return named["day"] if named else day_of(folder)
 
 
-def read_csv_cell(folder: Path, most: int, polarity: str = "auto") -> tuple[CellSpikes, list[tuple[str, str]]]:
+def days_alike(cells: Sequence[LabelledCell]) -> list[list[str]]:
+    """Return the days of cells that differ only by a letter before the date, those of one date together."""
+    days: dict[str, set[str]] = {}
+    for cell in cells:
+        if dated := DATED.match(cell.day):
+            days.setdefault(dated["date"], set()).add(cell.day)
+    return [sorted(each) for _, each in sorted(days.items()) if len(each) > 1]
+
+
+def read_csv_cell(folder: Path, options: SpikeOptions) -> tuple[CellSpikes, list[tuple[str, str]]]:
     """Read the published form of a cell: a folder of CSV files, one a spike.
 
-    Each file has a header, then 160 rows of time and current.
+    Each file has a header, then 160 rows of time and current. Of the options, those that cut spikes cannot apply.
 
     Returns:
         The first ``most`` spikes, in the order of the trigger in their file names, less their own baseline (median of
         the points before the spike); and (file, reason) of the files that were skipped.
 
     Raises:
-        UserError: no file holds a spike.
+        UserError: no file holds a spike; spikes are to be aligned otherwise than by their crossing, as they are.
     """
+    if options.align != "crossing":
+        raise UserError(
+            f"{folder}: CSV spikes are aligned by their crossing, and cannot be by their {options.align}, as the other"
+            " spikes are: give the recording"
+        )
     files = sorted((p for p in folder.iterdir() if p.suffix.lower() == ".csv"), key=_trigger)
     rows, left_out = [], []
     for path in files:
@@ -159,7 +193,7 @@ def read_csv_cell(folder: Path, most: int, polarity: str = "auto") -> tuple[Cell
     baseline = np.median(raw[:, :BEFORE_SPIKE], axis=1)
     spike_pA = raw - baseline[:, None]
     mean = spike_pA.mean(axis=0)
-    turned = polarity == "positive" or (polarity == "auto" and mean.max() > -mean.min())
+    turned = options.polarity == "positive" or (options.polarity == "auto" and mean.max() > -mean.min())
     spike_pA = (-spike_pA if turned else spike_pA).astype(np.float32)
     if spike_pA.mean(axis=0).min() > -LEAST_PA:
         raise UserError(
@@ -168,7 +202,10 @@ def read_csv_cell(folder: Path, most: int, polarity: str = "auto") -> tuple[Cell
         )
     noise = 1.4826 * float(np.median(np.abs(spike_pA[:, :BEFORE_SPIKE])))
     notes = [f"{len(files)} CSV files, spikes {'positive' if turned else 'negative'} in them"]
+    most = options.most
     notes += [f"left out {len(raw) - most} of {len(raw)} spikes: beyond the first {most}"] if len(raw) > most else []
+    if options.mads or options.threshold_pA != SpikeOptions().threshold_pA:
+        notes.append("the threshold given does not apply: CSV spikes are cut already")
     kept, blank = spike_pA[:most], np.full(len(spike_pA[:most]), UNKNOWN, np.float32)
     cell = CellSpikes(
         spike_pA=kept,
@@ -230,6 +267,7 @@ def extract(
         except UserError as error:
             left_out.append((str(path), str(error).removeprefix(f"{path}: ")))
     cells: dict[tuple[str, str], LabelledCell] = {}
+    holds: dict[str, str] = {}  # the source of spikes by their fingerprint
     with progress() as bar:
         # A folder of CSV spikes counts as a second of recording.
         shown = bar.add_task("recording, s", total=sum(r.duration_s if r else 1.0 for _, r in opened))
@@ -238,7 +276,7 @@ def extract(
             try:
                 if recording is None:
                     name, day = path.name, read.day or csv_day(path)
-                    spikes, skipped = read_csv_cell(path, options.most, options.polarity)
+                    spikes, skipped = read_csv_cell(path, options)
                     left_out += skipped
                 else:
                     name, day = recording.name, recording.day
@@ -246,6 +284,9 @@ def extract(
                 if (day, name) in cells:
                     earlier = cells[day, name].source
                     raise UserError(f"{path}: cell {name} of day {day} is already there, from {earlier}")
+                same = holds.setdefault(fingerprint(spikes.spike_pA, spikes.time_s), str(path))
+                if same != str(path):
+                    raise UserError(f"{path}: its spikes are the very ones of {same}: one cell is taken, not two")
                 cells[day, name] = LabelledCell(
                     name, day, labels.of(name, day, folders_of(path, sources[path])), spikes, str(path)
                 )

@@ -94,6 +94,23 @@ def test_refractory_time():
     assert extract(as_recording(pairs), SpikeOptions(refractory_ms=1.0)).found == 4
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("refractory_ms", np.inf), ("mads", np.inf), ("threshold_pA", -np.inf), ("refractory_ms", np.nan)],
+)
+def test_options_are_finite(option, value):
+    with pytest.raises(UserError, match="--" + option.lower().replace("_", "-")):
+        SpikeOptions(**{option: value})
+
+
+def test_thresholds_that_noise_crosses_and_rates_of_no_such_cell_are_pointed_out(current):
+    low = extract(as_recording(current), SpikeOptions(mads=3.5))
+    assert "WARNING: noise alone crosses 3.5 of its deviations" in "; ".join(low.notes)
+    fast = extract(as_recording(recording(np.arange(0.01, 1, 0.008), 1.0)))
+    assert "WARNING: 124 spikes a second" in "; ".join(fast.notes)
+    assert "WARNING" not in "; ".join(extract(as_recording(current), SpikeOptions(mads=6)).notes)
+
+
 def test_sweeps_are_not_joined(current):
     sweeps = replace(as_recording(current), segments=((0, 80_000), (80_000, 160_000), (300_000, 400_000)))
     found = extract(sweeps)

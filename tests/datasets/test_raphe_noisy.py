@@ -125,6 +125,6 @@ def test_what_cannot_be_made_is_refused(table, tmp_path, options, reason):
     with pytest.raises(UserError, match=reason):
         noisy.generate(table, NoisyConfig(**options), tmp_path / "n.zarr")
     assert not (tmp_path / "n.zarr").exists()
-    for bad in ({"masks": 0}, {"serotonergic": 0, "other": 0}, {"snr": (5.0, 2.0)}):
+    for bad in ({"masks": 0}, {"seed": -1}, {"serotonergic": 0, "other": 0}, {"snr": (5.0, 2.0)}):
         with pytest.raises(UserError):
             NoisyConfig(**bad)

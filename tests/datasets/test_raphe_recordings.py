@@ -51,6 +51,20 @@ def test_a_command_is_not_taken_as_the_recording(tmp_path, name):
 def test_a_current_is_taken_before_a_command(tmp_path):
     path = abf2(tmp_path / "a.abf", samples(2), [("I_Com", "pA", 0.01), ("Imemb", "pA", 0.01)])
     assert "channel 1 (Imemb) of 2, in pA" in open_recording(path).notes[0]
+    assert len(open_recording(path).notes) == 1
+
+
+def test_other_channels_of_current_are_named_where_none_was_given(tmp_path):
+    path = abf2(tmp_path / "a.abf", samples(3), [("IN 0", "pA", 0.01), ("Cmd", "pA", 0.01), ("IN 1", "nA", 0.01)])
+    assert "the first of 2 channels of current was taken; the others are 2 (IN 1, nA)" in open_recording(path).notes[1]
+    assert len(open_recording(path, channel="2").notes) == 1
+
+
+def test_a_rate_that_is_given_is_for_arrays_that_do_not_say_it(tmp_path):
+    np.savez(tmp_path / "a.npz", current=np.zeros(100), rate_Hz=20_000.0)
+    found = open_recording(tmp_path / "a.npz", rate_Hz=40_000.0)
+    assert found.rate_Hz == 20_000
+    assert "the rate is the file's own" in found.notes[1]
 
 
 def test_a_current_beside_a_potential_is_pointed_out(tmp_path):
@@ -75,7 +89,7 @@ def test_a_name_of_two_channels_is_refused(tmp_path):
 
 
 def test_what_an_npz_says_of_its_array_is_heeded(tmp_path):
-    raw = np.arange(100, dtype=np.int16)
+    raw = np.arange(100, dtype=np.int16) % 90
     np.savez(tmp_path / "a.npz", current=raw, rate_kHz=20.0, units="nA\x00 ", gain=0.5, offset=-3.0)
     found = open_recording(tmp_path / "a.npz")
     assert found.rate_Hz == 20_000
@@ -100,7 +114,7 @@ def test_what_an_npz_says_and_cannot_be_is_refused(tmp_path, about, reason):
 
 
 def test_arrays(tmp_path):
-    values = np.arange(20_000, dtype=np.float64).reshape(-1, 2)
+    values = np.random.default_rng(0).integers(-99, 99, (10_000, 2)).astype(np.float64)
     np.save(tmp_path / "a.npy", values)
     np.savez(tmp_path / "b.npz", current=values[:, 1], rate_Hz=20_000.0, units="nA")
     a = open_recording(tmp_path / "a.npy", channel="1", rate_Hz=40_000.0)
@@ -111,6 +125,17 @@ def test_arrays(tmp_path):
     assert a.day == tmp_path.name
     with pytest.raises(UserError, match="give --rate-hz"):
         open_recording(tmp_path / "a.npy")
+    with pytest.raises(UserError, match=r"which of 2 columns is the current\? give its number, from 0, as --channel"):
+        open_recording(tmp_path / "a.npy", rate_Hz=40_000.0)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint32, np.int64])
+def test_a_column_of_times_is_no_current(tmp_path, dtype):
+    current = np.random.default_rng(0).integers(0, 99, 4000)
+    np.save(tmp_path / "a.npy", np.stack([np.arange(4000), current], axis=1).astype(dtype))
+    with pytest.raises(UserError, match=r"column 0 ascends .* give another --channel"):
+        open_recording(tmp_path / "a.npy", channel="0", rate_Hz=40_000.0)
+    assert open_recording(tmp_path / "a.npy", channel="1", rate_Hz=40_000.0).duration_s == 0.1
 
 
 def test_the_day_comes_from_name_header_or_folder(tmp_path):

@@ -1,3 +1,5 @@
+import shutil
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -33,17 +35,32 @@ def test_a_folder_of_published_spikes(tmp_path):
     folder = tmp_path / "A131024#089"
     for k, trigger in enumerate((1_007_585, 99_000, 5)):
         write_spike(folder / f"A131024#089_trigger_{trigger}.csv", 5 + wave(TIME_MS) * (1 + k / 10))
-    cell, left_out = read_csv_cell(folder, 700)
+    cell, left_out = read_csv_cell(folder, SpikeOptions())
     assert left_out == []
     np.testing.assert_allclose(cell.spike_pA[0], wave(TIME_MS) * 1.2, atol=0.01)  # the earliest trigger first
     np.testing.assert_allclose(cell.baseline_pA, 5, atol=0.01)
     assert cell.rate_Hz == -1
-    assert len(read_csv_cell(folder, 2)[0].spike_pA) == 2
+    assert len(read_csv_cell(folder, SpikeOptions(most=2))[0].spike_pA) == 2
+    assert "threshold given does not apply" in read_csv_cell(folder, SpikeOptions(mads=6))[0].notes[-1]
+    with pytest.raises(UserError, match="aligned by their crossing, and cannot be by their slope"):
+        read_csv_cell(folder, SpikeOptions(align="slope"))
+
+
+def test_a_recording_under_several_names_is_one_cell(tmp_path):
+    first = save(tmp_path / "131024" / "c1.npz")
+    shutil.copy(first, tmp_path / "131024" / "c1-copy.npz")
+    (tmp_path / "131025").mkdir()
+    shutil.copy(first, tmp_path / "131025" / "c2.npz")
+    save(tmp_path / "131025" / "c3.npz")
+    cells, left_out = extract([tmp_path], SpikeOptions(), ReadOptions(), read_labels(None))
+    assert len(cells) == 2
+    assert len(left_out) == 2
+    assert all("its spikes are the very ones of " in why for _, why in left_out)
 
 
 def test_inverted_spikes_are_turned(tmp_path):
     write_spike(tmp_path / "c" / "a_1.csv", -wave(TIME_MS))
-    cell, _ = read_csv_cell(tmp_path / "c", 700)
+    cell, _ = read_csv_cell(tmp_path / "c", SpikeOptions())
     assert "positive" in cell.notes[0]
     assert cell.spike_pA[0].min() < -79
 
@@ -62,7 +79,7 @@ def test_files_that_hold_no_spike_are_skipped_by_name(tmp_path, content, reason)
     write_spike(tmp_path / "cell" / "good_1.csv", wave(TIME_MS))
     bad = tmp_path / "cell" / "bad_2.csv"
     bad.write_text(content)
-    cell, left_out = read_csv_cell(tmp_path / "cell", 700)
+    cell, left_out = read_csv_cell(tmp_path / "cell", SpikeOptions())
     assert len(cell.spike_pA) == 1
     assert left_out[0][0] == str(bad)
     assert reason in left_out[0][1]
@@ -71,7 +88,7 @@ def test_files_that_hold_no_spike_are_skipped_by_name(tmp_path, content, reason)
 def test_a_folder_without_a_spike_is_refused(tmp_path):
     (tmp_path / "x_1.csv").write_text("")
     with pytest.raises(UserError, match="none of 1 CSV files holds a spike"):
-        read_csv_cell(tmp_path, 700)
+        read_csv_cell(tmp_path, SpikeOptions())
 
 
 @FAST
@@ -113,6 +130,14 @@ def test_labels(tmp_path):
             read_labels(table)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_labels_of_spreadsheets(tmp_path, separator, encoding):
+    rows = [["Cell", "Label", "Day"], ["a,b" if separator != "," else "ab", "SER", "d1"]]
+    (tmp_path / "l.csv").write_text("\r\n".join(separator.join(row) for row in rows), encoding, newline="")
+    assert read_labels(tmp_path / "l.csv").by_day == {("d1", rows[1][0]): 1}
+
+
 WORDS = {"SER": 1, "SERTIP": 1, "serotonergic": 1, "NSER": 0, "nsertip": 0, "Non-serotonergic": 0}
 
 
@@ -133,7 +158,8 @@ def test_folders_above_the_given_path_do_not_count(tmp_path, above, inside):
 
 def save(path):
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, current=recording(np.arange(0.2, 2, 0.4), 2.2), rate_Hz=40_000)
+    seed = zlib.crc32(str(path).encode())  # each is another recording
+    np.savez(path, current=recording(np.arange(0.2, 2, 0.4), 2.2, seed=seed), rate_Hz=40_000)
     return path
 
 
@@ -179,6 +205,26 @@ def test_rows_of_no_recording_are_told(tmp_path, capsys):
     assert "no recording" not in capsys.readouterr().err
 
 
+def test_a_row_without_a_day_labels_no_cells_of_several_days(tmp_path, capsys):
+    for day in ("131024", "131025"):
+        save(tmp_path / "rig" / day / "c1.npz")
+    table = tmp_path / "labels.csv"
+    table.write_text("cell,label\nc1,SER\n")
+    with pytest.raises(SystemExit):
+        run(tmp_path / "rig", "--out", tmp_path / "a.zarr", "--labels", table)
+    assert "cell c1 is labelled without a day, and there are cells of that name on 2 days" in capsys.readouterr().err
+    assert not (tmp_path / "a.zarr").exists()
+    table.write_text("cell,label,day\nc1,SER,131024\nc1,NSER,\n")
+    run(tmp_path / "rig", "--out", tmp_path / "a.zarr", "--labels", table)
+
+
+def test_days_that_differ_by_a_letter_are_pointed_out(tmp_path, capsys):
+    for day in ("A131024", "F131024", "131025"):
+        save(tmp_path / "rig" / day / "c1.npz")
+    run(tmp_path / "rig", "--out", tmp_path / "a.zarr")
+    assert "WARNING: A131024, F131024 are held out as 2 days, though they have one date" in capsys.readouterr().err
+
+
 def test_a_table_of_other_cells_is_refused(tmp_path, capsys):
     save(tmp_path / "rig" / "131024" / "c1.npz")
     table = tmp_path / "labels.csv"
@@ -215,7 +261,7 @@ def test_times_of_another_rate_are_refused(tmp_path, step, read):
 def test_currents_of_another_unit_and_columns_that_are_swapped_are_refused(tmp_path):
     write_spike(tmp_path / "nA" / "a_1.csv", wave(TIME_MS) / 1000)
     with pytest.raises(UserError, match=r"nA: the mean spike is 0\.\d+ pA deep.*are its files in pA\?"):
-        read_csv_cell(tmp_path / "nA", 700)
+        read_csv_cell(tmp_path / "nA", SpikeOptions())
     rows = [f"{i:.4f},{t:.4f}" for t, i in zip(TIME_MS, wave(TIME_MS), strict=False)]
     (tmp_path / "b_1.csv").write_text("\n".join(["current,time", *rows]))
     with pytest.raises(UserError, match="the first column does not ascend: expected time, then current"):

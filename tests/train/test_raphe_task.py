@@ -25,14 +25,15 @@ from optimizers import adam
 from spiketype.datasets.raphe import read, sources
 from spiketype.datasets.raphe import table as raphe
 from spiketype.datasets.raphe import table as raphe_table
-from spiketype.datasets.raphe.options import SpikeOptions
+from spiketype.datasets.raphe.options import ReadOptions, SpikeOptions
 from spiketype.edge import Json, guard
 from spiketype.simulator.raphe import generate as simulator
-from spiketype.train import asked, evaluate, predict, run, runs
+from spiketype.train import asked, checked, evaluate, predict, run, runs
 from spiketype.train.tasks.raphe import control
 from spiketype.train.tasks.raphe.config import RapheTaskConfig
 from spiketype.train.tasks.raphe.model import RapheModel
 from spiketype.train.tasks.raphe.task import find_store, prepare
+from tests.datasets.raphe_synthetic import recording
 
 pytestmark = pytest.mark.usefixtures("lenient_adam")
 SMALL = ("--widths", "3", "5", "--steps", "30", "--batch", "32", "--folds", "2")
@@ -298,6 +299,44 @@ def test_a_recording_gets_a_call_and_no_store(
     assert abf.stem in capsys.readouterr().out
 
 
+def test_recordings_are_read_as_those_that_were_trained_on(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(trained, tmp_path / "run")
+    manifest = json.loads((copy / runs.MANIFEST).read_text())
+    del manifest[checked.KEY]
+    assert manifest["read"] == asdict(ReadOptions())
+    (copy / runs.MANIFEST).write_text(json.dumps(manifest | {"read": {"channel": "1"}}))
+    times = np.arange(0.2, 4, 0.4)
+    both = np.stack([recording(times, 4.2), recording(times[:7], 4.2)], axis=1)
+    np.savez(tmp_path / "two.npz", current=both, rate_Hz=40_000)
+    predict.main(copy, tmp_path / "two.npz", tmp_path / "calls.csv")
+    assert rows_of(tmp_path / "calls.csv")[0]["spikes"] == "7"
+    assert "read as the recordings that the run was trained on: channel 1" in capsys.readouterr().err
+    np.savez(tmp_path / "one.npz", current=both[:, 0], rate_Hz=40_000)
+    told = fails(capsys, predict.main, copy, tmp_path / "one.npz")
+    assert "give one of them as --channel (an option of spiketype raphe extract: make a store with it" in told
+    (copy / runs.MANIFEST).write_text(json.dumps({k: v for k, v in manifest.items() if k != "read"}))  # older runs
+    predict.main(copy, tmp_path / "one.npz", tmp_path / "older.csv")
+
+
+def test_stores_that_are_cut_otherwise_are_refused_or_noted(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = simulated(seed=4, most=1)
+    trough = write(tmp_path / "trough.zarr", cells, {"spikes": asdict(SpikeOptions(align="trough"))})
+    for main in (predict.main, evaluate.main):
+        told = fails(capsys, main, trained, trough)
+        assert "aligned by their trough, those that the run was trained on by their crossing" in told
+        assert "spiketype raphe extract --align crossing" in told
+    mads = write(tmp_path / "mads.zarr", cells, {"spikes": asdict(SpikeOptions(mads=6))})
+    predict.main(trained, mads, tmp_path / "calls.csv")
+    assert "cross 6 deviations of the noise, those that the run was trained on -50 pA" in capsys.readouterr().err
+    silent = write(tmp_path / "silent.zarr", cells, {})
+    predict.main(trained, silent, tmp_path / "silent.csv")
+    assert "does not tell how its spikes were cut" in capsys.readouterr().err
+
+
 def test_a_folder_of_recordings_gets_calls_and_a_list_of_what_was_left_out(
     trained: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -340,6 +379,19 @@ def test_the_training_spikes_are_refused_wherever_they_lie(
     assert "that the run was trained on" in fails(capsys, evaluate.main, trained, store)
     again = write(tmp_path / "again.zarr", simulated(seed=3, most=2), EXTRACTED | {"read": {"day": "another"}})
     assert "that the run was trained on" in fails(capsys, evaluate.main, trained, again)
+
+
+def test_recordings_that_were_trained_on_are_known_though_cut_anew(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = [replace(c, spikes=replace(c.spikes, spike_pA=c.spikes.spike_pA + 0.01)) for c in simulated(3, most=1)]
+    known = [replace(c, name=f"{c.name} again", day="180101") for c in known]
+    anew = write(tmp_path / "anew.zarr", known)
+    assert "that the run was trained on" in fails(capsys, evaluate.main, trained, anew)
+    some = write(tmp_path / "some.zarr", [*known[:5], *simulated(seed=4, most=1)])
+    evaluate.main(trained, some)
+    assert re.search(r"\d+ of \d+ spikes left out: the run was trained on them", capsys.readouterr().err)
+    assert summary_of(trained / "evaluation-some")["cells"] == len(simulated(seed=4, most=1))
 
 
 def test_one_day_is_judged_without_intervals_over_days(trained: Path, tmp_path: Path) -> None:

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int, UInt64
+from jaxtyping import Float, Float64, Int, UInt64
 
 from spiketype.datasets.fingerprint import of_rows
-from spiketype.datasets.raphe import noisy, read
-from spiketype.datasets.raphe.options import SpikeOptions
+from spiketype.datasets.raphe import noisy, read, seen
+from spiketype.datasets.raphe.options import ReadOptions, SpikeOptions
 from spiketype.datasets.raphe.table import RapheTable
 from spiketype.edge import Json, PyTree
 from spiketype.models import evidence
 from spiketype.models.evidence import Calibration, Stages
 from spiketype.models.usual import Usual
 from spiketype.train.judging.calls import Calls
-from spiketype.train.task import Judgement, Variables, new_rows
+from spiketype.train.task import Judgement, Variables, new_where
 from spiketype.train.tasks.raphe import cells
 from spiketype.train.tasks.raphe.cells import Tested
 from spiketype.train.tasks.raphe.config import RapheTaskConfig
@@ -35,7 +35,8 @@ class RapheModel:
         stages: calibrations, by the number of spikes.
         usual: shapes of the cells that were trained on.
         seen: fingerprints of the spikes trained on.
-        origin: JSON: classes, members, what was held out, how spikes were cut.
+        times_s: when the first spikes of each cell trained on come; of no cell in older runs.
+        origin: JSON: classes, members, what was held out, how recordings were read and spikes cut.
     """
 
     config: RapheTaskConfig
@@ -43,6 +44,7 @@ class RapheModel:
     stages: Stages
     usual: Usual
     seen: UInt64[np.ndarray, " seen"]
+    times_s: Float64[np.ndarray, "cell 50"]
     origin: Json
 
     @classmethod
@@ -51,14 +53,16 @@ class RapheModel:
     ) -> "RapheModel":
         """Return the model of trained networks: calibrated on all tested cells, knowing the shapes of all of them."""
         stages = evidence.calibrate_stages(tested.arriving, table.cell_label[tested.cells])
-        return cls(config, variables, stages, usual_of(table, np.arange(len(table.cell))), seen_of(table), origin)
+        usual = usual_of(table, np.arange(len(table.cell)))
+        return cls(config, variables, stages, usual, seen_of(table), seen.times(table), origin)
 
     @classmethod
     def restore(cls, config: RapheTaskConfig, arrays: PyTree, manifest: Json) -> "RapheModel":
         """Return what `arrays` and `manifest` took apart."""
         stages = tuple(Calibration(**arrays["stages"][str(k)]) for k in range(len(evidence.STAGES)))
         origin = {name: value for name, value in manifest.items() if name != "thresholds"}
-        return cls(config, arrays["networks"], stages, Usual.restore(arrays["usual"]), arrays["seen"], origin)
+        usual, times_s = Usual.restore(arrays["usual"]), arrays.get("times_s", np.zeros((0, seen.FIRST)))
+        return cls(config, arrays["networks"], stages, usual, arrays["seen"], times_s, origin)
 
     def arrays(self) -> PyTree:
         """Return the networks, the calibrations and the usual shapes."""
@@ -66,12 +70,17 @@ class RapheModel:
             "networks": self.variables,
             "stages": {str(k): stage._asdict() for k, stage in enumerate(self.stages)},
             "seen": self.seen,
+            "times_s": self.times_s,
             "usual": self.usual.arrays(),
         }
 
     def manifest(self) -> Json:
         """Return what it was trained on, and the probability and the distance that are its thresholds."""
         return {**self.origin, "thresholds": {"certain": self.config.certain, "unusual": self.usual.limit}}
+
+    def cut(self) -> tuple[SpikeOptions, ReadOptions]:
+        """Return how the spikes trained on were cut, and how their recordings were read; older runs do not tell it."""
+        return SpikeOptions(**self.origin["spikes"]), ReadOptions(**self.origin.get("read", {}))
 
     def tested(self, table: RapheTable) -> Tested:
         """Return what all networks tell of all cells of other data."""
@@ -102,11 +111,15 @@ def usual_of(table: RapheTable, train: Int[np.ndarray, " train"]) -> Usual:
 def evaluate(config: RapheTaskConfig, model: RapheModel, path: Path) -> Judgement:
     """Judge on another store with labels; all its cells are new to the networks.
 
+    Spikes that were trained on are known by their samples, and recordings that are cut anew by their spikes' times.
+
     Raises:
         UserError: the store holds what was trained on; a class has no cell; no store, or damaged.
     """
     table = read.labelled(path)
-    known = np.unique(table.cell[~new_rows(model.seen, seen_of(table), path, "spikes")])
+    read.check_cut(path, model.cut()[0])
+    new = ~np.isin(seen_of(table), model.seen) & ~seen.again(model.times_s, table)[table.cell]
+    known = np.unique(table.cell[~new_where(new, path, "spikes")])
     kept = np.flatnonzero(~np.isin(table.cell, known))
     table = read.keep(table, kept, path, "the run was trained on those that are: give others")
     tested = model.tested(table)
@@ -124,7 +137,7 @@ def predict(config: RapheTaskConfig, model: RapheModel, path: Path) -> dict[str,
     Raises:
         UserError: nothing of `path` gives a spike.
     """
-    table = read.read(path, SpikeOptions(**model.origin["spikes"]))
+    table = read.read(path, *model.cut())
     for file, why in table.left_out:
         print(f"left out: {file}: {why}", file=sys.stderr)
     return cells.table_of(model.calls(table), config.certain)

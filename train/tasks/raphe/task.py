@@ -80,6 +80,7 @@ def prepare(config: RapheTaskConfig) -> Experiment:
         "split": config.split,
         "optimistic": split.optimistic,
         "spikes": asdict(read.spike_options(path)),
+        "read": asdict(read.read_options(path)),
     }
     common, part = batches.parts(table, split.folds, [m.fold for m in members], config.augment, config.balance)
     drawn = common, (part, jnp.array([m.variant for m in members], jnp.int32))
