@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from spiketype.models.scale import steady
+
 DAMPING, ITERATIONS = 0.5, 10
 # (source features, source classes, source weights, target features) -> probability (target, class)
 FitPredict = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -45,7 +47,7 @@ def moments(
     share = weight / weight.sum()
     mean = share @ x
     sd = np.sqrt(share @ (x - mean) ** 2)
-    return mean, np.where(sd > 1e-12, sd, 1.0)
+    return mean, steady(sd, x)
 
 
 def align(

@@ -7,6 +7,16 @@ from jaxtyping import Float
 
 from spiketype.edge import Json
 
+ROUNDING = 1e-6  # standard deviation over the largest value, below which a column varies by rounding alone
+
+
+def steady(sd: Float[np.ndarray, " feature"], x: Float[np.ndarray, "row feature"]) -> Float[np.ndarray, " feature"]:
+    """Return the standard deviations sd of the columns of x, but 1 for those that are constant but for rounding.
+
+    Divided by what rounding makes, the least difference of a new row would count as millions of standard deviations.
+    """
+    return np.where(sd > ROUNDING * np.abs(x).max(axis=0, initial=0), sd, 1.0)
+
 
 class Scale(NamedTuple):
     """Medians for what is missing, mean and standard deviation of the filled columns."""
@@ -22,8 +32,7 @@ class Scale(NamedTuple):
         median = np.zeros(x.shape[1])
         median[known] = np.nanmedian(x[:, known], axis=0)
         filled = np.where(np.isnan(x), median, x)
-        sd = filled.std(axis=0)
-        return cls(median, filled.mean(axis=0), np.where(sd > 0, sd, 1.0))
+        return cls(median, filled.mean(axis=0), steady(filled.std(axis=0), filled))
 
     def fill(self, x: Float[np.ndarray, "row feature"]) -> Float[np.ndarray, "row feature"]:
         """Return rows with the medians in place of NaN."""

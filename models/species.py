@@ -143,13 +143,21 @@ class AlignedSvc(NamedTuple):
         human: Float[np.ndarray, "human feature"],
         human_y: Int[np.ndarray, " human"] | None,
         folds: Folds,
+        prior: PerClass | None = None,
     ) -> "AlignedSvc":
         """Return what is fitted to the mouse cells and, where their labels are given, the human cells behind them.
 
-        folds: inner ones of the cells that are fitted to, donors apart.
+        Args:
+            mouse: features, as are those of human cells.
+            mouse_y: classes.
+            human: gives the human scale.
+            human_y: classes, or None.
+            folds: inner ones of the cells that are fitted to, donors apart.
+            prior: human class frequencies, where they are known; else those of the labels.
         """
         domains = Domains.of(mouse, mouse_y, human)
-        prior = domains.rate if human_y is None else _rate(human_y)
+        if prior is None:
+            prior = domains.rate if human_y is None else _rate(human_y)
         x, y, species = mouse, mouse_y, np.full(len(mouse), MOUSE)
         if human_y is not None:
             x, y = np.concatenate([x, human]), np.concatenate([y, human_y])

@@ -15,7 +15,7 @@ from spiketype.datasets.allen import cells, species, splits, table
 from spiketype.datasets.splits import inner_folds
 from spiketype.edge import guard, progress
 from spiketype.models import ensemble
-from spiketype.models.species import Cells
+from spiketype.models.species import AlignedSvc, Cells
 from spiketype.train.judging.metrics import balanced_accuracy
 from spiketype.train.judging.report import text_table
 from spiketype.train.tasks.species.model import TrainingCells
@@ -67,11 +67,15 @@ def human(data: Path | None, seed: int) -> dict[int, list[tuple[Called, Called]]
     (part,) = species.parts(known, "mouse-to-human", 1, 1, seed)
     training = TrainingCells.of(known, part, "mouse-to-human", seed)
 
-    def fit(keep: Mask) -> Model:
-        model = training.fit("mouse-to-human", keep)
+    offered = training.fit("mouse-to-human")
+
+    def use(model: AlignedSvc) -> Model:
         return lambda x: model.probability(Cells(x, np.full(len(x), species.HUMAN)))
 
-    whole, test = fit(np.ones(known.x.shape[1], bool)), (known.x[part.test], known.spiny[part.test])
+    def fit(keep: Mask) -> Model:
+        return use(training.fit("mouse-to-human", keep, offered.prior[-1]))
+
+    whole, test = use(offered), (known.x[part.test], known.spiny[part.test])
     draws = [(missing, draw) for missing in LEFT_OUT for draw in range(DRAWS)]
     found: dict[int, list[tuple[Called, Called]]] = {}
     with progress() as bar:

@@ -22,6 +22,7 @@ from spiketype.train.tasks.eap.metrics import AMPLITUDE, DISTANCE, Resampling
 from spiketype.train.tasks.eap.positions import Positions, position_summary
 from spiketype.train.tasks.raphe import metrics as raphe
 
+BALANCED = "balanced_accuracy_percent"
 OF_PROBABILITY = ("nll", "top_calibration_error")
 REFUSED, BAIT = "refused", "took the bait"  # verdicts on answers to a confounded question
 
@@ -169,13 +170,8 @@ def _raphe_cells(question: Question, rows: Asked, samples: Samples, found: Answe
     atypical = (rows.column(samples, "atypical") == "yes").astype(np.int32)
     summary = raphe.rates(calls, atypical, found.seed)
     numbers = {name: each for name, each in summary.items() if isinstance(each, dict)}
-    balanced = bootstrap(
-        lambda drawn: np.array(MEASURES["balanced_accuracy_percent"](calls.label[drawn], calls.probability[0][drawn])),
-        calls.group,
-        np.random.default_rng(found.seed),
-        RESAMPLES,
-    )
-    return numbers | {"balanced_accuracy_percent": balanced.to_json()}, summary
+    balanced = calls.of(calls.probability[:1]).rates(found.seed, {BALANCED: MEASURES[BALANCED]})
+    return numbers | {BALANCED: balanced[BALANCED]}, summary
 
 
 def _clusters(question: Question, rows: Asked, samples: Samples, found: Answered) -> tuple[dict[str, Json], Json]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spiketype.datasets.splits import Fold, inner_folds
-from spiketype.models import classifiers
+from spiketype.models import classifiers, label_shift
 from spiketype.models.scale import Scale
 from spiketype.train.judging import baselines
 
@@ -75,6 +75,15 @@ def test_a_scale_imputes_medians_and_knows_columns_that_nobody_has():
     assert np.isfinite(z).all()
     np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-6)
     assert z[2, 0] == 0
+
+
+def test_a_column_that_varies_by_rounding_alone_tells_nothing_of_a_row_that_differs_from_it():
+    x = np.random.default_rng(0).normal(size=(37, 3)) * (1, 1e-9, 1e-9) + (0, 1, 0)
+    x[:, 1] = x[:, 1].astype(np.float32)  # shares that sum to one, give or take rounding
+    scale, moments = Scale.of(x), label_shift.moments(x, np.ones(len(x)))
+    np.testing.assert_allclose(scale.sd, moments[1])
+    np.testing.assert_allclose(scale.sd, (x[:, 0].std(), 1, x[:, 2].std()))  # the last is small, and varies
+    assert np.abs(scale.apply(np.array([[0, 1.01, 0]]))).max() < 1
 
 
 def test_rows_are_thinned_alike_from_all_groups():

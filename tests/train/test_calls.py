@@ -67,6 +67,21 @@ def test_a_single_group_has_no_interval_and_is_json():
     json.dumps([rates, gap, Estimate(np.array([1.0, np.nan]), np.nan, np.inf).to_json(100)], allow_nan=False)
 
 
+def test_means_over_classes_are_of_resamples_that_have_all_classes():
+    group, names = np.repeat(np.arange(10), 6), tuple(map(str, range(60)))
+    never = np.tile([1.0, 0.0], (60, 1))[None]  # the first class, whatever the row
+    calls = Calls(never, (group > 7).astype(int), group, ("a", "b"), names)
+    rates = calls.rates(0)
+    half = {"value": 50.0, "low": 50.0, "high": 50.0}
+    assert rates["balanced_accuracy_percent"] == half  # a resample that lacks the second class would have 100
+    assert rates["accuracy_percent"]["high"] == 100
+    gap = calls.difference(calls.of(never[..., ::-1]), 0, "balanced_accuracy_percent")
+    assert gap == {"value": 0.0, "low": 0.0, "high": 0.0}
+    each = np.eye(4)[np.maximum(group - 6, 0)][None]  # three classes of a group each, which few resamples have all
+    rates = Calls(each, np.maximum(group - 6, 0), group, tuple("abcd"), names).rates(0)
+    assert rates["balanced_accuracy_percent"] == {"value": 100.0, "low": None, "high": None}
+
+
 def test_paired_differences():
     calls = make()
     worse = calls.of(np.full(calls.probability.shape, 1 / 3))

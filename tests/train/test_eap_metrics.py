@@ -21,6 +21,7 @@ from spiketype.train.tasks.eap.metrics import (
     difference,
     over_cells,
     per_cell,
+    pooled,
     samples,
     sd_over_seeds,
     summary,
@@ -182,6 +183,24 @@ def test_accuracy_against_distance():
     assert curve[0]["accuracy_percent"]["value"] == 100
     assert curve[-1]["accuracy_percent"]["value"] == 0
     assert [row["samples"] for row in accuracy_against(s, np.ones(len(s.label)), GROUP, "um")] == [len(s.label)]
+
+
+@pytest.mark.parametrize("how", [RANDOM, GROUP])
+def test_few_samples_leave_bins_out_that_have_none(how):
+    s = samples(make(cells=2, classes=2, seeds=1, per=3))
+    curve = accuracy_against(s, np.array([1.0, 1.1, 1.2, 9.0, 9.1, 9.2]), how, "um")
+    assert sum(row["samples"] for row in curve) == 6
+    assert all(row["samples"] for row in curve)
+    assert np.isnan(pooled(np.zeros((0, 3)), np.zeros(0, int), how)).all()
+
+
+def test_new_cell_models_that_are_all_right_do_not_tell_that_all_are():
+    p = make(cells=4, classes=2, seeds=1)
+    s = samples(p.of(np.eye(2)[p.label][None]))
+    low = wilson(4, 4).low
+    for found in (over_cells(s, GROUP)["mean"], over_cells(s, GROUP)["median"], balanced_accuracy(s, GROUP)):
+        assert (found.value, found.low, found.high) == (1, pytest.approx(low), 1)
+    assert over_cells(s, RANDOM)["mean"].low > 0.9
 
 
 def test_paired_difference():

@@ -30,3 +30,13 @@ def test_an_interval_reaches_to_a_value_that_noise_can_but_raise():
     draws = np.linspace(0.01, 0.05, 100)
     assert percentile(0.0, draws, units=20).low == 0.0
     assert percentile(0.03, draws, units=20).low > 0.005
+
+
+def test_resamples_without_a_value_are_left_out_or_too_many_to_tell():
+    draws = np.linspace(0.0, 1.0, 100)[:, None] * [1, 1]
+    some = np.where(np.arange(100)[:, None] < [5, 6], np.nan, draws)
+    few, many = (percentile(np.array([0.5, 0.5]), some, units=20).at(k) for k in (0, 1))
+    assert few == percentile(0.5, draws[5:, 0], units=20)
+    assert np.isnan([many.low, many.high]).all()
+    assert percentile(0.5, some[:, 1], units=20, undefined=0.5).low < 0.1
+    assert np.isnan(percentile(np.nan, draws[:, 0], units=20)).all()

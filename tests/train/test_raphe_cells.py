@@ -64,14 +64,27 @@ def test_a_class_that_is_not_there_gives_no_number():
     assert found["auc"]["value"] is None
 
 
-def test_one_day_gives_wilson_intervals_and_none_where_there_are_none():
+def test_one_day_gives_no_interval():
     label, day = np.array([0, 1] * 5), np.zeros(10, int)
     ours, theirs = (calls(label, np.where(label == 1, p, 0.2), day) for p in (0.9, 0.4))
     found = metrics.rates(ours, np.zeros(10, int), 0)
-    assert found["accuracy_percent"]["low"] == pytest.approx(100 * 10 / (10 + 1.96**2), abs=0.1)
+    assert found["accuracy_percent"] == {"value": 100.0, "low": None, "high": None}
     assert found["auc"] == {"value": 1.0, "low": None, "high": None}
     assert found["top_calibration_error"]["low"] is None
     assert metrics.difference(ours, theirs, 0) == {"value": 50.0, "low": None, "high": None}
+
+
+def test_days_without_a_class_leave_the_interval_to_the_others():
+    """Three of ten days have serotonergic cells, one of them all wrong: the interval is of days, not of cells."""
+    day = np.repeat(np.arange(10), 6)
+    label = (day < 3).astype(int)
+    right = (day != 2) & (np.arange(60) < 55)
+    probability = np.where(right == (label == 1), 0.9, 0.1) + np.linspace(0, 0.05, 60)
+    found = metrics.rates(calls(label, probability, day), np.zeros(60, int), 0)
+    assert (found["sensitivity_percent"]["low"], found["sensitivity_percent"]["high"]) == (0, 100)
+    assert found["auc"]["low"] < found["auc"]["value"] - 0.1 < found["auc"]["value"] + 0.1 < found["auc"]["high"]
+    half = metrics.rates(calls(label[:24], probability[:24], np.minimum(day[:24], 2)), np.zeros(24, int), 0)
+    assert half["specificity_percent"]["low"] is None  # one of three days: 30 % of resamples have none
 
 
 def test_baselines_see_training_rows_alone():

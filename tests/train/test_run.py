@@ -37,7 +37,9 @@ from spiketype.train import (
     run,
     runs,
 )
+from spiketype.train.tasks.eap import origin
 from spiketype.train.tasks.eap.config import PAPER, EapTaskConfig
+from spiketype.train.tasks.eap.task import find_store
 
 pytestmark = pytest.mark.usefixtures("lenient_adam")
 SMALL = ("--network", "xs", "--batch", "32", "--steps", "60")
@@ -433,6 +435,54 @@ def test_a_store_that_does_not_fit_the_run_is_told(
     assert told in fails(capsys, predict.main, trained, path)
     path = eap_store.write(tmp_path / "new.zarr", (("NGC_1", "NGC", False),), per_cell=10, seed=2)
     assert "classes that the network does not know: NGC" in fails(capsys, evaluate.main, trained, path)
+
+
+def test_a_grid_of_another_pitch_is_refused(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eap_store, "PITCH_UM", 30.0)
+    path = eap_store.write(tmp_path / "wide.zarr", per_cell=10)
+    told = "has contacts 30 x 30 um apart, and those that the network was trained on are 15 x 15 um apart: make a store"
+    for main in (evaluate.main, predict.main):
+        assert f"{told} with --probe mea10x10" in fails(capsys, main, trained, path)
+
+
+def test_no_call_of_samples_that_were_recorded_otherwise(
+    trained: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filtered = eap_store.write(tmp_path / "f.zarr", per_cell=2, seed=1, highpass_Hz=300.0, threshold_uV=40.0)
+    predict.main(trained, filtered, tmp_path / "out.csv")
+    told = re.sub(r"\s+", " ", capsys.readouterr().err)
+    assert "f.zarr: was made otherwise than the store that the run was trained on: filters from 300 Hz (order 1" in told
+    assert (
+        "causal), there none; features at 2 kHz, there at the rate of the simulation; threshold 40 uV, there 30 uV"
+        in told
+    )
+    with open(tmp_path / "out.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["call"], row["reason"]) for row in rows} == {("no call", origin.RECORDED_OTHERWISE)}
+    evaluate.main(trained, filtered)
+    notes = runs.read_summary(trained / "evaluation-f")["data"]["notes"]
+    assert any("filters from 300 Hz" in each for each in notes)
+    ours = {"store": origin.made(store), "grid": [10, 10]}
+    placed = eap_store.write(tmp_path / "p.zarr", per_cell=2, rotation="norot")
+    assert not origin.tell_differences(ours, placed)  # a note alone
+    assert "rotations norot, there 3drot" in capsys.readouterr().err
+    assert not origin.tell_differences(ours, store)
+    assert not origin.tell_differences({}, filtered)  # a run of before
+    origin.check_probe({"grid": [10, 10]}, filtered)
+    assert not capsys.readouterr().err
+
+
+def test_options_of_a_simulation_that_the_store_does_not_have_are_told(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = EapTaskConfig(data=store, noise_uV=20, rotation="norot", per_cell=20, cell_models=("a", "b"))
+    assert find_store(given) == store
+    told = capsys.readouterr().err
+    assert "--rotation norot, the store has 3drot; --noise-uv 20, the store has 0.0; --cell-models a b" in told
+    assert "per-cell" not in told
+    assert origin.rotation(store) == "3drot"
 
 
 # ---- the real thing, once

@@ -18,11 +18,12 @@ from spiketype.datasets.allen.features import FEATURES
 from spiketype.datasets.allen.species import HUMAN, parts, read_species, usable
 from spiketype.edge import UserError
 from spiketype.models import explain
+from spiketype.models.species import Cells
 from spiketype.train import evaluate, loop, predict, run
 from spiketype.train.judging import calls, metrics
 from spiketype.train.tasks.species import networks, task
 from spiketype.train.tasks.species.config import FOLDS, METHODS, SpeciesConfig
-from spiketype.train.tasks.species.model import fit
+from spiketype.train.tasks.species.model import SpeciesModel, TrainingCells, fit
 from spiketype.train.tasks.species.networks import cells_of
 from tests import shared_data
 from tests.datasets import two_species
@@ -252,6 +253,32 @@ def test_human_cells_of_the_database_without_and_with_their_labels():
         y, probability = table.spiny[rows], calls.scatter(folds, 1, len(table.x), found)[0, rows]
         assert metrics.accuracy(y, probability) >= least[0]
         assert metrics.balanced_accuracy(y, probability) >= least[1]
+
+
+def test_cells_that_lack_features_are_called_at_the_frequencies_of_the_run(tables, tmp_path, monkeypatch, capsys):
+    """By features in which classes overlap the human frequencies cannot be estimated: all would be of one class."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 0, 1], [100, 100, 60, 60])
+    apart = np.repeat([4.0, 0.6], [4, 8])  # the first features tell classes apart, the others hardly
+    x = rng.normal(size=(320, 12)) + (y[:, None] - 0.5) * apart
+    x[200:] = 1.3 * x[200:] + 0.7
+    training = TrainingCells(x[:200], x[200:], y[:200], np.arange(200) % 5)
+    offered = training.fit("mouse-to-human")
+    assert offered.prior[-1, 1] == pytest.approx(0.5, abs=0.05)
+    few = np.where(apart > 1, np.nan, x[200:])
+    none = networks.Networks(networks.network(SpeciesConfig()), (), (), np.zeros((0, 2)), {})
+    model = SpeciesModel(offered, training, "mouse-to-human", none, {})
+    called = model.probability(Cells(few, np.full(120, HUMAN))).argmax(axis=1)
+    assert metrics.accuracy(y[200:], np.eye(2)[called]) > 0.65
+    assert 0.3 < called.mean() < 0.7
+    table = usable(allen.load(write(tmp_path / "data", tables)), "impute")
+    (part,) = parts(table, "mouse-to-human", 1, 1, 0)
+    capsys.readouterr()
+    for given, told in ((training, False), (TrainingCells(x[:200, 6:9], x[200:, 6:9], *training[2:]), True)):
+        monkeypatch.setattr(TrainingCells, "of", lambda *_, given=given: given)
+        prior = fit(table, part, "mouse-to-human", 0).prior[-1]
+        assert bool(prior.max() > 0.9) is told
+        assert ("of the human cells are estimated to be spiny" in capsys.readouterr().err) is told
 
 
 def test_too_few_donors_to_calibrate_are_named(tables, tmp_path):

@@ -19,6 +19,7 @@ from spiketype.train.judging.intervals import bootstrap
 from spiketype.train.judging.metrics import MEASURES, Measure
 
 RESAMPLES = 400
+LACKING = 0.5  # share of resamples that lack a class, up to which the others tell of means over classes
 NEVER: Mapping[str, np.ndarray] = {}  # no other reason not to call
 UNSURE = "no class is likely enough"
 
@@ -89,10 +90,12 @@ class Calls:
         """Return all measures, means over repeats with intervals over groups, and precision and recall by class."""
 
         def every(rows: np.ndarray) -> np.ndarray:
-            each = [[measure(self.label[rows], p[rows]) for measure in measures.values()] for p in self.probability]
-            return np.asarray(np.mean(each, axis=0))
+            y = self.label[rows]
+            each = [[measure(y, p[rows]) for measure in measures.values()] for p in self.probability]
+            undefined = self._undefined(y)
+            return np.where([name in undefined for name in measures], np.nan, np.mean(each, axis=0))
 
-        found = bootstrap(every, self.group, np.random.default_rng(seed), RESAMPLES)
+        found = bootstrap(every, self.group, np.random.default_rng(seed), RESAMPLES, undefined=LACKING)
         result: Json = {name: found.at(k).to_json() for k, name in enumerate(measures)}
         precision, recall = np.mean([metrics.recalls(self.label, p) for p in self.probability], axis=0)
         # A class that is never called has no precision, one that does not occur no recall.
@@ -104,8 +107,13 @@ class Calls:
         """Return a measure, the mean over repeats."""
         return float(np.mean([measure(self.label, p) for p in self.probability]))
 
-    def difference(self, other: "Calls", seed: int, measure: Measure = MEASURES["accuracy_percent"]) -> Json:
-        """Return a measure of these calls minus that of others, paired: the same rows, groups redrawn.
+    def _undefined(self, y: Int[np.ndarray, " row"]) -> Sequence[str]:
+        """Return which measures have no value for resampled labels: means over classes, of which one is not drawn."""
+        there = [np.count_nonzero(np.bincount(label)) for label in (y, self.label)]
+        return metrics.OVER_CLASSES if there[0] < there[1] else ()
+
+    def difference(self, other: "Calls", seed: int, measure: str = "accuracy_percent") -> Json:
+        """Return one of `MEASURES` of these calls minus that of others, paired: the same rows, groups redrawn.
 
         Raises:
             ValueError: the others are of other rows, labels or repeats.
@@ -115,10 +123,12 @@ class Calls:
 
         def gap(rows: np.ndarray) -> np.ndarray:
             pairs = zip(self.probability, other.probability, strict=True)
-            y = self.label[rows]
-            return np.array([np.mean([measure(y, a[rows]) - measure(y, b[rows]) for a, b in pairs])])
+            y, of = self.label[rows], MEASURES[measure]
+            if measure in self._undefined(y):
+                return np.array([np.nan])
+            return np.array([np.mean([of(y, a[rows]) - of(y, b[rows]) for a, b in pairs])])
 
-        found = bootstrap(gap, self.group, np.random.default_rng(seed), RESAMPLES)
+        found = bootstrap(gap, self.group, np.random.default_rng(seed), RESAMPLES, undefined=LACKING)
         return found.at(0).to_json()
 
     def confusion(self) -> list[list[int]]:

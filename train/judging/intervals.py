@@ -16,6 +16,7 @@ from spiketype.edge import Json
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+UNDEFINED = 0.05  # share of resamples without a value, up to which the others are an interval
 
 
 class Estimate(NamedTuple):
@@ -73,21 +74,33 @@ def wilson(successes: ArrayLike, trials: ArrayLike, confidence: float = CONFIDEN
 
 
 def percentile(
-    value: ArrayLike, draws: np.ndarray, units: int, strata: int = 1, confidence: float = CONFIDENCE
+    value: ArrayLike,
+    draws: np.ndarray,
+    units: int,
+    strata: int = 1,
+    confidence: float = CONFIDENCE,
+    undefined: float = UNDEFINED,
 ) -> Estimate:
     """Return the expanded percentile interval of bootstrap draws (resample, ...) around the observed value (...).
 
     Plain percentiles of n units are too narrow by sqrt((n - 1)/n) and ignore Student's t, which matters for
     13 cell models; the tails are widened to Phi(sqrt(n/(n - 1)) t) (Hesterberg, Am. Stat. 69, 2015, 371,
     section 3.3). The interval reaches to the value: a calibration error, which noise can but raise, may be less than
-    that of nearly all resamples. Fewer than two units per stratum tell nothing of their spread: the ends are NaN.
+    that of nearly all resamples. Fewer than two units per stratum tell nothing of their spread: the ends are NaN. So
+    they are where more than the share `undefined` of the draws are NaN: those that are left are a biased choice.
     """
     freedom = units - strata
     if freedom < 1:
         return Estimate(value, np.full_like(value, np.nan, float), np.full_like(value, np.nan, float))
     tail = stats.norm.cdf(np.sqrt(units / freedom) * stats.t.ppf((1 - confidence) / 2, freedom))
-    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
-    return Estimate(value, np.fmin(low, value), np.fmax(high, value))
+    missing = np.isnan(draws)
+    if not missing.any():
+        low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
+    else:
+        enough = missing.mean(axis=0) <= undefined
+        found = np.nanquantile(np.where(enough, draws, 0.0), [tail, 1 - tail], axis=0)
+        low, high = np.where(enough, found, np.nan)
+    return Estimate(value, np.minimum(low, value), np.maximum(high, value))
 
 
 def resample_means(values: np.ndarray, stratum: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
@@ -120,10 +133,12 @@ def bootstrap(
     rng: np.random.Generator,
     resamples: int = RESAMPLES,
     confidence: float = CONFIDENCE,
+    undefined: float = UNDEFINED,
 ) -> Estimate:
     """Return any statistic of rows, resampled by unit: rows that share a unit (n,) are drawn together.
 
-    statistic takes row numbers, with repetitions, and returns an array.
+    statistic takes row numbers, with repetitions, and returns an array, NaN where it has no value; `undefined` is as of
+    `percentile`.
     """
     names, inverse = np.unique(unit, return_inverse=True)
     rows = np.arange(len(unit))
@@ -133,7 +148,7 @@ def bootstrap(
         return statistic(np.repeat(rows, counts[inverse]))
 
     draws = np.stack([draw() for _ in range(resamples)])
-    return percentile(statistic(rows), draws, units=len(names), confidence=confidence)
+    return percentile(statistic(rows), draws, units=len(names), confidence=confidence, undefined=undefined)
 
 
 def over_seeds(values: np.ndarray, confidence: float = CONFIDENCE) -> Estimate:

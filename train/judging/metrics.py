@@ -75,6 +75,7 @@ def auc(y: Labels, value: Float[np.ndarray, " row"]) -> float:
     return float((rankdata(value)[positive].sum() - n1 * (n1 + 1) / 2) / (n1 * n0))
 
 
+OVER_CLASSES = ("balanced_accuracy_percent", "macro_f1_percent")  # of `MEASURES`, those that are means over classes
 MEASURES: dict[str, Measure] = {
     "accuracy_percent": lambda y, p: 100 * accuracy(y, p),
     "balanced_accuracy_percent": lambda y, p: 100 * balanced_accuracy(y, p),

@@ -21,6 +21,7 @@ from spiketype.train.tasks.eap import figures, metrics
 from spiketype.train.tasks.eap.config import EapTaskConfig
 from spiketype.train.tasks.eap.metrics import AMPLITUDE, DISTANCE, Resampling
 from spiketype.train.tasks.eap.model import EapModel, classes_of, other_inputs, seen_of
+from spiketype.train.tasks.eap.origin import RECORDED_OTHERWISE, rotation, tell_differences
 from spiketype.train.tasks.eap.positions import Positions, position_summary
 
 BASELINE_SAMPLES = 20_000
@@ -46,7 +47,7 @@ def judge(
         mine[split.folds[member["fold"]].test] = True
     found, rows = _of_seeds(model, inputs, tests)
     test = Tested(
-        f"{_what(config)}, rotations {config.rotation}",
+        f"{_what(config)}, rotations {rotation(table.store)}",
         split.kind,
         len(split.folds),
         Resampling(not split.optimistic, config.seed),
@@ -184,6 +185,7 @@ def evaluate(config: EapTaskConfig, model: EapModel, data: Location) -> Judgemen
     """
     table, inputs = eap.load(data), other_inputs(config, model.about, data)
     fresh = new_rows(model.seen, seen_of(table), data, "samples")
+    tell_differences(model.about, data)
     trained_on = [set(member["trained_on"]) for member in model.members]
     new = np.array([[name not in cells for name in table.cell_names] for cells in trained_on])[:, table.cell]
     by_group = bool(new.any(axis=1).all())
@@ -200,8 +202,12 @@ def evaluate(config: EapTaskConfig, model: EapModel, data: Location) -> Judgemen
 
 
 def predict(config: EapTaskConfig, model: EapModel, data: Location) -> dict[str, np.ndarray]:
-    """Return the columns of a table, one row a sample: the mean over members, and how far they differ."""
+    """Return the columns of a table, one row a sample: the mean over members, and how far they differ.
+
+    No class is called of samples with other noise or another recording chain: networks are sure of them, and wrong.
+    """
     each = model.each(other_inputs(config, model.about, data))
+    otherwise = tell_differences(model.about, data)
     names = np.arange(each.shape[1])
     mean, sd = each.mean(axis=0), each.std(axis=0)
     if not model.classes:
@@ -210,7 +216,7 @@ def predict(config: EapTaskConfig, model: EapModel, data: Location) -> dict[str,
     unknown = np.full(len(names), -1, np.int32)
     spread = {"sd_over_members": sd[names, mean.argmax(axis=1)]}
     calls = Calls(each, unknown, names.astype(np.int32), model.classes, tuple(map(str, names.tolist())), spread)
-    return calls.table(config.certain)
+    return calls.table(config.certain, {RECORDED_OTHERWISE: np.full(len(names), otherwise)})
 
 
 def cell_table(summary: Json) -> str:

@@ -85,8 +85,11 @@ def group_means(values: np.ndarray, group: np.ndarray) -> np.ndarray:
 
 
 def pooled(values: np.ndarray, cell: np.ndarray, how: Resampling) -> Estimate:
-    """Return the mean of values (n, ...) in 0..1 with Wilson's interval, or by group the bootstrap over cell models."""
-    if not how.by_group:
+    """Return the mean of values (n, ...) in 0..1 with Wilson's interval, or by group the bootstrap over cell models.
+
+    No values give NaN.
+    """
+    if not how.by_group or not len(values):
         return wilson(values.sum(axis=0), len(values))
     sums, size = group_sums(values, cell)
     draws = resample_ratio(sums, size, how.rng, how.resamples)
@@ -112,15 +115,17 @@ def _cell_draws(values: np.ndarray, cell: np.ndarray, how: Resampling) -> tuple[
 
 
 def _widen(estimate: Estimate, s: Samples, how: Resampling) -> Estimate:
-    """Widen to reach at least as far as Wilson's interval of all samples when hardly any is wrong (or right).
+    """Widen to reach at least as far as Wilson's interval when hardly any sample is wrong (or right).
 
-    A bootstrap of no errors has no width; below about ten errors it covers too rarely.
+    A bootstrap of no errors has no width; below about ten errors it covers too rarely. Wilson's is that of as many
+    units as the result generalises to: samples, or by group cell models, of which one tells nothing of others.
     """
     errors = min(np.sum(1 - s.score), np.sum(s.score))
-    if how.by_group or errors >= FEW_ERRORS:
+    if errors >= FEW_ERRORS or (how.by_group and np.isnan(estimate.low)):
         return estimate
-    all_samples = wilson(estimate.value * len(s.score), len(s.score))
-    return Estimate(estimate.value, np.fmin(estimate.low, all_samples.low), np.fmax(estimate.high, all_samples.high))
+    units = len(np.unique(s.cell)) if how.by_group else len(s.score)
+    least = wilson(estimate.value * units, units)
+    return Estimate(estimate.value, np.fmin(estimate.low, least.low), np.fmax(estimate.high, least.high))
 
 
 def over_cells(s: Samples, how: Resampling) -> dict[str, Estimate]:
@@ -163,20 +168,22 @@ def balanced_accuracy(s: Samples, how: Resampling) -> Estimate:
         return Estimate(recall, np.nan, np.nan)
     draws = np.stack([resample_ratio(*each, rng, how.resamples) for each in sums])
     units = sum(len(size) for _, size in sums)
-    return percentile(recall, draws.mean(axis=0), units, len(classes))
+    return _widen(percentile(recall, draws.mean(axis=0), units, len(classes)), s, how)
 
 
 def confusion(s: Samples, how: Resampling) -> tuple[np.ndarray, Estimate]:
     """Return Fig. 4: samples per true class (class,), shares (true, predicted) of rows; NaN for absent classes."""
     classes = s.votes.shape[1]
     size = np.bincount(s.label, minlength=classes)
-    blank = Estimate(*np.full((3, classes), np.nan))
-    rows = [pooled(s.votes[s.label == c], s.cell[s.label == c], how) if size[c] else blank for c in range(classes)]
+    rows = [pooled(s.votes[s.label == c], s.cell[s.label == c], how) for c in range(classes)]
     return size, Estimate.stack(rows)
 
 
 def accuracy_against(s: Samples, x: np.ndarray, how: Resampling, unit: str, bins: int = 10) -> list[Json]:
-    """Return the accuracy in bins of x (n,) that hold about equally many samples; ties in x may leave fewer bins."""
+    """Return the accuracy in bins of x (n,) that hold about equally many samples.
+
+    There are fewer bins where x has ties, or fewer values than bins: quantiles lie between samples, too.
+    """
     edges = np.unique(np.quantile(x, np.linspace(0, 1, bins + 1)))
     if len(edges) == 1:
         edges = np.repeat(edges, 2)
@@ -188,7 +195,7 @@ def accuracy_against(s: Samples, x: np.ndarray, how: Resampling, unit: str, bins
             "samples": int(np.sum(place == b)),
             "accuracy_percent": pooled(s.score[place == b], s.cell[place == b], how).to_json(100),
         }
-        for b in range(len(edges) - 1)
+        for b in np.unique(place).tolist()
     ]
 
 

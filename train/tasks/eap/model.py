@@ -14,6 +14,7 @@ from spiketype.location import Location
 from spiketype.models.cnn import CNN
 from spiketype.train.task import Variables, of_member
 from spiketype.train.tasks.eap.config import EapTaskConfig
+from spiketype.train.tasks.eap.origin import check_probe
 
 LENGTH_UM = 50.0  # positions are learned in units of this
 BATCH = 1000
@@ -106,7 +107,7 @@ def other_inputs(config: EapTaskConfig, manifest: Json, data: Location) -> Input
     """Return the network's inputs from another store; a network that sees a lattice takes any probe.
 
     Raises:
-        UserError: a store whose grid or features are not those that the network was trained on.
+        UserError: a store whose grid, contacts or features are not those that the network was trained on.
     """
     inputs = Inputs(data, config.features, config.scaled, pitch_um=manifest.get("lattice_um"))
     grid, images = list(inputs.shape[1:3]), inputs.shape[3]
@@ -118,4 +119,5 @@ def other_inputs(config: EapTaskConfig, manifest: Json, data: Location) -> Input
             f" {manifest['images_in_a_sample']} of {rows}x{columns} ({config.features}):"
             " make a store with the same --probe and --waveform-khz"
         )
+    check_probe(manifest, data)
     return inputs

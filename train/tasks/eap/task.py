@@ -27,6 +27,7 @@ from spiketype.train.task import Data, Experiment, Phase, Task, member_keys, of_
 from spiketype.train.tasks.eap import judge, model
 from spiketype.train.tasks.eap.config import EapTaskConfig
 from spiketype.train.tasks.eap.model import LENGTH_UM, EapModel, classes_of, network
+from spiketype.train.tasks.eap.origin import made, tell_unused
 from spiketype.train.tasks.eap.streamed import Sampler, streamed
 
 PIECE = 200  # samples whose activations stay in a core's cache: faster on a CPU than a large batch at once
@@ -36,6 +37,7 @@ TURNABLE = ("xrot", "3drot")  # sets whose distribution a quarter turn of the ar
 def find_store(config: EapTaskConfig) -> Location:
     """Return the store that a run uses: the one given, or that of its options in the cache, simulated where missing."""
     if config.data is not None:
+        tell_unused(config, config.data)
         return config.data
     probe(config.probe)  # one that there is not is said before minutes of simulation
     wanted = EapConfig(
@@ -110,6 +112,7 @@ def prepare(config: EapTaskConfig) -> Experiment:
         "grid": list(inputs.shape[1:3]),
         "images_in_a_sample": inputs.shape[3],
         "lattice_um": inputs.lattice.pitch_um if inputs.lattice else None,
+        "store": made(path),
         "split": split.kind,
         "optimistic": split.optimistic,
         "members": [member._asdict() | _part(table, split.folds[member.fold]) for member in members],

@@ -1,7 +1,8 @@
 """How good calls of cells are: true rates, predictive values, ranking, calibration, each with an interval.
 
 Cells of one day resemble each other, so days are what the bootstrap redraws; where that gives no width, because no
-cell or nearly none is wrong, Wilson's interval over cells is reached at least.
+cell or nearly none is wrong, Wilson's interval over cells is reached at least. Where days tell nothing of their spread,
+because there is one, or many a resample of them lacks the cells that a rate is of, no interval is given.
 """
 
 import numpy as np
@@ -36,7 +37,7 @@ def rates(calls: Calls, atypical: Int[np.ndarray, " cell"], seed: int) -> Json:
     result: Json = {"cells": len(label)}
     for k, (name, (right, part)) in enumerate(zip(RATES, parts, strict=True)):
         ours, least = found.at(k), wilson((right * part).sum(), part.sum())
-        widened = Estimate(ours.value, np.fmin(ours.low, least.low), np.fmax(ours.high, least.high))
+        widened = Estimate(ours.value, np.minimum(ours.low, least.low), np.maximum(ours.high, least.high))
         result[f"{name}_percent"] = widened.to_json(100.0)
     return result | {
         "auc": found.at(-2).to_json(),

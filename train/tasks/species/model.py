@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt64
 from matplotlib.figure import Figure
 
+from spiketype import reading
 from spiketype.datasets.allen import columns as allen_columns
 from spiketype.datasets.allen import table as allen
 from spiketype.datasets.allen.species import COLUMN, HUMAN, TESTED, Part, read_species, whole
@@ -23,7 +24,7 @@ from spiketype.datasets.options import SpeciesLabels
 from spiketype.datasets.splits import inner_folds, part_of_each, rows_of
 from spiketype.edge import Json, PyTree, UserError, progress
 from spiketype.models.missing import MANY, ODD, TOO_FEW, alike, far, odd, too_few
-from spiketype.models.species import AlignedSvc, Cells
+from spiketype.models.species import SPINY, AlignedSvc, Cells
 from spiketype.train.config import Member
 from spiketype.train.judging.calls import Calls
 from spiketype.train.judging.figures import calls_confusion, reliability_figure
@@ -33,6 +34,8 @@ from spiketype.train.tasks.species.networks import Networks, network
 
 OFFERED = "aligned SVC"
 INNER = 5  # parts of the calibration
+MOST_OF_A_CLASS = 0.95  # share of human cells that are estimated to be of one class, beyond which that is doubtful
+STILL = 0.01  # by which the last iteration may move the estimate
 
 
 class TrainingCells(NamedTuple):
@@ -71,22 +74,46 @@ class TrainingCells(NamedTuple):
         """Return the fingerprints of the cells whose labels are used."""
         return of_rows(np.concatenate([self.mouse, self.human])[: len(self.spiny)], self.spiny)
 
-    def fit(self, labels: SpeciesLabels, kept: Bool[np.ndarray, " feature"] | None = None) -> AlignedSvc:
+    def fit(
+        self,
+        labels: SpeciesLabels,
+        kept: Bool[np.ndarray, " feature"] | None = None,
+        prior: Float[np.ndarray, " class"] | None = None,
+    ) -> AlignedSvc:
         """Return support vectors of some features, by default all.
 
-        labels: "mouse" uses no human cell, "mouse-to-human" no human label, "both" all.
+        Args:
+            labels: "mouse" uses no human cell, "mouse-to-human" no human label, "both" all.
+            kept: the features.
+            prior: human class frequencies, as all features tell them. Without human labels they are estimated where it
+                is None, and by few features, in which classes overlap, such an estimate runs away to one class.
         """
         chosen = slice(None) if kept is None else kept
         mouse, human = self.mouse[:, chosen], self.human[:, chosen]
         mouse_y, human_y = self.spiny[: len(mouse)], self.spiny[len(mouse) :]
-        if labels == "mouse-to-human":
+        if labels == "mouse-to-human" and prior is None:
             return AlignedSvc.fit_unlabelled(mouse, mouse_y, human, rows_of(self.part))
-        return AlignedSvc.fit(mouse, mouse_y, human, human_y if labels == "both" else None, rows_of(self.part))
+        return AlignedSvc.fit(mouse, mouse_y, human, human_y if labels == "both" else None, rows_of(self.part), prior)
 
 
 def fit(table: AllenTable, part: Part, labels: SpeciesLabels, seed: int) -> AlignedSvc:
     """Return support vectors of the training cells of a part; see `TrainingCells`."""
-    return TrainingCells.of(table, part, labels, seed).fit(labels)
+    found = TrainingCells.of(table, part, labels, seed).fit(labels)
+    if labels == "mouse-to-human":
+        _tell_runaway(table, part, found.prior[:, SPINY])
+    return found
+
+
+def _tell_runaway(table: AllenTable, part: Part, spiny: Float[np.ndarray, " iteration"]) -> None:
+    """Note an estimate of the share of spiny human cells that cannot be believed."""
+    moved = abs(float(spiny[-1] - spiny[-2]))
+    if max(spiny[-1], 1 - spiny[-1]) > MOST_OF_A_CLASS or moved > STILL:
+        reading.note(
+            table.source,
+            f"{part.name}: {100 * spiny[-1]:.0f} % of the human cells are estimated to be spiny, {100 * moved:.1f}"
+            " points from the estimate before: where the features do not tell classes apart such an estimate runs away,"
+            " so compare it with what you know, or train with --labels both",
+        )
 
 
 @dataclass(frozen=True)
@@ -114,7 +141,8 @@ class SpeciesModel:
         each = [one for one in alike(cells.x) if one.kept.any()]
         with progress(hidden=len(each) < MANY) as bar:
             for rows, kept in bar.track(each, description="models of the features measured"):
-                model = self.offered if kept.all() else self.training.fit(self.labels, kept)
+                few = not kept.all()
+                model = self.training.fit(self.labels, kept, self.offered.prior[-1]) if few else self.offered
                 found[rows] = model.probability(Cells(cells.x[rows][:, kept], cells.species[rows]))
         return found
 

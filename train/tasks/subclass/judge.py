@@ -151,7 +151,7 @@ def summary(
         "complete_cells": {"cells": int(whole.sum())}
         | {name: {m: models[name].take(whole).value(MEASURES[m]) for m in MEASURES} for name in ours if whole.any()},
         "over_best_baseline": {
-            name: {"baseline": best} | {m: models[name].difference(models[best], 0, MEASURES[m]) for m in COMPARED}
+            name: {"baseline": best} | {m: models[name].difference(models[best], 0, m) for m in COMPARED}
             for name in ours
         },
         "folds": [_fold(table, fold, rows, models) for fold in parts[0]],

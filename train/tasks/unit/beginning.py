@@ -13,7 +13,6 @@ from spiketype.datasets.waveforms import WaveformTable, shape
 from spiketype.datasets.waveforms.divide import labelled_fingerprint
 from spiketype.edge import Json, UserError
 from spiketype.train.judging.calls import Calls
-from spiketype.train.judging.metrics import MEASURES
 from spiketype.units import model
 from spiketype.units.model import CLASSES, EXCITATORY, UnitsModel, says_excitatory
 
@@ -80,7 +79,7 @@ def against(models: Mapping[str, Calls], said: Float[np.ndarray, " unit"], seed:
     return {
         "alone": alone.rates(seed),
         "models": {name: calls.rates(seed) for name, calls in others.items()},
-        "gain": {name: calls.difference(alone, seed, MEASURES[BALANCED]) for name, calls in others.items()},
+        "gain": {name: calls.difference(alone, seed, BALANCED) for name, calls in others.items()},
     }
 
 

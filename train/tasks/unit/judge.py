@@ -151,7 +151,7 @@ def summary(seed: int, units: Mapping[str, Calls], spikes: Mapping[str, Calls]) 
     if simple:
         best = baselines.best(rates, simple, BALANCED)
         result["over_best_baseline"] = {
-            name: {"baseline": best, "percent": calls.difference(units[best], seed, MEASURES[BALANCED])}
+            name: {"baseline": best, "percent": calls.difference(units[best], seed, BALANCED)}
             for name, calls in with_network(units).items()
         }
     if spikes:
