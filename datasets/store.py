@@ -343,8 +343,11 @@ def attributes(path: Location, kind: str) -> Json:
     return attrs
 
 
-def validate(path: Location, kind: str, names: Sequence[str]) -> None:
+def validate(path: Location, kind: str, names: Sequence[str]) -> Sequence[str]:
     """Check that a store is of this kind, complete, and has the named arrays; note it if it has no manifest.
+
+    Returns:
+        The names of all its arrays.
 
     Raises:
         UserError: says which blocks are unfinished or which arrays are missing, and what to do.
@@ -370,6 +373,7 @@ def validate(path: Location, kind: str, names: Sequence[str]) -> None:
             "has no checksums of its files, because whoever wrote it was stopped at its very end, so not every damage "
             "would be noticed: repeat the command that made it to have them",
         )
+    return tuple(there)
 
 
 def read(

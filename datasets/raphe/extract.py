@@ -25,6 +25,9 @@ QUIET_MS = (20.0, 6.0)  # a spike-free window begins this long after a spike and
 LARGEST_PA = 1000.0  # published troughs are -60 to -120 pA
 FASTEST_HZ = 60.0  # neurons of the raphe fire a few spikes a second
 LEAST_MADS = 4.0  # noise crosses 3 of its deviations some ten times a second, 4 seldom
+HELD = 3  # samples in a row at the limit of a recording's currents are cut off by an amplifier or a converter
+CLIPPED = 0.1  # share of such spikes from which their shape is not that of the cell
+LEAST_CLIPPED = 3  # spikes: the largest of a recording may be flat where its steps are coarse
 UNKNOWN = -1.0  # an interval, rate or variation that a recording does not tell
 NOISE_SIGMAS = 6.0  # what stands out of the noise, where no spike crosses the threshold
 SHORTEST_S = 0.1  # with less, another dimension of an array was taken for time
@@ -46,6 +49,7 @@ class CellSpikes:
         rate_Hz, isi_cv, noise_rms_pA: of the recorded time; -1 unknown.
         drift_pA: range of the recording's baselines, 5th to 95th percentile; -1 unknown.
         duration_s: recorded, without pauses; -1 unknown.
+        clipped: share of the spikes that stay at the largest or smallest current of the recording; -1 unknown.
         notes: what was chosen or inferred, and what was left out.
     """
 
@@ -61,6 +65,7 @@ class CellSpikes:
     noise_rms_pA: float
     drift_pA: float
     duration_s: float
+    clipped: float = UNKNOWN
     notes: tuple[str, ...] = ()
 
 
@@ -117,6 +122,7 @@ class _Kept:
     sample: list[int]
     segment: list[int]
     noise: list[np.ndarray]
+    clipped: int = 0
     cut_short: int = 0
     with_nan: int = 0
 
@@ -142,17 +148,31 @@ def _find(
             # Wide enough that whatever begins between lo and hi, or disturbs a window there, is inside.
             pad = around + quiet[0] + quiet[1] + refractory
             a, b = max(start, lo - pad), min(stop, hi + pad)
-            trace = sign * (recording.read(a, b) - levels.at(np.arange(a, b), number).astype(np.float32))
+            current = recording.read(a, b)
+            trace = sign * (current - levels.at(np.arange(a, b), number).astype(np.float32))
             crossed = a + spikes.crossings(trace, threshold)
             mine = crossed[(crossed >= lo) & (crossed < hi)]
             mine = spikes.apart(mine, refractory, last)
             last = int(mine[-1]) if len(mine) else last
             found.append(np.stack([np.full(len(mine), number), mine], axis=1))
+            before = len(kept.sample)
             _cut(trace, a, b, mine, number, recording.rate_Hz, threshold, options, kept)
+            kept.clipped += _clipped(current, np.array(kept.sample[before:], int) - a, rate_kHz, levels.ends_pA)
             here = windows[(windows >= lo) & (windows < hi)]
             _cut_noise(trace, a, b, here, crossed, quiet, rate_kHz, options.noise_windows, kept)
             advance(0.5 * (hi - lo) / recording.rate_Hz)
     return np.concatenate(found), kept
+
+
+def _clipped(current: np.ndarray, crossed: np.ndarray, rate_kHz: float, ends_pA: tuple[float, float]) -> int:
+    """Return how many spikes stay at the smallest or largest current of the recording for `HELD` samples."""
+    held = np.zeros(len(current), bool)
+    for end in ends_pA:
+        at = current == end
+        held[HELD - 1 :] |= np.logical_and.reduce([at[k : len(at) - HELD + 1 + k] for k in range(HELD)])
+    before = np.concatenate([[0], np.cumsum(held)])
+    first, last = (round(ms * rate_kHz) for ms in (-spikes.REFERENCE / spikes.RATE_KHZ, spikes.AFTER_MS))
+    return int((before[crossed + last] > before[crossed + first]).sum())
 
 
 def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
@@ -237,6 +257,12 @@ def _collect(
         notes += [f"WARNING: noise alone crosses {options.mads:g} of its deviations many times: give --mads 6"]
     if (rate_Hz := len(found) / recording.duration_s) > FASTEST_HZ:
         notes += [f"WARNING: {rate_Hz:.0f} spikes a second are those of no raphe neuron: is it noise that crosses?"]
+    clipped = kept.clipped / len(spike_pA) if kept.clipped >= LEAST_CLIPPED else 0.0
+    if clipped >= CLIPPED:
+        low, high = levels.ends_pA
+        notes += [
+            f"WARNING: {100 * clipped:.0f} % of the spikes are cut off at {low:.0f} or {high:+.0f} pA of the file"
+        ]
     sample, segment = np.array(kept.sample), np.array(kept.segment)
     isi_ms = np.where(np.diff(found[:, 0]) == 0, np.diff(found[:, 1]) * 1000 / recording.rate_Hz, UNKNOWN)
     before = np.concatenate([[UNKNOWN], isi_ms])
@@ -269,5 +295,6 @@ def _collect(
         noise_rms_pA=rms,
         drift_pA=float(np.subtract(*np.quantile(levels.baseline, [0.95, 0.05]))),
         duration_s=recording.duration_s,
+        clipped=clipped,
         notes=tuple(notes),
     )

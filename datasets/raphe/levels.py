@@ -37,6 +37,11 @@ class Levels:
     high: Float[np.ndarray, " bin"]
     missing: int
 
+    @property
+    def ends_pA(self) -> tuple[float, float]:
+        """Return the smallest and the largest current, exactly as the file has them."""
+        return float((self.baseline - self.low).min()), float((self.baseline + self.high).max())
+
     def at(self, sample: Int[np.ndarray, " sample"], segment: int) -> Float[np.ndarray, " sample"]:
         """Return the baseline at samples of a segment, on straight lines between the middles of its bins."""
         mine = self.segment == segment

@@ -62,6 +62,7 @@ _PER_CELL = {
     "noise_rms_pA": ("pA", "noise of the spike-free windows"),
     "drift_pA": ("pA", "range of the baseline, 5th to 95th percentile; -1 unknown"),
     "duration_s": ("s", "time recorded; -1 unknown"),
+    "clipped": ("1", "share of the spikes that stay at the largest or smallest current; -1 unknown"),
 }
 
 
@@ -81,7 +82,7 @@ class RapheTable:
             unknown.
         cell_udi_ms: of the mean spike.
         true_udi_ms: as simulated; -1 for recordings.
-        found, rate_Hz, isi_cv, noise_rms_pA, drift_pA, duration_s: of the recording; -1 where unknown.
+        found, rate_Hz, isi_cv, noise_rms_pA, drift_pA, duration_s, clipped: of the recording; -1 where unknown.
         noise_pA: spike-free windows.
         noise_cell: the cell of each window.
         left_out: (file, reason) of what was given and is not here.
@@ -111,6 +112,7 @@ class RapheTable:
     noise_rms_pA: Float32[np.ndarray, " cell"]
     drift_pA: Float32[np.ndarray, " cell"]
     duration_s: Float32[np.ndarray, " cell"]
+    clipped: Float32[np.ndarray, " cell"]
     noise_pA: Float32[np.ndarray, "window 160"]
     noise_cell: Int32[np.ndarray, " window"]
     left_out: tuple[tuple[str, str], ...]
@@ -119,6 +121,7 @@ class RapheTable:
 NAMED = ("label", "day", "cell_name")  # of each cell of a store; the fields below are made of them
 MADE = ("store", "label", "day", "class_names", "cell_names", "day_names", "cell_label", "cell_day", "left_out")
 READ = (*(f.name for f in fields(RapheTable) if f.name not in MADE), *NAMED)
+LATER = ("clipped",)  # of each cell, -1 for those of stores that were written before there was such a variable
 NAMES = ("cell_name", "day")
 INDICES = ("cell", "noise_cell")  # of cells
 MAY_BE_UNKNOWN = ("label", "atypical")  # integers of which -1 is a value
@@ -168,8 +171,9 @@ def load(path: Path) -> RapheTable:
     Raises:
         UserError: not a complete raphe store, or damaged.
     """
-    store.validate(path, KIND, READ)
-    arrays = {name: store.read(path, name, unknown=name in MAY_BE_UNKNOWN) for name in READ}
+    there = store.validate(path, KIND, [name for name in READ if name not in LATER])
+    arrays = {name: store.read(path, name, unknown=name in MAY_BE_UNKNOWN) for name in READ if name in there}
+    arrays |= {name: np.full(len(arrays["label"]), UNKNOWN) for name in LATER if name not in there}
     by_cell = {name: ("cell_index",) for name in READ}
     dimensions = by_cell | {name: spec.dims for name, spec in SAMPLES.items() if name in READ}
     dimensions |= {"noise_pA": ("window", "time"), "noise_cell": ("window",)}

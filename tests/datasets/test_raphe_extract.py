@@ -1,3 +1,4 @@
+import contextlib
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -6,10 +7,12 @@ import numpy as np
 import pytest
 
 from spiketype.datasets.raphe import levels
+from spiketype.datasets.raphe.abf import open_abf
 from spiketype.datasets.raphe.extract import extract
 from spiketype.datasets.raphe.options import SpikeOptions
 from spiketype.datasets.raphe.recordings import from_array, open_recording
 from spiketype.edge import UserError
+from tests import shared_data
 from tests.datasets.raphe_synthetic import recording
 from tests.datasets.test_abf import abf2
 
@@ -109,6 +112,30 @@ def test_thresholds_that_noise_crosses_and_rates_of_no_such_cell_are_pointed_out
     fast = extract(as_recording(recording(np.arange(0.01, 1, 0.008), 1.0)))
     assert "WARNING: 124 spikes a second" in "; ".join(fast.notes)
     assert "WARNING" not in "; ".join(extract(as_recording(current), SpikeOptions(mads=6)).notes)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-60, 1000), (-1000, 8), (-1000, 5)])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_spikes_that_are_cut_off_are_pointed_out(current, low, high, sign):
+    found = extract(as_recording(sign * np.clip(current, low, high)), SpikeOptions(polarity="auto"))
+    assert found.clipped > 0.9
+    assert "of the spikes are cut off at " in found.notes[-1]
+
+
+@pytest.mark.parametrize("step_pA", [0, 0.3, 1, 3])
+def test_whole_spikes_are_not_called_cut_off(current, step_pA):
+    found = extract(as_recording(np.round(current / step_pA) * np.float32(step_pA) if step_pA else current))
+    assert found.clipped == 0
+    assert "cut off" not in "; ".join(found.notes)
+
+
+def test_no_real_recording_is_called_cut_off():
+    for name in ("05210017_vc_abf1", "130618-1-12", "File_axon_1", "opto_aps_bad_units", "pclamp11_4ch"):
+        for channel in range(len(open_abf(path := shared_data.path("abf", f"{name}.abf")).names)):
+            for polarity in ("negative", "positive"):
+                with contextlib.suppress(UserError):  # some have no spike
+                    found = extract(open_recording(path, str(channel), "pA"), SpikeOptions(mads=6, polarity=polarity))
+                    assert found.clipped == 0
 
 
 def test_sweeps_are_not_joined(current):

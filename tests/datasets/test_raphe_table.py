@@ -1,5 +1,6 @@
 """The store and the table of raphe cells, and the command that makes them."""
 
+import shutil
 from dataclasses import fields, replace
 
 import numpy as np
@@ -95,6 +96,13 @@ def test_a_written_store_says_what_time_is(cells, table):
     attributes = store.open_dataset(table.store)["time_s"].attrs
     assert attributes["units"] == "s"
     assert attributes["long_name"] == "seconds since start of the recording, pauses included; -1 unknown"
+
+
+def test_a_store_of_an_older_version_tells_less(table, tmp_path):
+    shutil.copytree(table.store, tmp_path / "old.zarr")
+    shutil.rmtree(tmp_path / "old.zarr" / "clipped")
+    assert raphe.load(tmp_path / "old.zarr").clipped.tolist() == [-1] * 4
+    assert table.clipped.tolist() == [0] * 4
 
 
 def test_what_was_left_out_is_listed(table):

@@ -1,9 +1,15 @@
 """The raphe task's parts without a network: how good calls are, and baselines."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from spiketype.datasets.raphe.extract import CellSpikes
+from spiketype.datasets.raphe.table import LabelledCell, of_cells
 from spiketype.models.classifiers import logistic, plain
+from spiketype.models.evidence import Probability
+from spiketype.models.usual import Usual
 from spiketype.train.judging.calls import UNSURE, Calls
 from spiketype.train.judging.metrics import auc, top_calibration_error
 from spiketype.train.tasks.raphe import cells, metrics
@@ -99,22 +105,42 @@ def test_baselines_see_training_rows_alone():
 
 def test_there_is_no_call_where_none_can_be_made():
     """A foreign recording: unusual, from one to three spikes, an interval from 0 to 1, amplitudes in another unit."""
-    rows = 5
+    rows = 6
     found = Calls(
-        probability=cells.of_serotonergic(np.array([0.99, 0.99, 0.99, 0.99, 0.6])),
+        probability=cells.of_serotonergic(np.array([0.99, 0.99, 0.99, 0.99, 0.6, 0.99])),
         label=np.full(rows, -1),
         group=np.arange(rows),
         class_names=("non-serotonergic", "serotonergic"),
-        row_names=tuple("abcde"),
+        row_names=tuple("abcdef"),
         measured={
-            "low_serotonergic": np.array([0.9, 0.9, 0.0, 0.9, 0.55]),
+            "low_serotonergic": np.array([0.9, 0.9, 0.0, 0.9, 0.55, 0.9]),
             "high_serotonergic": np.ones(rows),
-            "unusual": np.array(["no", "yes", "no", "no", "no"]),
-            "trough_pA": np.array([-80.0, -80.0, -80.0, -5000.0, -80.0]),
+            "unusual": np.array(["no", "yes", "no", "no", "no", "no"]),
+            "trough_pA": np.array([-80.0, -80.0, -80.0, -5000.0, -80.0, -80.0]),
+            "clipped": np.array([0.0, np.nan, 0.0, 0.0, 0.05, 0.5]),
         },
     )
     table = cells.table_of(found, 0.8)
-    assert table["call"].tolist() == ["serotonergic", *["no call"] * 4]
-    assert table["certain"].tolist() == ["yes", *["no"] * 4]
-    assert table["reason"].tolist() == ["", cells.UNUSUAL, cells.EITHER, cells.TOO_LARGE, UNSURE]
-    np.testing.assert_array_equal(table["probability"], [0.99, 0.99, 0.99, 0.99, 0.6])
+    assert table["call"].tolist() == ["serotonergic", *["no call"] * 5]
+    assert table["certain"].tolist() == ["yes", *["no"] * 5]
+    assert table["reason"].tolist() == ["", cells.UNUSUAL, cells.EITHER, cells.TOO_LARGE, UNSURE, cells.CUT_OFF]
+    np.testing.assert_array_equal(table["probability"], [0.99, 0.99, 0.99, 0.99, 0.6, 0.99])
+
+
+def test_an_interval_that_is_cut_off_is_not_known():
+    """The hump peaks at the end of the window, or behind it."""
+    found = []
+    for middle_ms in (1.2, 3.6):
+        t_ms = (np.arange(160) - 40) / 40
+        spike_pA = -80 * np.exp(-0.5 * (t_ms / 0.09) ** 2) + 14 * np.exp(-0.5 * ((t_ms - middle_ms) / 0.8) ** 2)
+        mean_pA = spike_pA.astype(np.float32)[None]
+        single = np.repeat(mean_pA, 4, axis=0)
+        one = np.ones(4, np.float32)
+        spikes = CellSpikes(single, -one, -one, one, one, single[:0], 4, -1.0, -1.0, 1.0, 0.0, -1.0)
+        table = of_cells([LabelledCell("c", "d", 1, spikes, "c.npz")], [], Path("c.npz"))
+        tested = cells.collect(table, [np.arange(4)], [np.ones((1, 4))])
+        known = [Probability(*np.full((3, len(each.spikes)), 0.9)) for each in tested.arriving]
+        called = cells.calls(table, tested, known, [Usual.of(np.random.default_rng(0).normal(size=(9, 160)))])
+        found.append(called.measured["udi_ms"][0])
+    assert found[0] == pytest.approx(1.2, abs=0.1)
+    assert np.isnan(found[1])

@@ -32,6 +32,7 @@ from spiketype.train import asked, checked, evaluate, predict, run, runs
 from spiketype.train.tasks.raphe import control
 from spiketype.train.tasks.raphe.config import RapheTaskConfig
 from spiketype.train.tasks.raphe.model import RapheModel
+from spiketype.train.tasks.raphe.summary import cell_table
 from spiketype.train.tasks.raphe.task import find_store, prepare
 from tests.datasets.raphe_synthetic import recording
 
@@ -104,6 +105,10 @@ def test_a_run_folder_is_complete(trained: Path) -> None:
         for name in ("accuracy", "sensitivity", "specificity", "ppv", "npv"):
             assert 0 <= row[f"{name}_percent"]["value"] <= 100
     assert summary["rows"]["consensus and shape, calibrated"]["accuracy_percent"]["value"] > 70
+    uncalled = np.mean([cell["certain"] == "no" for cell in summary["per_cell"]])
+    assert summary["as_predicted"]["no_call_percent"] == pytest.approx(100 * uncalled)
+    assert f"no call for any reason, as in predict: {100 * uncalled:.1f} % of cells" in cell_table(summary)
+    assert "for any reason" not in cell_table({k: v for k, v in summary.items() if k != "as_predicted"})
     assert set(summary["targets"]) == {
         "accuracy_percent", "over_best_single_feature_percent", "atypical_percent", "top_calibration_error"
     }  # fmt: skip
@@ -265,7 +270,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 COLUMNS = (
     "row", "call", "probability", "certain", "reason", "p_non-serotonergic", "p_serotonergic", "day",
     "low_serotonergic", "high_serotonergic", "spikes", "settled_after", "unusual", "published_vote", "trough_pA",
-    "distance_over_limit", "udi_ms", "rate_Hz", "isi_cv", "noise_rms_pA",
+    "distance_over_limit", "udi_ms", "rate_Hz", "isi_cv", "noise_rms_pA", "clipped",
 )  # fmt: skip
 
 

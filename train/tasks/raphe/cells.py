@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from spiketype.datasets.raphe.extract import LARGEST_PA
+from spiketype.datasets.raphe.extract import CLIPPED, LARGEST_PA, UNKNOWN
 from spiketype.datasets.raphe.shape import features
+from spiketype.datasets.raphe.spikes import shape
 from spiketype.datasets.raphe.table import RapheTable
 from spiketype.models import evidence
 from spiketype.models.evidence import Evidence, Probability, Stages
@@ -17,6 +18,7 @@ from spiketype.train.judging.calls import Calls
 UNUSUAL = "a spike unlike all that were trained on"
 EITHER = "the interval has both classes: few spikes of this cell, or few cells were trained on"
 TOO_LARGE = f"spikes of more than {LARGEST_PA:g} pA are no loose-seal spikes: is the unit right?"
+CUT_OFF = "spikes are cut off at a limit of the recorded current: lower the gain"
 
 
 class Tested(NamedTuple):
@@ -71,6 +73,7 @@ def calls(table: RapheTable, tested: Tested, after: Sequence[Probability], shape
     rows, day = tested.cells, table.cell_day[tested.cells]
     value, low, high = (np.array([end[-1] for end in ends]) for ends in zip(*after, strict=True))
     pairs = list(zip(tested.fold, tested.mean_pA, strict=True))
+    cut_off = shape(tested.mean_pA).cut_off  # the hump may peak behind the window: its interval is not known
     distance = np.array([shapes[fold].distance(mean_pA[None])[0] for fold, mean_pA in pairs])
     limit = np.array([shapes[fold].limit for fold in tested.fold])
     measured = {
@@ -87,12 +90,13 @@ def calls(table: RapheTable, tested: Tested, after: Sequence[Probability], shape
         "distance_over_limit": distance / limit,
     }
     for name, values in (
-        ("udi_ms", table.cell_udi_ms),
-        ("rate_Hz", table.rate_Hz),
-        ("isi_cv", table.isi_cv),
-        ("noise_rms_pA", table.noise_rms_pA),
+        ("udi_ms", np.where(cut_off, UNKNOWN, table.cell_udi_ms[rows])),
+        ("rate_Hz", table.rate_Hz[rows]),
+        ("isi_cv", table.isi_cv[rows]),
+        ("noise_rms_pA", table.noise_rms_pA[rows]),
+        ("clipped", table.clipped[rows]),
     ):
-        measured[name] = np.where(values[rows] < 0, np.nan, values[rows])
+        measured[name] = np.where(values < 0, np.nan, values)
     names = tuple(table.cell_names[cell] for cell in rows)
     return Calls(of_serotonergic(value), table.cell_label[rows], day, table.class_names, names, measured)
 
@@ -101,6 +105,7 @@ def table_of(calls: Calls, certain: float) -> dict[str, np.ndarray]:
     """Return the table of calls of cells; there is none of a cell that the networks cannot know."""
     low, high = calls.measured["low_serotonergic"], calls.measured["high_serotonergic"]
     never = {
+        CUT_OFF: calls.measured["clipped"] >= CLIPPED,
         TOO_LARGE: calls.measured["trough_pA"] < -LARGEST_PA,
         UNUSUAL: calls.measured["unusual"] == "yes",
         EITHER: (low < 0.5) & (high > 0.5),

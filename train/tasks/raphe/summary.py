@@ -66,6 +66,7 @@ def summary(
         "noise_only": noise_control(table, tested.cells, config.seed),
         "single_class_days_percent": _single_class_days(calls),
         "abstention": calls.abstention(config.certain),
+        "as_predicted": _as_predicted(calls, config.certain),
         "unusual_percent": 100 * float((calls.measured["unusual"] == "yes").mean()),
         "settling": _settling(tested, after, calls),
         "per_cell": _per_cell(calls, atypical, config.certain),
@@ -115,6 +116,16 @@ def _per_cell(calls: Calls, atypical: np.ndarray, certain: float) -> list[Json]:
     columns = {"class": np.array(calls.class_names)[calls.label], "atypical": atypical == 1, **table_of(calls, certain)}
     rows = zip(*(values.tolist() for values in columns.values()), strict=True)
     return [{name: None if each != each else each for name, each in zip(columns, row, strict=True)} for row in rows]
+
+
+def _as_predicted(calls: Calls, certain: float) -> Json:
+    """Return how many cells get no call, for whatever reason, where calls are predicted; how many others are right."""
+    sure = table_of(calls, certain)["certain"] == "yes"
+    right = calls.mean.argmax(axis=1) == calls.label
+    return {
+        "no_call_percent": 100 * float((~sure).mean()),
+        "accuracy_of_calls_percent": 100 * float(right[sure].mean()) if sure.any() else None,
+    }
 
 
 def _targets(result: Json) -> Json:
@@ -203,15 +214,22 @@ def cell_table(summary: Json) -> str:
             f"{noise_words(noise['known_days'])} for new cells of known days"
         )
     rest = summary["abstention"]
-    right = rest["accuracy_of_calls_percent"]
     lines.append(
-        f"no call below probability {rest['certain']:g}: {rest['abstained_percent']:.1f} % of cells"
-        f"{'' if right is None else f'; the others are {right:.1f} % right'}; calls settle after "
-        f"{summary['settling']['median_spikes']:.0f} spikes (median), {summary['settling']['p90_spikes']:.0f} (90 %)"
+        f"no call below probability {rest['certain']:g}: {rest['abstained_percent']:.1f} % of cells{_others(rest)};"
+        f" calls settle after {summary['settling']['median_spikes']:.0f} spikes (median),"
+        f" {summary['settling']['p90_spikes']:.0f} (90 %)"
     )
+    if "as_predicted" in summary:  # older runs do not tell it
+        rest = summary["as_predicted"]
+        lines.append(f"no call for any reason, as in predict: {rest['no_call_percent']:.1f} % of cells{_others(rest)}")
     for name, target in summary["targets"].items():
         if target["reached"] is not None:
             state = "reached" if target["reached"] else "MISSED"
             lines.append(f"target {name}: {target['value']:.3g}, wanted {target['target']:g}: {state}")
     void = [f"VOID: {summary['void']}"] if summary.get("void") else []  # older runs do not say
     return "\n".join(lines + void + [f"WARNING: {warning}" for warning in summary["warnings"]])
+
+
+def _others(rest: Json) -> str:
+    right = rest["accuracy_of_calls_percent"]
+    return "" if right is None else f"; the others are {right:.1f} % right"
