@@ -33,7 +33,8 @@ class EapConfig:
     """Smallest peak-to-peak amplitude (uV) that the largest contact of an accepted sample has, before noise."""
     noise_uV: Annotated[float, arg(name="noise-uv")] = 0.0
     """Standard deviation (uV) of white noise added to every contact and time sample, before the features: at the 32 kHz
-    of the simulation. A waveform that is kept at 8 kHz has half of it; with a recording chain all of it."""
+    of the simulation. A waveform that is kept at 8 kHz has half of it, 0.7 at its first sample, which is held beyond
+    the window; with a recording chain all of it, at all samples."""
     waveform_kHz: Annotated[float, arg(name="waveform-khz")] = 8.0
     """Sampling rate (kHz) of the waveforms kept in the store; 0 keeps features only."""
     highpass_Hz: Annotated[float, arg(name="highpass-hz")] = Chain.highpass_Hz

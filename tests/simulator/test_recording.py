@@ -121,3 +121,9 @@ def test_impossible_chains_are_refused(chain, said):
 def test_noise_is_as_large_at_the_ends_of_the_window_as_inside(chain, rate_kHz):
     found = recording.colouring(224, 1 / 32, rate_kHz, chain).astype(np.float64)
     np.testing.assert_allclose(np.sqrt((found**2).sum(axis=0)), 1, atol=0.01)
+
+
+def test_without_a_chain_kept_waveforms_have_the_noise_that_the_help_says():
+    sd = np.sqrt((features.resample(224, 1 / 32, 8.0).astype(float) ** 2).sum(axis=0))
+    assert sd[0] == pytest.approx(0.7, abs=0.01)
+    np.testing.assert_allclose(sd[1:], 0.5, atol=0.03)
