@@ -1,7 +1,7 @@
 """Templates of a phy folder, as Kilosort, SpikeInterface and others write it: templates.npy, params.py, cluster_*.tsv.
 
 ``templates.npy`` (template, time, channel) holds all channels, or those that ``template_ind.npy`` names. What
-Kilosort's matrices mean depends on its version (`_unwhitened`), and so do ``amplitudes.npy`` (`_factors`). Curation
+Kilosort's matrices mean depends on its version (`phy_whitening`), and so do ``amplitudes.npy`` (`_factors`). Curation
 merges and splits clusters: the waveform of a cluster is the mean over its spikes of template times amplitude, by
 ``spike_templates.npy`` and ``spike_clusters.npy``; without them every template is a cluster.
 
@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from spiketype import reading
-from spiketype.damage import read_npy, readable
-from spiketype.datasets.waveforms import curation, histograms, phy_params
+from spiketype.damage import readable
+from spiketype.datasets.waveforms import curation, histograms, phy_params, phy_whitening
+from spiketype.datasets.waveforms.phy_arrays import array, is_kilosort_4, whole
 from spiketype.datasets.waveforms.table import UNKNOWN, WaveformTable, build
 from spiketype.edge import UserError
 
-KILOSORT_4 = ("whitening_mat_dat.npy", "spike_detection_templates.npy", "kept_spikes.npy", "ops.npy")
 SPIKEINTERFACE = ("channel_map_si.npy", "cluster_si_unit_ids.tsv")
 
 
@@ -44,7 +44,8 @@ def load(path: Path, label: str | None) -> WaveformTable:
     rate_Hz, channels_dat = phy_params.read(path / "params.py")
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is left out and said
         template, broken = _templates(path, channels_dat, said)
-        template, units = _unwhitened(path, template, said)
+        template, units, told = phy_whitening.undone(path, template)
+        said.lines += [told] if told else []
         spikes = _spikes(path, len(template), said)
         cluster, waveform = _means(template, broken, spikes, said)
         kept = _usable(cluster, waveform, spikes, said)
@@ -62,7 +63,7 @@ def load(path: Path, label: str | None) -> WaveformTable:
         unit=cluster.astype(str),
         units=units,
         producer=_producer(path),
-        contact_um=_array(path, "channel_positions", 2),
+        contact_um=array(path, "channel_positions", 2),
         isi=isi,
         autocorrelogram=acg,
         spikes=_counts(spikes, cluster),
@@ -79,7 +80,7 @@ def _producer(path: Path) -> str:
     """Return the program that wrote a folder, as far as its files tell."""
     if any((path / name).exists() for name in SPIKEINTERFACE):
         return "SpikeInterface (phy)"
-    if _is_kilosort_4(path):
+    if is_kilosort_4(path):
         return "Kilosort 4 (phy)"
     return "phy"
 
@@ -114,41 +115,14 @@ class _Said:
 # --- arrays
 
 
-def _array(path: Path, name: str, dimensions: int) -> np.ndarray | None:
-    """Read NAME.npy, whole numbers or float64 of so many dimensions; None if there is no such file."""
-    file = path / f"{name}.npy"
-    if not file.exists():
-        return None
-    values = read_npy(file)
-    if values.dtype.kind not in "fiu":
-        raise UserError(f"{file} holds {values.dtype}, not numbers")
-    values = values.astype(np.float64) if values.dtype.kind == "f" else values
-    values = values.reshape(-1) if dimensions == 1 else values
-    if values.ndim != dimensions:
-        raise UserError(f"{file} has {values.ndim} dimensions, expected {dimensions}")
-    return values
-
-
-def _whole(path: Path, name: str, dimensions: int) -> np.ndarray | None:
-    """Read an array of whole numbers, of whatever type; in a table of channels, NaN is -1."""
-    values = _array(path, name, dimensions)
-    if values is None or values.dtype.kind == "i":
-        return None if values is None else values.astype(np.int64)
-    if dimensions > 1 and values.dtype.kind == "f":
-        values = np.where(np.isnan(values), -1, values)
-    if not ((values == np.round(values)) & (np.abs(values) < 2**62)).all():
-        raise UserError(f"{path / name}.npy must hold whole numbers: it is damaged")
-    return values.astype(np.int64)
-
-
 def _templates(path: Path, channels_dat: int | None, said: _Said) -> tuple[np.ndarray, dict[int, str]]:
     """Read templates (template, time, channel) on all channels, zero where they are not; and which are broken, why."""
-    template = _array(path, "templates", 3)
+    template = array(path, "templates", 3)
     if template is None or not template.size:
         raise UserError(f"{path / 'templates.npy'} is empty: export the folder again")
     broken: dict[int, str] = {}
     name = "template_ind" if (path / "template_ind.npy").exists() else "templates_ind"
-    index, channels = _whole(path, name, 2), _channels(path)
+    index, channels = whole(path, name, 2), _channels(path)
     if index is not None and index.shape != template.shape[::2]:
         if name == "template_ind" or channels != template.shape[2]:
             raise UserError(
@@ -182,7 +156,7 @@ def _templates(path: Path, channels_dat: int | None, said: _Said) -> tuple[np.nd
 
 def _channels(path: Path) -> int | None:
     """Return the number of sorted channels, None if neither channel_map.npy nor channel_positions.npy is there."""
-    arrays = _array(path, "channel_map", 1), _array(path, "channel_positions", 2)
+    arrays = array(path, "channel_map", 1), array(path, "channel_positions", 2)
     counts = {len(a) for a in arrays if a is not None}
     if len(counts) > 1:
         raise UserError(f"{path}: channel_map.npy and channel_positions.npy are of different lengths: one is cut off")
@@ -201,89 +175,6 @@ def _dense(template: np.ndarray, index: np.ndarray, channels: int, name: str, br
     whole = np.zeros((*template.shape[:2], channels + 1), template.dtype)
     np.put_along_axis(whole, np.where(inside, index, channels)[:, None, :], template, axis=2)
     return whole[:, :, :channels]
-
-
-# --- whitening
-
-
-def _unwhitened(path: Path, template: np.ndarray, said: _Said) -> tuple[np.ndarray, str]:
-    """Return templates with the whitening undone where the folder says for certain how, and their units.
-
-    Kilosort 1 and 2 multiply data (time, channel) by the matrix on their right, so its inverse goes there too. Kilosort
-    4 multiplies data (channel, time) on their left: the inverse is applied transposed. Kilosort 2.5, 3, and 4 before
-    4.0.7 store 200 times the identity as inverse, for phy to show whitened data; only Kilosort 4 stores the matrix
-    itself as well (``whitening_mat_dat.npy``), the others keep it in ``rez.mat``.
-    """
-    inverse, matrix, data = matrices = tuple(
-        _square(path, name, template.shape[2]) for name in ("whitening_mat_inv", "whitening_mat", "whitening_mat_dat")
-    )
-    if all(m is None or np.array_equal(m, np.eye(len(m))) for m in matrices):
-        return template, "as stored"
-    undo = _undo(inverse, matrix, data)
-    if isinstance(undo, str):
-        said.lines.append(f"templates stay whitened, as stored: {undo}")
-        return template, "as stored"
-    kilosort_4 = _is_kilosort_4(path)
-    transposed = kilosort_4 or (matrix is not None and _regularised(undo, matrix))
-    said.lines.append(f"whitening undone as Kilosort {'4' if transposed else '1 and 2'} applied it")
-    scaled = kilosort_4 or (path / "amplitudes.npy").exists()  # else templates have norm 1 before unwhitening
-    return template @ (undo.T if transposed else undo), "as recorded" if scaled else "as stored"
-
-
-def _undo(inverse: np.ndarray | None, matrix: np.ndarray | None, data: np.ndarray | None) -> np.ndarray | str:
-    """Return the inverse of the whitening matrix from the three matrices of a folder, or why it is not certain."""
-    if data is not None:
-        if inverse is None or _is_scaled_identity(inverse):
-            found = _inverse(data)
-            return "whitening_mat_dat.npy has no inverse" if found is None else found
-        return inverse if _inverts(inverse, data) else "whitening_mat_inv.npy does not invert whitening_mat_dat.npy"
-    if inverse is None:
-        inverse = _inverse(matrix)
-        if inverse is None:
-            return "whitening_mat.npy has no inverse"
-    elif matrix is not None and not _inverts(inverse, matrix):
-        return "whitening_mat_inv.npy does not invert whitening_mat.npy"
-    if _is_scaled_identity(inverse):
-        return "the folder lacks the whitening matrix, as Kilosort 2.5 and 3 write it (it is in rez.mat)"
-    return inverse
-
-
-def _is_scaled_identity(matrix: np.ndarray) -> bool:
-    return bool(np.allclose(matrix, matrix[0, 0] * np.eye(len(matrix)), 0, 1e-6 * abs(matrix[0, 0])))
-
-
-def _square(path: Path, name: str, channels: int) -> np.ndarray | None:
-    matrix = _array(path, name, 2)
-    if matrix is None:
-        return None
-    if matrix.shape != (channels, channels):
-        raise UserError(f"{path}: {name}.npy is for {len(matrix)} channels, not {channels}")
-    if not np.isfinite(matrix).all():
-        raise UserError(f"{path / name}.npy has values that are not finite: it is damaged")
-    return matrix.astype(np.float64)
-
-
-def _inverse(matrix: np.ndarray | None) -> np.ndarray | None:
-    """Return the inverse, None if there is none in the precision of the files."""
-    if matrix is None or not np.linalg.cond(matrix) < 1e6:
-        return None
-    return np.linalg.inv(matrix)
-
-
-def _inverts(inverse: np.ndarray, matrix: np.ndarray) -> bool:
-    """Say whether a matrix is another's inverse, but for what Kilosort 4 adds to the diagonal before it inverts."""
-    eye = np.eye(len(matrix))
-    return any(bool(np.allclose(inverse @ (matrix + more * eye), eye, atol=0.01)) for more in (0, 1e-5))
-
-
-def _regularised(inverse: np.ndarray, matrix: np.ndarray) -> bool:
-    """Say whether 0.00001 was added to the diagonal before inverting, which only Kilosort 4 does."""
-    found = _inverse(inverse)
-    return found is not None and bool(np.allclose(found - matrix, 1e-5 * np.eye(len(matrix)), 0, 3e-6))
-
-
-def _is_kilosort_4(path: Path) -> bool:
-    return any((path / name).exists() for name in KILOSORT_4)
 
 
 # --- spikes and clusters
@@ -305,7 +196,7 @@ class _Spikes:
 
 
 def _spikes(path: Path, templates: int, said: _Said) -> _Spikes:
-    template, cluster = _whole(path, "spike_templates", 1), _whole(path, "spike_clusters", 1)
+    template, cluster = whole(path, "spike_templates", 1), whole(path, "spike_clusters", 1)
     if template is None and cluster is None:
         every = np.arange(templates)
         said.lines.append("no spike_templates.npy: every template is taken as a cluster")
@@ -339,7 +230,7 @@ def _factors(path: Path, template: np.ndarray, templates: int, said: _Said) -> n
     Kilosort 1 to 3 and others store that as amplitude. In folders of Kilosort 4 and SpikeInterface templates are means
     already and amplitudes are measured, the latter with a sign: divided by their mean over a template's spikes.
     """
-    amplitude = _array(path, "amplitudes", 1)
+    amplitude = array(path, "amplitudes", 1)
     if amplitude is None:
         said.lines.append("no amplitudes.npy: all spikes count alike")
         return np.ones(len(template))
@@ -347,7 +238,7 @@ def _factors(path: Path, template: np.ndarray, templates: int, said: _Said) -> n
         raise UserError(f"{path}: amplitudes.npy has {len(amplitude)} spikes, spike_templates.npy {len(template)}")
     amplitude = np.where(np.isfinite(amplitude), amplitude, np.nan).astype(np.float64)
     finite = np.isfinite(amplitude) & (template >= 0) & (template < templates)
-    measured = _is_kilosort_4(path) or any((path / name).exists() for name in SPIKEINTERFACE)
+    measured = is_kilosort_4(path) or any((path / name).exists() for name in SPIKEINTERFACE)
     if not measured and (not finite.any() or np.median(amplitude[finite]) > 0):
         return amplitude
     of, size = template[finite], np.abs(amplitude[finite])
@@ -397,7 +288,7 @@ def _usable(cluster: np.ndarray, waveform: np.ndarray, spikes: _Spikes, said: _S
 def _histograms(
     path: Path, spikes: _Spikes, cluster: np.ndarray, rate_Hz: float
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    sample = _array(path, "spike_times", 1)
+    sample = array(path, "spike_times", 1)
     if sample is None or not spikes.real:
         return None, None
     if len(sample) != len(spikes.cluster):

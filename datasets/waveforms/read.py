@@ -7,6 +7,7 @@ from spiketype import reading
 from spiketype.damage import readable
 from spiketype.datasets.waveforms import (
     analyzer,
+    analyzer_files,
     archive,
     cellexplorer,
     csv_table,
@@ -87,7 +88,7 @@ def _load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTabl
     if not path.exists():
         raise UserError(absent(path))
     with readable(path, "a Zarr group"):  # their names for what is damaged
-        is_store, is_analyzer = (path.is_dir() and found(path) for found in (eap.is_store, analyzer.is_analyzer))
+        is_store, is_analyzer = (path.is_dir() and found(path) for found in (eap.is_store, analyzer_files.is_analyzer))
     if is_store:
         return eap.load(path, label)
     if is_analyzer:
@@ -128,7 +129,7 @@ def _refuse_recording(path: Path) -> None:
     if path.name in PARTS:
         raise UserError(f"{path} is one of the files of a sorting: give the folder that it is in, {folder}")
     near = [folder, *(each for each in sorted(folder.iterdir()) if each.is_dir())]
-    sorted_here = [str(each) for each in near if phy.is_phy(each) or analyzer.is_analyzer(each)]
+    sorted_here = [str(each) for each in near if phy.is_phy(each) or analyzer_files.is_analyzer(each)]
     if path.suffix in RAW or (path.is_dir() and any(each.suffix in RAW for each in path.iterdir())):
         found = f"such as {reading.shortened(sorted_here)}" if sorted_here else "as phy or SpikeInterface write it"
         raise UserError(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spiketype.datasets.options import CallFormat
-from spiketype.datasets.waveforms import analyzer, analyzer_writer, cellexplorer, nwb
+from spiketype.datasets.waveforms import analyzer_files, analyzer_writer, cellexplorer, nwb
 from spiketype.edge import UserError, absent
 
 MARK = ".spiketype"  # in the name of a copy
@@ -40,7 +40,7 @@ def writer(path: Path, wanted: CallFormat, folder: Path, force: bool) -> Writer:
     if not path.exists():
         raise UserError(absent(path))
     if wanted == "analyzer":
-        if not (path.is_dir() and analyzer.is_analyzer(path)):
+        if not (path.is_dir() and analyzer_files.is_analyzer(path)):
             raise _unfit(path, wanted, "a SpikeInterface analyzer")
         analyzer_writer.check(path)
         _check_free(analyzer_writer.existing(path), force)

@@ -14,8 +14,8 @@ import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spiketype.datasets import pickled_words, waveforms
-from spiketype.datasets.waveforms import histograms
+from spiketype.datasets import waveforms
+from spiketype.datasets.waveforms import histograms, pickled_words
 from spiketype.edge import UserError
 
 FILES = Path(__file__).parent / "files"
