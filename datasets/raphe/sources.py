@@ -87,10 +87,9 @@ def read_labels(path: Path | None) -> Labels:
     with readable(path, "a table of labels"):
         content = path.read_bytes()
         text = content.decode("utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
-        separator = max(SEPARATORS, key=text.partition("\n")[0].count)
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
-        reader.fieldnames = columns = [name.strip().lower() for name in reader.fieldnames or ()]
-        rows = list(reader)
+        by_mark = [_columns(text, mark) for mark in SEPARATORS]
+        mark, columns = next((each for each in by_mark if {"cell", "label"} <= set(each[1])), by_mark[0])
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), columns, delimiter=mark))[1:]
     if twice := [name for name in ("cell", "label", "day") if columns.count(name) > 1]:
         raise UserError(f"{path}: column {twice[0]} occurs twice: remove one")
     if not rows or not {"cell", "label"} <= set(columns):
@@ -151,6 +150,11 @@ def csv_day(folder: Path) -> str:
     """Return the day of a folder of CSV spikes: from its name, else the name of the folder above."""
     named = NAMED.match(folder.name)
     return named["day"] if named else day_of(folder)
+
+
+def _columns(text: str, mark: str) -> tuple[str, list[str]]:
+    """Return what separates the columns of a table, and their names, which may have blanks around them."""
+    return mark, [name.strip().lower() for name in next(csv.reader(io.StringIO(text, newline=""), delimiter=mark), [])]
 
 
 def days_alike(cells: Sequence[LabelledCell]) -> list[list[str]]:
