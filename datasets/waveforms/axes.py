@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Num
+from jaxtyping import Float
 
 from spiketype.edge import UserError
 
@@ -12,7 +12,8 @@ ROUGHER, MUCH_ROUGHER = 1.5, 4.0  # is the last axis than the one before: 0.1 to
 FEWEST_ROWS = 5  # from which on it means anything that they have their peaks at one place
 
 
-def check(path: Path, waveform: Num[np.ndarray, "row ..."]) -> None:
+@np.errstate(over="ignore", invalid="ignore")  # what is too large is left out later, and said
+def check(path: Path, waveform: np.ndarray) -> None:
     """Refuse waveforms (row, channel, time) whose axes are most likely (row, time, channel), as others have them.
 
     They are if the last axis is rougher than the one before it, and if peaks of more rows are at one place of the
@@ -22,7 +23,7 @@ def check(path: Path, waveform: Num[np.ndarray, "row ..."]) -> None:
 
     Args:
         path: the file, for the message.
-        waveform: anything else is not looked at.
+        waveform: numbers of whatever type and shape a file holds; those of other dimensions are not looked at.
 
     Raises:
         UserError: they are.

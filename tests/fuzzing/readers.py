@@ -399,7 +399,7 @@ READERS: dict[str, Reader] = {
     "allen-json": Reader(_allen_json, _read_allen),
     "allen-table": Reader(_new_cells, _read_new_cells),
     "allen-lines": Reader(_lines, table.read_lines),
-    "raphe-store": Reader(_spikes, lambda path: raphe.read(path, raphe.spike_options(path))),
+    "raphe-store": Reader(_spikes, lambda path: raphe.read(path, raphe.spike_options(path), raphe.read_options(path))),
     "abf-1": Reader(_abf(1), _read_recording),
     "abf-2": Reader(_abf(2), _read_recording),
     "raphe-npz": Reader(_current, _read_recording),
