@@ -105,21 +105,8 @@ def table(
         UserError: no such arrays; a rate that is missing, mixed, or in Hz; a gain that does not fit; dimensions whose
             names say no order.
     """
-    said = {name: Column(_array(path, name, value)) for name, value in (about or {}).items() if name in ABOUT}
-    own, named = columns, next((name for name in WAVEFORMS if name in columns), None)
-    if named is None:
-        raise UserError(
-            f"{path} has no array {WAVEFORM!r}; it has {_listed([*own, *said])}: it needs {WAVEFORM} (row, time) or"
-            f" (row, channel, time) in uV and {' or '.join(RATES)}, and may have, by row,"
-            f" {', '.join((LABEL, *GROUPS, *HISTOGRAMS))}"
-        )
-    waveform = own[named]
-    columns = Columns(
-        [WAVEFORM, *own, *said],
-        lambda name: waveform if name == WAVEFORM else own[name] if name in own else said[name],
-    )
-    if waveform.values.dtype.kind not in "fiu":
-        raise UserError(f"{path}: array {WAVEFORM!r} holds {waveform.values.dtype}, not numbers")
+    columns = _with_waveform(path, columns, about or {})
+    waveform = columns[WAVEFORM]
     chosen = LABEL if label is None and LABEL in columns else label
     if chosen is not None and chosen not in columns:
         raise UserError(f"{path} has no column {chosen!r}; it has {_listed(columns)}")
@@ -147,6 +134,29 @@ def table(
         spikes=None if spikes is None else columns[spikes].values,
         curated={n: columns[n].values for n in by_curators if columns[n].values.shape == values.shape[:1]},
         **found,
+    )
+
+
+def _with_waveform(path: Path, own: Mapping[str, Column] | Columns, about: Mapping[str, object]) -> Columns:
+    """Return the columns of a file and what it says of itself, with the waveform under its name.
+
+    Raises:
+        UserError: there is none, or it holds no numbers.
+    """
+    said = {name: Column(_array(path, name, value)) for name, value in about.items() if name in ABOUT}
+    named = next((name for name in WAVEFORMS if name in own), None)
+    if named is None:
+        raise UserError(
+            f"{path} has no array {WAVEFORM!r}; it has {_listed([*own, *said])}: it needs {WAVEFORM} (row, time) or"
+            f" (row, channel, time) in uV and {' or '.join(RATES)}, and may have, by row,"
+            f" {', '.join((LABEL, *GROUPS, *HISTOGRAMS))}"
+        )
+    waveform = own[named]
+    if waveform.values.dtype.kind not in "fiu":
+        raise UserError(f"{path}: array {WAVEFORM!r} holds {waveform.values.dtype}, not numbers")
+    return Columns(
+        [WAVEFORM, *own, *said],
+        lambda name: waveform if name == WAVEFORM else own[name] if name in own else said[name],
     )
 
 

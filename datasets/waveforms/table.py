@@ -174,12 +174,10 @@ def build(
     check_rate(source, float(rate_kHz))
     x = _waveform(source, waveform)
     rows = len(x)
-    columns = {"animal": animal, "session": session, "unit": unit, "label": label}
+    columns = {"animal": animal, "session": session, "unit": unit, "label": label, "spikes": spikes}
     given = {name: _column(source, name, v, rows) for name, v in columns.items() if v is not None}
     counts = {name: _counts(source, name, v, rows) for name, v in histograms.items() if v is not None}
     given |= _groups(given, rows)
-    if spikes is not None:
-        given["spikes"] = _column(source, "the number of spikes", spikes, rows)
     is_unit = len(np.unique(given["unit"])) == rows
     noise = {name: _column(source, name, values, rows) for name, values in (curated or {}).items()}
     keep = _usable(source, x, counts, given, noise, is_unit)
@@ -192,18 +190,22 @@ def build(
         units=units,
         label=of_row,
         class_names=class_names,
+        spikes=given["spikes"].astype(np.int64) if "spikes" in given else None,
         autocorrelogram=counts.get("autocorrelogram"),
         isi=counts.get("isi"),
-        spikes=given["spikes"].astype(np.int64) if "spikes" in given else None,
         level="unit" if is_unit else "spike",
         group_word="session" if animal is None and session is not None else "animal",
         source=source,
         producer=producer,
         contact_um=_contacts(source, contact_um, x.shape[1]),
-        origin=tuple(sorted({word for each in origin if (word := str(each).strip()).lower() not in UNKNOWN})),
+        origin=_known(origin),
         left_out=int((~keep).sum()),
         **_indexed(given),
     )
+
+
+def _known(words: Iterable[object]) -> tuple[str, ...]:
+    return tuple(sorted({word for each in words if (word := str(each).strip()).lower() not in UNKNOWN}))
 
 
 def _indexed(given: Mapping[str, np.ndarray]) -> dict[str, Any]:
