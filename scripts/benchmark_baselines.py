@@ -1,10 +1,11 @@
 """Predictions of plain methods for a shared benchmark: python scripts/benchmark_baselines.py NAME --made FOLDER.
 
 They are those of scikit-learn, with nothing chosen: k-means, and PCA to 10 with a mixture of Gaussians, of digits;
-logistic regression on standardised features (medians where one is missing) of the cells of the Allen tables, and of the
-measured shapes of real units, beside the threshold of 0.45 ms from trough to peak that laboratories use; and everywhere
-the shares of classes, or the mean position, of the training part. Each is a table that `spiketype bench score` judges.
-What EAPs and raphe cells are compared with besides is in their runs: scripts/benchmark_ours.py.
+logistic regression on standardised features (medians where one is missing) of the cells of the Allen tables, on the
+samples of single raphe spikes (a cell is their mean), and on the measured shapes of real units, beside the threshold of
+0.45 ms from trough to peak that laboratories use; and everywhere the shares of classes, or the mean position, of the
+training part. Each is a table that `spiketype bench score` judges. What EAPs and raphe cells are compared with besides
+is in their runs: scripts/benchmark_ours.py.
 """
 
 from pathlib import Path
@@ -30,6 +31,7 @@ from spiketype.datasets.benchmarks import folder
 from spiketype.datasets.benchmarks.divide import sides
 from spiketype.datasets.benchmarks.folder import Made
 from spiketype.datasets.benchmarks.specification import Question
+from spiketype.datasets.raphe import read
 from spiketype.datasets.waveforms.shape import Shape
 from spiketype.edge import UserError, guard
 from spiketype.units import training
@@ -89,7 +91,7 @@ def units(made: Made, data: Path | None) -> Shape:
     return shape
 
 
-def features(made: Made, data: Path | None) -> Float[np.ndarray, "sample feature"] | None:
+def features(made: Made, place: Path, data: Path | None) -> Float[np.ndarray, "sample feature"] | None:
     """Return the features of what a benchmark names, in the order of its samples; None where there are none.
 
     Raises:
@@ -98,6 +100,9 @@ def features(made: Made, data: Path | None) -> Float[np.ndarray, "sample feature
     kind = made.specification.generator.kind
     if kind == "units":
         return measures(units(made, data))
+    if kind == "raphe":
+        spike_pA = read.labelled(place / folder.DATA).spike_pA
+        return spike_pA / np.linalg.norm(spike_pA, axis=1, keepdims=True)
     if kind not in ("allen-subclass", "allen-species"):
         return None
     subclasses = kind == "allen-subclass"
@@ -107,7 +112,7 @@ def features(made: Made, data: Path | None) -> Float[np.ndarray, "sample feature
     return table.x
 
 
-def tables(made: Made, asked: str, data: Path | None) -> dict[str, pd.DataFrame]:
+def tables(made: Made, place: Path, asked: str, data: Path | None) -> dict[str, pd.DataFrame]:
     """Return the predictions of every method for a question, a row for each sample that is tested."""
     question, samples = made.specification.questions[asked], made.samples
     if question.answer == "cluster":
@@ -115,7 +120,7 @@ def tables(made: Made, asked: str, data: Path | None) -> dict[str, pd.DataFrame]
     if question.answer == "position":
         mean_um = positions(samples[asked], np.stack([samples[axis] for axis in AXES], axis=1))
         return {"mean-position": pd.DataFrame(mean_um, columns=list(AXES)).dropna()}
-    found = calls(question, samples[asked], samples[question.label], features(made, data))
+    found = calls(question, samples[asked], samples[question.label], features(made, place, data))
     if made.specification.generator.kind == "units":
         excitatory = 1 / (1 + np.exp(-20 * (units(made, data).trough_to_peak_ms - WIDE_MS)))
         chances = {"excitatory": excitatory, "inhibitory": 1 - excitatory}
@@ -141,9 +146,11 @@ def main(
     benchmark = folder.read(made, name)
     out.mkdir(parents=True, exist_ok=True)
     for asked, question in benchmark.specification.questions.items():
-        for key, table in tables(benchmark, asked, data).items():
+        for key, table in tables(benchmark, made, asked, data).items():
             table.insert(0, "id", benchmark.samples[question.row][table.index])
-            table.drop_duplicates("id").to_csv(path := out / f"{asked}-{key}.csv", index=False)
+            if question.row != "id":  # cells, of many spikes each
+                table = table.groupby("id", sort=False, as_index=False).mean()
+            table.to_csv(path := out / f"{asked}-{key}.csv", index=False)
             print(path)
 
 
