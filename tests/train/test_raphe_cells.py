@@ -105,26 +105,39 @@ def test_baselines_see_training_rows_alone():
 
 def test_there_is_no_call_where_none_can_be_made():
     """A foreign recording: unusual, from one to three spikes, an interval from 0 to 1, amplitudes in another unit."""
-    rows = 6
+    rows = 7
     found = Calls(
-        probability=cells.of_serotonergic(np.array([0.99, 0.99, 0.99, 0.99, 0.6, 0.99])),
+        probability=cells.of_serotonergic(np.array([0.99, 0.99, 0.99, 0.99, 0.6, 0.99, 0.99])),
         label=np.full(rows, -1),
         group=np.arange(rows),
         class_names=("non-serotonergic", "serotonergic"),
-        row_names=tuple("abcdef"),
+        row_names=tuple("abcdefg"),
         measured={
-            "low_serotonergic": np.array([0.9, 0.9, 0.0, 0.9, 0.55, 0.9]),
+            "low_serotonergic": np.array([0.9, 0.9, 0.0, 0.9, 0.55, 0.9, 0.9]),
             "high_serotonergic": np.ones(rows),
-            "unusual": np.array(["no", "yes", "no", "no", "no", "no"]),
-            "trough_pA": np.array([-80.0, -80.0, -80.0, -5000.0, -80.0, -80.0]),
-            "clipped": np.array([0.0, np.nan, 0.0, 0.0, 0.05, 0.5]),
+            "unusual": np.array(["no", "yes", "no", "no", "no", "no", "no"]),
+            "spikes": np.full(rows, 50),
+            "contrary_spikes": np.array([4, 0, 0, 0, 0, 0, 5]),
+            "trough_pA": np.array([-80.0, -80.0, -80.0, -5000.0, -80.0, -80.0, -80.0]),
+            "clipped": np.array([0.0, np.nan, 0.0, 0.0, 0.05, 0.5, 0.0]),
         },
     )
     table = cells.table_of(found, 0.8)
-    assert table["call"].tolist() == ["serotonergic", *["no call"] * 5]
-    assert table["certain"].tolist() == ["yes", *["no"] * 5]
-    assert table["reason"].tolist() == ["", cells.UNUSUAL, cells.EITHER, cells.TOO_LARGE, UNSURE, cells.CUT_OFF]
-    np.testing.assert_array_equal(table["probability"], [0.99, 0.99, 0.99, 0.99, 0.6, 0.99])
+    assert table["call"].tolist() == ["serotonergic", *["no call"] * 6]
+    assert table["certain"].tolist() == ["yes", *["no"] * 6]
+    reasons = ["", cells.UNUSUAL, cells.EITHER, cells.TOO_LARGE, UNSURE, cells.CUT_OFF, cells.MIXED]
+    assert table["reason"].tolist() == reasons
+    np.testing.assert_array_equal(table["probability"], [0.99, 0.99, 0.99, 0.99, 0.6, 0.99, 0.99])
+
+
+@pytest.mark.parametrize(
+    ("sure_of", "mixed"), [((30, 10), True), ((10, 30), True), ((37, 3), False), ((2, 2), False), ((40, 0), False)]
+)
+def test_spikes_that_are_surely_of_either_class_may_be_of_two_cells(sure_of, mixed):
+    vote = np.repeat([0.97, 0.02], sure_of)
+    contrary = cells.contrary_spikes(vote)
+    assert contrary == min(sure_of)
+    assert cells.is_mixed(np.array([contrary]), np.array([len(vote)]))[0] == mixed
 
 
 def test_an_interval_that_is_cut_off_is_not_known():

@@ -269,8 +269,8 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 COLUMNS = (
     "row", "call", "probability", "certain", "reason", "p_non-serotonergic", "p_serotonergic", "day",
-    "low_serotonergic", "high_serotonergic", "spikes", "settled_after", "unusual", "published_vote", "trough_pA",
-    "distance_over_limit", "udi_ms", "rate_Hz", "isi_cv", "noise_rms_pA", "clipped",
+    "low_serotonergic", "high_serotonergic", "spikes", "settled_after", "unusual", "contrary_spikes", "published_vote",
+    "trough_pA", "distance_over_limit", "udi_ms", "rate_Hz", "isi_cv", "noise_rms_pA", "clipped",
 )  # fmt: skip
 
 

@@ -50,7 +50,10 @@ def quick(monkeypatch):
 
 
 def write(path: Path, spikes: int = 1, animals: int = 3, seed: int = 0, **columns) -> Path:
-    """Units of two classes, ten of each in every animal, narrow or wide; of each one row, or several spikes."""
+    """Units of two classes, ten of each in every animal, narrow or wide; of each one row, or several spikes.
+
+    Another seed makes other animals.
+    """
     rng = np.random.default_rng(seed)
     units = 20 * animals
     wide = np.arange(units) % 2
@@ -59,10 +62,11 @@ def write(path: Path, spikes: int = 1, animals: int = 3, seed: int = 0, **column
     waveform = 80 * np.repeat(shape, spikes, axis=0)[:, None] * np.array([1.0, 0.4])[:, None]
     waveform = waveform + rng.normal(0, 6, waveform.shape)
     unit_number = np.repeat(np.arange(units), spikes)
+    animal = [f"{letter}{seed or ''}" for letter in "abcdef"[:animals]]
     isi = rng.poisson(np.where(wide[unit_number][:, None], np.arange(8), np.arange(8)[::-1]) + 1)
     np.savez(path, **{
         "waveform": waveform, "rate_kHz": 20.0, "label": np.where(wide[unit_number], "wide", "narrow"),
-        "animal": np.array(list("abcdef"))[unit_number // 20], "unit": unit_number, "isi": isi, **columns,
+        "animal": np.array(animal)[unit_number // 20], "unit": unit_number, "isi": isi, **columns,
     })  # fmt: skip
     return path
 
@@ -278,12 +282,12 @@ def test_evaluate_and_predict_on_other_units(trained, spikes, tmp_path, capsys):
     assert np.mean([max(("narrow", "wide"), key=lambda c: row[f"p_{c}"]) == truth[row["row"]] for row in rows]) > 0.8
     for row in rows:
         assert (row["certain"] == "yes") == (float(row["probability"]) >= 0.8) == (row["call"] != NO_CALL)
-    assert {row["animal"] for row in rows} == {"a", "b"}
+    assert {row["animal"] for row in rows} == {"a1", "b1"}
     faster = write(tmp_path / "faster.npz", rate_kHz=30.0)
     for data, said in (
         (spikes, "holds the samples that the run was trained on"),
         (faster, "2 channels x 16 times at 20 kHz, the network was trained on 2 x 24"),
-        (write(tmp_path / "third.npz", label=np.repeat(["wide", "deep"], 30)), "does not know: deep"),
+        (write(tmp_path / "third.npz", seed=3, label=np.repeat(["wide", "deep"], 30)), "does not know: deep"),
         (write(tmp_path / "bins.npz", isi=np.ones((60, 5))), "gives 53 inputs, the network was trained on 56"),
     ):
         with pytest.raises(UserError, match=said):
@@ -303,6 +307,15 @@ def test_units_that_were_trained_on_are_left_out_of_a_larger_table(trained, tmp_
     np.savez(tmp_path / "mixed.npz", **mixed, unit=unit, rate_kHz=old["rate_kHz"])
     evaluate.main(trained, tmp_path / "mixed.npz")
     assert f"{len(old['unit'])} of {len(unit)} waveforms left out" in capsys.readouterr().err
+
+
+def test_other_units_of_animals_that_were_trained_on_are_left_out(trained, tmp_path, capsys):
+    animal = np.repeat(["a", "new"], 20)
+    evaluate.main(trained, write(tmp_path / "both.npz", seed=1, animals=2, animal=animal))
+    assert "20 units left out: their animals were trained on (a)" in capsys.readouterr().err
+    assert summary_of(trained / "evaluation-both")["units"] == 20
+    with pytest.raises(UserError, match=r"trained on units of every animal here \(a\): give others, or other names"):
+        evaluate.main(trained, write(tmp_path / "known.npz", seed=1, animals=2, animal=np.repeat("a", 40)))
 
 
 def test_what_is_no_spike_that_is_known_gets_no_call(trained, tmp_path):

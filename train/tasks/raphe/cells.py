@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Bool, Float, Float32, Int
 
 from spiketype.datasets.raphe.extract import CLIPPED, LARGEST_PA, UNKNOWN
 from spiketype.datasets.raphe.shape import features
@@ -18,7 +18,13 @@ from spiketype.train.judging.calls import Calls
 UNUSUAL = "a spike unlike all that were trained on"
 EITHER = "the interval has both classes: few spikes of this cell, or few cells were trained on"
 TOO_LARGE = f"spikes of more than {LARGEST_PA:g} pA are no loose-seal spikes: is the unit right?"
+MIXED = "some of its spikes are surely of the one class and some of the other: are they of two cells?"
 CUT_OFF = "spikes are cut off at a limit of the recorded current: lower the gain"
+
+SURE = 0.9  # vote for a class, 0 to 1, from which a spike is surely of it
+# Of 153 simulated cells 4 have so many spikes that are surely of each class, of mixtures of two cells most have
+# (docs/results/raphe.md).
+CONTRARY_SHARE, CONTRARY_SPIKES = 0.1, 3
 
 
 class Tested(NamedTuple):
@@ -29,12 +35,14 @@ class Tested(NamedTuple):
         arriving: evidence of each, as spikes arrive.
         fold: that tests it.
         mean_pA: mean spikes.
+        contrary: how many spikes of each are surely of the class that fewer are surely of.
     """
 
     cells: Int[np.ndarray, " cell"]
     arriving: list[Evidence]
     fold: Int[np.ndarray, " cell"]
     mean_pA: Float32[np.ndarray, "cell 160"]
+    contrary: Int[np.ndarray, " cell"]
 
     def after(self, stages: Sequence[Stages]) -> list[Probability]:
         """Return the probability (count,) of serotonergic of each cell as spikes arrive, by the stages of its fold."""
@@ -52,7 +60,7 @@ def collect(
     Cells are in the order of the table, whatever the folds.
     """
     cells: list[int] = []
-    arriving, folds, means = [], [], []
+    arriving, folds, means, contrary = [], [], [], []
     for number, (test, share) in enumerate(zip(tests, shares, strict=True)):
         for cell in np.setdiff1d(table.cell[test], np.array(cells, int)):
             mine = table.cell[test] == cell
@@ -61,8 +69,20 @@ def collect(
             arriving.append(evidence.of_cell(2 * share[:, mine] - 1, spike_pA, features))
             folds.append(number)
             means.append(spike_pA.mean(axis=0))
+            contrary.append(contrary_spikes(share[:, mine].mean(axis=0)))
     order = np.argsort(cells)
-    return Tested(np.array(cells)[order], [arriving[k] for k in order], np.array(folds)[order], np.stack(means)[order])
+    return Tested(
+        np.array(cells)[order],
+        [arriving[k] for k in order],
+        np.array(folds)[order],
+        np.stack(means)[order],
+        np.array(contrary)[order],
+    )
+
+
+def contrary_spikes(vote: Float[np.ndarray, " spike"]) -> int:
+    """Return how many spikes of a cell are surely of the class that fewer are surely of, from their votes, 0 to 1."""
+    return int(min((vote > SURE).sum(), (vote < 1 - SURE).sum()))
 
 
 def calls(table: RapheTable, tested: Tested, after: Sequence[Probability], shapes: Sequence[Usual]) -> Calls:
@@ -85,6 +105,7 @@ def calls(table: RapheTable, tested: Tested, after: Sequence[Probability], shape
             [evidence.settled_after(known.spikes, p.value) for known, p in zip(tested.arriving, after, strict=True)]
         ),
         "unusual": np.where(distance > limit, "yes", "no"),
+        "contrary_spikes": tested.contrary,
         "published_vote": published(tested),
         "trough_pA": tested.mean_pA.min(axis=1),
         "distance_over_limit": distance / limit,
@@ -108,9 +129,15 @@ def table_of(calls: Calls, certain: float) -> dict[str, np.ndarray]:
         CUT_OFF: calls.measured["clipped"] >= CLIPPED,
         TOO_LARGE: calls.measured["trough_pA"] < -LARGEST_PA,
         UNUSUAL: calls.measured["unusual"] == "yes",
+        MIXED: is_mixed(calls.measured["contrary_spikes"], calls.measured["spikes"]),
         EITHER: (low < 0.5) & (high > 0.5),
     }
     return calls.table(certain, never)
+
+
+def is_mixed(contrary: Int[np.ndarray, " cell"], spikes: Int[np.ndarray, " cell"]) -> Bool[np.ndarray, " cell"]:
+    """Return which cells have so many spikes that are surely of each class that they may be two cells each."""
+    return contrary >= np.maximum(CONTRARY_SPIKES, CONTRARY_SHARE * spikes)
 
 
 def published(tested: Tested) -> Float[np.ndarray, " cell"]:

@@ -1,10 +1,12 @@
 """The judgement of the unit task: what networks and baselines say of tested units and spikes; other data."""
 
 import dataclasses
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
 
 from spiketype.datasets.fingerprint import of_rows
 from spiketype.datasets.options import UnitSplit
@@ -63,7 +65,15 @@ def judge(
     models = {AVERAGE: baselines.average(models, (NETWORK, SVC_NAME, LOGISTIC_NAME))} | models
     rows = held_out(folds)
     offered = UnitModel(
-        net, ended, tuple(members), tuple(scales), classes, data.form, of_rows(table.waveform), usual_of(config, table)
+        net=net,
+        variables=ended,
+        members=tuple(members),
+        scales=tuple(scales),
+        classes=classes,
+        form=data.form,
+        seen=of_rows(table.waveform),
+        groups=tuple(name for name in np.array(table.animal_names)[np.unique(table.animal)] if name != NOT_SAID),
+        usual=usual_of(config, table),
     )
     parts = {name: each[:, rows] for name, each in models.items()}
     last, optimistic = list(networks)[-1], data.division.optimistic
@@ -75,11 +85,11 @@ def judge(
 
 
 def evaluate(config: UnitConfig, model: UnitModel, path: Path) -> Judgement:
-    """Judge the network offered on other labelled waveforms.
+    """Judge the network offered on other labelled waveforms, of units and of animals that it was not trained on.
 
     Raises:
-        UserError: the waveforms of the training itself; no labels; classes that the network does not know; as
-            `inputs_of`.
+        UserError: the waveforms of the training itself, or of its animals; no labels; classes that the network does
+            not know; as `inputs_of`.
     """
     table, x = inputs_of(config, model, path)
     known = np.flatnonzero(table.label >= 0)
@@ -90,11 +100,33 @@ def evaluate(config: UnitConfig, model: UnitModel, path: Path) -> Judgement:
     if not len(known):
         raise UserError(f"{path}: the run was trained on spikes of all its units: give others")
     table = table.take(known)
+    kept = _of_new_groups(model, table, path)
+    table, x = table.take(kept), x[known][kept]
     label = known_labels(model.classes, table.class_names, table.label, path)
     table = dataclasses.replace(table, label=label, class_names=model.classes)
-    models = {NETWORK: model.probability(x[known])[None]}
+    models = {NETWORK: model.probability(x)[None]}
     shown = seen(config, table, model.form.rate_kHz)
-    return _judgement(config, table, shown, x[known, -1], natural(table), False, models, NETWORK, [])
+    return _judgement(config, table, shown, x[:, -1], natural(table), False, models, NETWORK, [])
+
+
+def _of_new_groups(model: UnitModel, table: WaveformTable, path: Path) -> Int[np.ndarray, " kept"]:
+    """Return the rows of animals that were not trained on, and say on stderr how many units are of others.
+
+    Raises:
+        UserError: all of them were.
+    """
+    name = np.array(table.animal_names)[table.animal]
+    known = np.isin(name, model.groups)
+    shared, word = ", ".join(np.unique(name[known])[:3]), table.group_word
+    if known.all():
+        raise UserError(
+            f"{path}: the run was trained on units of every {word} here ({shared}): give others, or other names if the "
+            "names alone are the same"
+        )
+    if known.any():
+        units = len(np.unique(table.unit[known]))
+        print(f"{path}: {units} units left out: their {word}s were trained on ({shared})", file=sys.stderr)
+    return np.flatnonzero(~known)
 
 
 def _judgement(

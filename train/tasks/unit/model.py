@@ -109,7 +109,8 @@ class UnitModel:
         classes: names.
         form: of the inputs.
         seen: fingerprints of the waveforms trained on.
-        usual: shapes of these.
+        groups: names of the animals trained on, or of what stands for them; none in older runs, or where nobody says.
+        usual: shapes of the waveforms.
     """
 
     net: UnitNet
@@ -119,6 +120,7 @@ class UnitModel:
     classes: tuple[str, ...]
     form: Form
     seen: UInt64[np.ndarray, " seen"]
+    groups: tuple[str, ...]
     usual: Usual
 
     def probability(self, x: Float[np.ndarray, "row feature"]) -> Float[np.ndarray, "row class"]:
@@ -143,6 +145,7 @@ class UnitModel:
             "rate_kHz": self.form.rate_kHz,
             "members": [{"seed": member.seed, "fold": member.fold} for member in self.members],
             "scales": [scale.to_json() for scale in self.scales],
+            "groups": list(self.groups),
         }
 
 
@@ -156,6 +159,7 @@ def restore(config: UnitConfig, arrays: PyTree, manifest: Json) -> UnitModel:
         tuple(manifest["classes"]),
         Form.from_json(manifest),
         arrays["seen"],
+        tuple(manifest.get("groups", ())),
         Usual.restore(arrays["usual"]),
     )
 
