@@ -53,6 +53,20 @@ def check(chain: Chain) -> None:
         raise UserError(f"--mean-of is {chain.spikes}: it must be at least 1")
 
 
+def check_used(chain: Chain, noise_uV: float) -> None:
+    """Refuse what changes neither the potential nor its noise, but would make features those of the recording.
+
+    Raises:
+        UserError: the kind of a filter without a corner; the kind of noise, or its mean, without noise.
+    """
+    without_filter = {"--filter-order": chain.order != Chain.order, "--filter-phase": chain.phase != Chain.phase}
+    without_noise = {"--noise-spectrum": chain.noise != Chain.noise, "--mean-of": chain.spikes != Chain.spikes}
+    if not chain.filters and (given := [flag for flag, changed in without_filter.items() if changed]):
+        raise UserError(f"{given[0]} is of a filter, and there is none: give --highpass-hz or --lowpass-hz as well")
+    if not noise_uV and (given := [flag for flag, changed in without_noise.items() if changed]):
+        raise UserError(f"{given[0]} is of the noise, and there is none: give --noise-uv as well")
+
+
 def check_rate(chain: Chain, rate_kHz: float) -> None:
     """Refuse corners that are not below half the sampling rate at which the filters run.
 
@@ -61,7 +75,10 @@ def check_rate(chain: Chain, rate_kHz: float) -> None:
     """
     for flag, corner in _corners(chain).items():
         if corner >= 500 * rate_kHz:
-            raise UserError(f"{flag} is {corner:g}: it must be below {500 * rate_kHz:g}, half of the sampling rate")
+            raise UserError(
+                f"{flag} is {corner:g}: it must be below {500 * rate_kHz:g}, half of the {rate_kHz:g} kHz at which"
+                " filters run"
+            )
 
 
 def _corners(chain: Chain) -> dict[str, float]:

@@ -8,9 +8,10 @@ from tyro.conf import arg
 
 from spiketype.edge import UserError
 from spiketype.simulator.eap.box import DEFAULT_BOX, Box
-from spiketype.simulator.eap.chain import Chain, Phase, Spectrum, check
+from spiketype.simulator.eap.chain import Chain, Phase, Spectrum, check, check_rate, check_used
 from spiketype.simulator.neuron.cells import BBP
 from spiketype.simulator.neuron.portal import AxonOption
+from spiketype.simulator.neuron.protocol import Protocol
 
 Rotation = Literal["norot", "xrot", "yrot", "zrot", "physrot", "3drot"]
 
@@ -43,7 +44,7 @@ class EapConfig:
     lowpass_Hz: Annotated[float, arg(name="lowpass-hz")] = Chain.lowpass_Hz
     """Corner (Hz) of a Butterworth low-pass of the recording; 0: none."""
     filter_order: int = Chain.order
-    """Order of each filter."""
+    """Order of each filter. Filters run at the 32 kHz of the simulation, before the change of rate."""
     filter_phase: Phase = Chain.phase
     """Filter as an amplifier does, or forth and back, which moves no peak and doubles the order."""
     noise_spectrum: Spectrum = Chain.noise
@@ -68,7 +69,8 @@ class EapConfig:
     exclude: tuple[str, ...] = ()
     """Cell models to leave out: names, or patterns such as '*_cSTUT*'."""
     axon: AxonOption = "as-given"
-    """Axons of models in the portal's layout: stubs of 60 um, those of the morphologies, or as their files say."""
+    """Axons of models in the portal's layout: stubs of 60 um, those of the morphologies, or as their files say. NetPyNE
+    files keep theirs."""
     variants: int = 0
     """Biophysical variants of each cell model, in its place; 0: the models as published."""
     variant_width: float = 1.0
@@ -88,6 +90,14 @@ class EapConfig:
         if not 0 <= self.seed < 2**32:
             raise UserError(f"--seed is {self.seed}: it must be from 0 to 2**32 - 1")
         check(self.chain)
+        check_used(self.chain, self.noise_uV)
+        check_rate(self.chain, 1 / Protocol.dt_ms)
+        window_ms = Protocol.before_ms + Protocol.after_ms
+        if 0 < self.waveform_kHz * window_ms <= 1:
+            raise UserError(
+                f"--waveform-khz is {self.waveform_kHz:g}: it must be more than {1 / window_ms:.3g}, for two samples of"
+                f" the {window_ms:g} ms of a spike, or 0 to keep features only"
+            )
 
     @property
     def chain(self) -> Chain:

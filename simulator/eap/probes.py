@@ -49,8 +49,8 @@ def probe(spec: str | Path | probeinterface.Probe = "mea10x10") -> Probe:
 
     Raises:
         UserError: the name is unknown; the file is missing, not probeinterface's, or has several probes; the probe
-            is not planar, has no contacts, contacts of several shapes or turned by less than a right angle, or two
-            contacts on one channel.
+            is in an unknown unit, is not planar, has no contacts, contacts of several shapes or turned by less than
+            a right angle, or two contacts on one channel.
     """
     if isinstance(spec, probeinterface.Probe):
         return _planar(spec, str(spec.annotations.get("model_name") or "probe"), "probe")
@@ -130,6 +130,8 @@ def _check(source: probeinterface.Probe) -> None:
 def _planar(source: probeinterface.Probe, name: str, what: str) -> Probe:
     if source.ndim != 2:
         raise UserError(f"{what} is in {source.ndim}D: make it planar with probeinterface's to_2d()")
+    if source.si_units not in UM_PER:
+        raise UserError(f"{what} has the unit {source.si_units} (si_units): write it in {', '.join(UM_PER)}")
     wired, channels = _channels(source, what)
     position = np.asarray(source.contact_positions, np.float64)[channels] * UM_PER[source.si_units]
     if len(position) == 0 or not np.isfinite(position).all():

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from spiketype.edge import UserError, install, read_json
-from spiketype.reading import shortened
+from spiketype.reading import note, shortened
 from spiketype.simulator.neuron import netpyne, portal, variants
 from spiketype.simulator.neuron.portal import Axon, AxonOption
 from spiketype.simulator.neuron.variants import Kinetics
@@ -19,7 +19,12 @@ from spiketype.simulator.neuron.variants import Kinetics
 BBP = "bbp"
 
 # The portal names a model by layer, m-type, e-type with the number of its fit, and index.
-_NAME = re.compile(r"(?P<layer>L\d+)_(?P<m_type>.+)_(?P<e_type>[A-Za-z]+)\d*_(?P<index>\d+)")
+# A tilde tells variants, and a colon collections: see `CellModel.model_name`.
+_NAME = re.compile(r"(?P<layer>L\d+)_(?P<m_type>[^~:]+)_(?P<e_type>[A-Za-z]+)\d*_(?P<index>\d+)")
+# Whether cells of an e-type of the portal are excitatory; in its own files cAC is called cACint.
+_EXCITATORY = {"cADpyr": True} | dict.fromkeys(
+    ("bAC", "bIR", "bNAC", "bSTUT", "cAC", "cACint", "cIR", "cNAC", "cSTUT", "dNAC", "dSTUT"), False
+)
 _PIECES = (
     "template.hoc",
     "biophysics.hoc",
@@ -78,7 +83,8 @@ def catalogue(
         axon: for models of the portal: a stub, that of the morphology, or what their templates say.
 
     Raises:
-        UserError: a model is incomplete, damaged or not named as in the portal; a pattern matches none.
+        UserError: a model is incomplete, damaged or not named as in the portal, or it is not known whether it is
+            excitatory; a pattern matches none; none can be given the axon.
     """
     found: dict[str, Callable[[], CellModel]] = {}
     for source in sources:
@@ -93,7 +99,9 @@ def catalogue(
     kept = [name for name in found if not any(fnmatchcase(name, pattern) for pattern in exclude)]
     if not kept:
         raise UserError("--exclude leaves no cell model")
-    return tuple(replace(found[name](), name=name) for name in sorted(kept))
+    models = tuple(replace(found[name](), name=name) for name in sorted(kept))
+    _check_axon(models, axon)
+    return models
 
 
 def vary(models: Sequence[CellModel], count: int, seed: int, width: float = 1.0) -> tuple[CellModel, ...]:
@@ -114,6 +122,16 @@ def axons_differ(models: Sequence[CellModel]) -> str:
         f"{len(stub)} models have stub axons ({shortened(stub)}), {len(full)} full ones ({shortened(full)}): a network"
         " may learn the axon for the type; --axon stub makes models of the portal alike"
     )
+
+
+def _check_axon(models: Sequence[CellModel], axon: AxonOption) -> None:
+    """Refuse an axon that none of the models can be given; of a mixture, `axons_differ` tells."""
+    others = [model.name for model in models if axon not in ("as-given", model.axon)]
+    if others and all(model.format == "netpyne" for model in models):
+        raise UserError(
+            f"--axon {axon} changes models in the portal's layout alone, and all are NetPyNE files, of which some have"
+            f" other axons ({shortened(others)}): leave out --axon"
+        )
 
 
 def _folder(source: str | Path) -> Path:
@@ -145,12 +163,12 @@ def _models(source: Path, axon: AxonOption) -> Iterator[tuple[str, Callable[[], 
 def _model_folders(root: Path) -> Iterator[Path]:
     """Yield the subfolders that look like a cell model, by name or by a piece in them; caches and builds do not."""
     for folder in sorted(root.iterdir()):
-        if folder.is_dir() and (_NAME.fullmatch(folder.name) or _present(folder)):
+        if folder.is_dir() and portal.is_visible(folder) and (_NAME.fullmatch(folder.name) or _present(folder)):
             yield folder
 
 
 def _present(folder: Path) -> set[str]:
-    return {piece for piece in _PIECES if any(folder.glob(piece))}
+    return {piece for piece in _PIECES if any(map(portal.is_visible, folder.glob(piece)))}
 
 
 def _read(folder: Path, axon: AxonOption) -> CellModel:
@@ -158,7 +176,7 @@ def _read(folder: Path, axon: AxonOption) -> CellModel:
     if missing:
         raise UserError(f"{folder}: not a complete cell model, missing {', '.join(missing)}")
     name = _parts(folder.name, str(folder))
-    layer, m_type = _layer_and_m_type(folder / "cellinfo.json")
+    layer, m_type, excitatory = _cellinfo(folder / "cellinfo.json")
     template = (folder / "template.hoc").read_text(errors="replace")
     given = portal.axon(template)
     wanted = given if axon == "as-given" else axon
@@ -170,7 +188,7 @@ def _read(folder: Path, axon: AxonOption) -> CellModel:
         m_type=m_type,
         e_type=name["e_type"],
         layer=layer,
-        excitatory=_excitatory(name["e_type"]),
+        excitatory=_excitatory(name["e_type"], excitatory, f"{folder / 'cellinfo.json'}"),
         axon=wanted,
     )
 
@@ -179,13 +197,17 @@ def _read_netpyne(name: str, path: Path, member: str) -> CellModel:
     where = f"{path}:{member}" if member else str(path)
     parts = _parts(name, where)
     cell = netpyne.parse(netpyne.read(path, member), where)
+    if cell.bare:
+        note(where, f"sections without mechanisms, where others have some: {shortened([*cell.bare])}")
+    if cell.lacks_ions:
+        note(where, "no section gives ions: what reads their potentials finds NEURON's own (ek -77 mV, ena 50 mV)")
     return CellModel(
         name=name,
         path=path,
         m_type=parts["m_type"],
         e_type=parts["e_type"],
         layer=parts["layer"],
-        excitatory=_excitatory(parts["e_type"]),
+        excitatory=_excitatory(parts["e_type"], cell.excitatory, f'{where}: in "conds"'),
         format="netpyne",
         member=member,
         axon="full" if cell.has_full_axon else "stub",
@@ -196,18 +218,26 @@ def _read_netpyne(name: str, path: Path, member: str) -> CellModel:
 def _parts(name: str, where: str) -> re.Match[str]:
     found = _NAME.fullmatch(name)
     if found is None:
-        raise UserError(f"{where}: name it LAYER_MTYPE_ETYPE_NUMBER, as in L5_BP_bAC217_1")
+        raise UserError(f"{where}: name it LAYER_MTYPE_ETYPE_NUMBER, as in L5_BP_bAC217_1, without ~ or :")
     return found
 
 
-def _excitatory(e_type: str) -> bool:
-    # In the portal every excitatory m-type is continuously adapting (cADpyr), and no inhibitory one is.
-    return e_type.startswith("cAD")
+def _excitatory(e_type: str, said: bool | None, where: str) -> bool:
+    """Return whether a cell is excitatory: as its file says, else as the portal's cells of its e-type are."""
+    if said is None and e_type not in _EXCITATORY:
+        raise UserError(
+            f'{where}: say "excitatory": true or false, because the e-type {e_type} is none of the portal\'s'
+            f" ({', '.join(_EXCITATORY)})"
+        )
+    return _EXCITATORY[e_type] if said is None else said
 
 
-def _layer_and_m_type(cellinfo: Path) -> tuple[str, str]:
+def _cellinfo(cellinfo: Path) -> tuple[str, str, bool | None]:
+    """Return the layer, the m-type, and whether the cell is excitatory, which the portal's files do not say."""
     info = read_json(cellinfo, f'{cellinfo}: expected a JSON object with "layer" and "m-type"')
-    layer, m_type = info.get("layer"), info.get("m-type")
+    layer, m_type, excitatory = info.get("layer"), info.get("m-type"), info.get("excitatory")
     if not isinstance(layer, str) or not isinstance(m_type, str):
         raise UserError(f'{cellinfo}: expected a JSON object with "layer" and "m-type"')
-    return layer, m_type.removeprefix(f"{layer}_")
+    if not isinstance(excitatory, bool | None):
+        raise UserError(f'{cellinfo}: "excitatory" is {excitatory!r}: expected true or false')
+    return layer, m_type.removeprefix(f"{layer}_"), excitatory

@@ -21,7 +21,7 @@ import numpy as np
 from spiketype.edge import Json
 from spiketype.simulator.neuron import netpyne
 from spiketype.simulator.neuron.nmodl import RATE
-from spiketype.simulator.neuron.portal import Axon, with_axon, without_synapses
+from spiketype.simulator.neuron.portal import Axon, morphologies, with_axon, without_synapses
 from spiketype.simulator.neuron.protocol import Protocol, Verdict, judge
 from spiketype.simulator.neuron.source import Source
 from spiketype.simulator.neuron.variants import FAST_POTASSIUM, TRANSIENT_SODIUM, Kinetics
@@ -104,12 +104,11 @@ def _of_portal(folder: Path, axon: Axon, protocol: Protocol) -> LFPyCell:
     name, text = without_synapses(template)
     import LFPy
 
-    morphology = next(path for path in sorted((folder / "morphology").iterdir()) if path.is_file())
     with tempfile.TemporaryDirectory() as temporary, contextlib.chdir(folder):
         changed = Path(temporary, "template.hoc")
         changed.write_text(text)
         return LFPy.TemplateCell(
-            morphology=str(morphology),
+            morphology=str(morphologies(folder)[0]),
             templatefile=["morphology.hoc", "biophysics.hoc", str(changed)],
             templatename=name,
             templateargs=0,  # no synapses

@@ -21,7 +21,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from spiketype.edge import UserError, cache_dir, install
-from spiketype.simulator.neuron import netpyne, nmodl
+from spiketype.simulator.neuron import netpyne, nmodl, portal
 from spiketype.simulator.neuron.cells import CellModel, catalogue
 
 _REMEDY = (
@@ -117,7 +117,8 @@ def missing(model: CellModel) -> list[str]:
 
 def _mods(models: Sequence[CellModel]) -> Iterator[_Mod]:
     """Yield density mechanisms: all in the folders of the portal's models, and those that NetPyNE files use."""
-    for path in sorted(p for m in models if m.format == "portal" for p in (m.path / "mechanisms").glob("*.mod")):
+    folders = [model.path / "mechanisms" for model in models if model.format == "portal"]
+    for path in sorted(path for folder in folders for path in folder.glob("*.mod") if portal.is_visible(path)):
         mod = _Mod(str(path), path.read_text(encoding="latin-1"))
         if not nmodl.is_point_process(mod.text):
             yield mod

@@ -23,7 +23,7 @@ from spiketype.simulator.neuron import netpyne
 from spiketype.simulator.neuron.cells import CellModel
 from spiketype.simulator.neuron.child import NO_AMPLITUDE, SEARCH, Request
 from spiketype.simulator.neuron.mechanisms import channels, library, missing
-from spiketype.simulator.neuron.portal import with_axon
+from spiketype.simulator.neuron.portal import morphologies, with_axon
 from spiketype.simulator.neuron.protocol import Protocol
 from spiketype.simulator.neuron.source import Source
 
@@ -168,7 +168,7 @@ def _content(model: CellModel) -> Iterator[tuple[str, bytes]]:
     template = (model.path / "template.hoc").read_text(encoding="latin-1")
     yield "template.hoc", with_axon(template, model.axon).encode("latin-1")
     files = [model.path / f"{name}.hoc" for name in ("biophysics", "morphology")]
-    files += sorted(path for path in (model.path / "morphology").iterdir() if path.is_file())
+    files += morphologies(model.path)
     for path in files:
         yield path.name, path.read_bytes()
 

@@ -13,9 +13,10 @@ from jaxtyping import Float
 
 from spiketype.damage import check_size, readable
 from spiketype.edge import Json, UserError
+from spiketype.simulator.neuron.portal import is_visible
 
 ENDING = "_cellParams.json"
-SOMA = "soma"
+SOMA, AXON = "soma", "axon"
 STUB_UM = 60.0
 """Length of the two sections by which the portal replaces an axon."""
 
@@ -66,6 +67,8 @@ class Cell:
     """The sections of a neuron: the soma first, each after its parent."""
 
     sections: tuple[Section, ...]
+    excitatory: bool | None
+    """As the file says; None where it does not."""
 
     @property
     def mechanisms(self) -> tuple[str, ...]:
@@ -73,9 +76,19 @@ class Cell:
         return tuple(sorted({name for section in self.sections for name in section.mechanisms}))
 
     @property
+    def bare(self) -> tuple[str, ...]:
+        """Names of the sections whose membrane has no mechanism, where others have some."""
+        return tuple(section.name for section in self.sections if self.mechanisms and not section.mechanisms)
+
+    @property
+    def lacks_ions(self) -> bool:
+        """Whether no section gives ions, though there are mechanisms that may read them."""
+        return {*self.mechanisms} > {"pas"} and not any(section.ions for section in self.sections)
+
+    @property
     def has_full_axon(self) -> bool:
         """Whether the axon is longer than the portal's stub."""
-        return sum(s.length_um for s in self.sections if s.name.startswith("axon")) > 1.01 * STUB_UM
+        return sum(s.length_um for s in self.sections if s.name.startswith(AXON)) > 1.01 * STUB_UM
 
 
 def members(path: Path) -> dict[str, tuple[Path, str]]:
@@ -85,13 +98,14 @@ def members(path: Path) -> dict[str, tuple[Path, str]]:
         UserError: the archive is damaged, or has two files of one name.
     """
     if path.is_dir():
-        return {file.name.removesuffix(ENDING): (file, "") for file in sorted(path.glob(f"*{ENDING}"))}
+        files = filter(is_visible, sorted(path.glob(f"*{ENDING}")))
+        return {file.name.removesuffix(ENDING): (file, "") for file in files}
     if path.name.endswith(ENDING):
         return {path.name.removesuffix(ENDING): (path, "")}
     found: dict[str, tuple[Path, str]] = {}
     for member in _listing(path):
         inside = PurePosixPath(member)
-        if inside.name.endswith(ENDING) and "__MACOSX" not in inside.parts:
+        if inside.name.endswith(ENDING) and is_visible(inside):
             name = inside.name.removesuffix(ENDING)
             if name in found:
                 raise UserError(f"{path}: two files in it are called {inside.name}: rename one")
@@ -106,11 +120,11 @@ def mods(path: Path) -> dict[str, str]:
         of = {
             str(member): read(path, str(member))
             for member in wanted
-            if member.suffix == ".mod" and member.parent.name in _MECHANISM_FOLDERS
+            if member.suffix == ".mod" and member.parent.name in _MECHANISM_FOLDERS and is_visible(member)
         }
         return {f"{path}:{member}": of[member].decode("latin-1") for member in sorted(of)}
     folder = path if path.is_dir() else path.parent
-    files = sorted(file for name in _MECHANISM_FOLDERS for file in (folder / name).glob("*.mod"))
+    files = sorted(file for name in _MECHANISM_FOLDERS for file in (folder / name).glob("*.mod") if is_visible(file))
     return {str(file): read(file, "").decode("latin-1") for file in files}
 
 
@@ -150,13 +164,20 @@ def parse(content: bytes, where: str) -> Cell:
     if others:
         raise UserError(f"{where}: it sets globals ({', '.join(others)}), which are not supported: set them by section")
     read = {name: _section(name, content, f"{where}: section {name}") for name, content in sections.items()}
-    return Cell(tuple(_in_order(read, where)))
+    excitatory = _object(value, "conds", where).get("excitatory")
+    if not isinstance(excitatory, bool | None):
+        raise UserError(f'{where}: "excitatory" in "conds" is {_short(excitatory)}: expected true or false')
+    cell = Cell(tuple(_in_order(read, where)), excitatory)
+    _check_places(cell, where)
+    return cell
 
 
 def _section(name: str, content: object, where: str) -> Section:
     if not isinstance(content, dict):
         raise UserError(f"{where}: expected an object with geom, mechs and topol")
     geometry, topology = _object(content, "geom", where), _object(content, "topol", where)
+    if content.get("pointps"):
+        raise UserError(f"{where}: it has point processes (pointps), which are not supported: leave them out")
     segments = geometry.get("nseg", 1)
     if isinstance(segments, bool) or not isinstance(segments, int) or not 1 <= segments <= _LARGEST_NSEG:
         raise UserError(f"{where}: nseg is {_short(segments)}: expected a whole number from 1 to {_LARGEST_NSEG}")
@@ -214,6 +235,19 @@ def _check(section: Section, where: str) -> None:
         raise UserError(f"{where}: parentX is {section.parent_x:g}: expected a place from 0 to 1")
     if section.child_x not in (0, 1):
         raise UserError(f"{where}: childX is {section.child_x:g}: expected an end, 0 or 1")
+
+
+def _check_places(cell: Cell, where: str) -> None:
+    """Refuse sections without a place: NEURON makes one up, which changes what a contact sees.
+
+    The portal's stub of an axon has none in its own files either.
+    """
+    for section in cell.sections:
+        if section.points_um is None and (cell.has_full_axon or not section.name.startswith(AXON)):
+            raise UserError(
+                f"{where}: section {section.name}: it has no points (pt3d), so nobody knows where it is; only an axon"
+                f" of {STUB_UM:g} um may lack them: add them, or leave the cell out with --exclude"
+            )
 
 
 def _in_order(sections: Mapping[str, Section], where: str) -> Iterator[Section]:

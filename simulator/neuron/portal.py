@@ -1,6 +1,7 @@
 """The cell templates of the Neocortical Microcircuit portal, as text in hoc: their axons and their synapses."""
 
 import re
+from pathlib import Path, PurePath
 from typing import Literal
 
 from spiketype.edge import UserError
@@ -10,6 +11,16 @@ AxonOption = Literal["as-given", "stub", "full"]
 
 # The template's constructor puts a stub of 60 um in the place of the axon, or has that line commented out.
 _REPLACE = re.compile(r"^([ \t]*)(?://[ \t]*)?(replace_axon\(\))", re.MULTILINE)
+
+
+def is_visible(path: PurePath) -> bool:
+    """Return whether a file or folder belongs to a cell: not what macOS puts beside each, ``._NAME``."""
+    return not path.name.startswith(".")
+
+
+def morphologies(folder: Path) -> list[Path]:
+    """Return the morphology files of a model's folder, sorted; the first is the cell's."""
+    return sorted(path for path in (folder / "morphology").iterdir() if path.is_file() and is_visible(path))
 
 
 def axon(template: str) -> Axon:

@@ -19,7 +19,10 @@ SPIKE_MS = (-1.0, 9.0)  # where a spike is drawn, about its trough
 LEAST_ISI_S = 0.02
 LEAD_S = 0.25  # before the first spike and after the last
 TAPS = 257
-SPIKES, NOISE, SIGNATURE, HUM = 1, 2, 3, 4  # streams of random numbers
+# Streams of random numbers. NumPy fills a seed up with zeros, so the drift's (NOISE) begins as that of the first second
+# of noise (NOISE, 0): what gives the drift its period and phase also gives the first samples of white noise before the
+# filter. It stays so, because another stream would change every store and every result.
+SPIKES, NOISE, SIGNATURE, HUM = 1, 2, 3, 4
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from spiketype.edge import UserError
-from spiketype.simulator.neuron import portal, variants
+from spiketype.simulator.neuron import mechanisms, membrane, portal, variants
 from spiketype.simulator.neuron.cells import BBP, axons_differ, catalogue, vary
 from spiketype.simulator.neuron.portal import Axon
+from spiketype.simulator.neuron.protocol import Protocol
 
 
 def make_model(root: Path, name: str = "L23_PC_cADpyr229_3", layer: str = "L23", m_type: str = "PC") -> Path:
@@ -106,6 +107,36 @@ def test_a_model_that_is_left_out_need_not_be_whole(tmp_path: Path) -> None:
     make_model(tmp_path)
     (make_model(tmp_path, "L1_DAC_bNAC219_1") / "cellinfo.json").unlink()
     assert len(catalogue([tmp_path], exclude=["L1_*"])) == 1
+
+
+def test_an_unknown_e_type_must_be_said_to_be_excitatory_or_not(tmp_path: Path) -> None:
+    cellinfo = make_model(tmp_path, "L4_SS_RS1_1", "L4", "SS") / "cellinfo.json"
+    with pytest.raises(
+        UserError, match=r'cellinfo\.json: say "excitatory": true or false.* e-type RS is .*cADpyr, bAC'
+    ):
+        catalogue([tmp_path])
+    info = json.loads(cellinfo.read_text())
+    for said in (True, False):
+        cellinfo.write_text(json.dumps(info | {"excitatory": said}))
+        assert [model.excitatory for model in catalogue([tmp_path])] == [said]
+    cellinfo.write_text(json.dumps(info | {"excitatory": "yes"}))
+    with pytest.raises(UserError, match=r"cellinfo\.json: \"excitatory\" is 'yes'"):
+        catalogue([tmp_path])
+
+
+def test_what_macos_puts_beside_files_is_passed_over(tmp_path: Path) -> None:
+    folder = make_model(tmp_path)
+    found = mechanisms.channels(catalogue([tmp_path])), membrane.cache_path(catalogue([tmp_path])[0], Protocol())
+    for piece in ("mechanisms/Ih.mod", "morphology/cell.asc"):
+        path = folder / piece
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    (tmp_path / "._L1_DAC_bNAC219_1").mkdir()
+    (model,) = catalogue([tmp_path])
+    assert (mechanisms.channels([model]), membrane.cache_path(model, Protocol())) == found
+    assert [path.name for path in portal.morphologies(folder)] == ["cell.asc"]
+    (folder / "morphology" / "cell.asc").unlink()
+    with pytest.raises(UserError, match=r"missing morphology/\*"):
+        catalogue([tmp_path])
 
 
 CALL, COMMENT = "proc biophys() {\n    {}replace_axon()\n}\nproc replace_axon(){\n}\n", "//"

@@ -315,7 +315,7 @@ def test_nothing_reaches_the_threshold(tmp_path, small, monkeypatch):
         (("--source", "plane"), "point"),
         (("--noise-uv", "-1"), "--noise-uv is -1.0: it must be at least 0"),
         (("--threshold-uv", "nan"), "--threshold-uv is nan"),
-        (("--waveform-khz", "0.1"), "sampling rate 0.1 kHz leaves less than two samples"),
+        (("--waveform-khz", "0.1"), "--waveform-khz is 0.1: it must be more than 0.143"),
         (("--seed", "-1"), "--seed is -1"),
         (("--x-um", "60", "10"), "the lower one first"),
         (("--per-cell", "1009"), "choose a multiple of 100"),

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spiketype import reading
 from spiketype.edge import UserError
 from spiketype.simulator.neuron import mechanisms, netpyne
-from spiketype.simulator.neuron.cells import CellModel, catalogue
+from spiketype.simulator.neuron.cells import BBP, CellModel, catalogue
 from spiketype.simulator.neuron.child import Request
 from tests import shared_data
 
@@ -29,7 +30,7 @@ CELL: dict[str, Any] = {
     "globals": {},
     "secLists": {"all": ["soma", "dend_0"]},
     "secs": {
-        "dend_1": {
+        "axon_0": {
             "geom": {"L": 50.0, "diam": 1.0, "nseg": 1, "Ra": 100.0, "cm": 1.0},
             "mechs": PASSIVE,
             "topol": {"parentSec": "dend_0", "parentX": 1.0, "childX": 0.0},
@@ -41,7 +42,7 @@ CELL: dict[str, Any] = {
             "topol": {"parentSec": "soma", "parentX": 0.5, "childX": 0.0},
         },
         "soma": {
-            "geom": {"L": 10.0, "diam": 12.0, "nseg": 1, "Ra": 100.0, "cm": 1.0},
+            "geom": {"nseg": 1, "Ra": 100.0, "cm": 1.0, "pt3d": [[0, -5, 0, 12.0], [0, 5, 0, 12.0]]},
             "mechs": {**PASSIVE, "SKv3_1": {"gSKv3_1bar": 0.1}, "KdShu2007": {"gkbar": 1e-3, "ek": -100.0}},
             "topol": {},
         },
@@ -70,15 +71,16 @@ def write(folder: Path, name: str = NAME, content: bytes | None = None) -> Path:
 
 def test_a_cell_is_read_soma_first_and_parents_before_children() -> None:
     cell = netpyne.parse(json.dumps(CELL).encode(), "x")
-    assert [section.name for section in cell.sections] == ["soma", "dend_0", "dend_1"]
+    assert [section.name for section in cell.sections] == ["soma", "dend_0", "axon_0"]
     assert cell.mechanisms == ("Ih", "KdShu2007", "SKv3_1", "pas")
-    soma, first, _ = cell.sections
-    assert (soma.parent, first.parent, first.parent_x, first.child_x) == (None, "soma", 0.5, 0.0)
+    _, first, stub = cell.sections
+    assert (cell.sections[0].parent, first.parent, first.parent_x, first.child_x) == (None, "soma", 0.5, 0.0)
     assert first.length_um == 100.0  # of its points, not L
     assert first.mechanisms["Ih"]["gIhbar"] == (1e-5, 2e-5, 3e-5)
     assert first.mechanisms["pas"]["g"] == (3e-5,)
     assert first.ions == {"k": {"e": -85.0, "i": 54.4, "o": 2.5}}
-    assert soma.points_um is None
+    assert stub.points_um is None
+    assert cell.excitatory is None
     assert not cell.has_full_axon
 
 
@@ -90,6 +92,53 @@ def test_models_have_the_portals_types(tmp_path: Path) -> None:
     assert (other.m_type, other.e_type, other.layer, other.excitatory) == ("TPC_L1", "cADpyr", "L6", True)
     assert (one.format, one.path, one.member) == ("netpyne", tmp_path / f"{NAME}{netpyne.ENDING}", "")
     assert catalogue([one.path]) == (one,)
+
+
+def test_a_file_may_say_whether_its_cell_is_excitatory(tmp_path: Path) -> None:
+    write(tmp_path, "L4_SS_RS1_1")
+    with pytest.raises(
+        UserError, match=r'L4_SS_RS1_1.* in "conds": say "excitatory": true or false.* e-type RS .*dNAC'
+    ):
+        catalogue([tmp_path])
+    for said in (True, False):
+        write(tmp_path, "L4_SS_RS1_1", changed("conds", to={"excitatory": said}))
+        (model,) = catalogue([tmp_path])
+        assert (model.excitatory, model.e_type) == (said, "RS")
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [("mechs", "sections without mechanisms, where others have some: dend_0"), ("ions", "no section gives ions")],
+)
+def test_sections_without_mechanisms_and_cells_without_ions_are_told(tmp_path: Path, word: str, told: str) -> None:
+    write(tmp_path)
+    write(tmp_path, "L5_LBC_cNAC187_2", changed("secs", "dend_0", word, to={}))
+    with reading.recorded(silent=True) as found:
+        catalogue([tmp_path])
+    assert [f"_2_cellParams.json: {told}" in note for note in found.notes] == [True]
+
+
+def test_an_axon_that_netpyne_files_do_not_have_is_refused(tmp_path: Path) -> None:
+    write(tmp_path)
+    assert catalogue([tmp_path], axon="stub") == catalogue([tmp_path])
+    with pytest.raises(UserError, match=rf"--axon full changes .*\({NAME}\): leave out --axon"):
+        catalogue([tmp_path], axon="full")
+    axons = {model.name: model.axon for model in catalogue([BBP, tmp_path], axon="full")}
+    assert axons.pop(NAME) == "stub"  # told by `axons_differ`
+    assert set(axons.values()) == {"full"}
+
+
+def test_what_macos_puts_beside_files_is_passed_over(tmp_path: Path) -> None:
+    file = write(tmp_path)
+    (tmp_path / f"._{file.name}").write_bytes(b"\0\5\x16\7")
+    (tmp_path / "mod").mkdir()
+    (tmp_path / "mod" / "._Ih.mod").write_bytes(b"\0\5\x16\7")
+    with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
+        for path in (file, tmp_path / f"._{file.name}", tmp_path / "mod" / "._Ih.mod"):
+            archive.write(path, str(path.relative_to(tmp_path)))
+    for source in (tmp_path, tmp_path / "some.zip"):
+        assert [model.name for model in catalogue([source])] == [NAME]
+        assert not netpyne.mods(source)
 
 
 def test_a_zip_archive_is_the_same(tmp_path: Path) -> None:
@@ -108,6 +157,10 @@ def test_a_name_that_is_not_of_the_portal_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "mycell")
     with pytest.raises(UserError, match=r"mycell_cellParams\.json: name it LAYER_MTYPE_ETYPE_NUMBER, as in L5_BP"):
         catalogue([tmp_path])
+    for name in ("L5_X~a_bAC217_1", "L4_p:SBC_bNAC219_1"):
+        write(tmp_path / "odd", name)
+        with pytest.raises(UserError, match=rf"{name}.*without ~ or :"):
+            catalogue([tmp_path / "odd"], exclude=[] if "~" in name else ["*~*"])
     write(tmp_path)
     assert len(catalogue([tmp_path], exclude=["mycell"])) == 1
 
@@ -123,7 +176,7 @@ def test_a_name_that_is_not_of_the_portal_is_refused(tmp_path: Path) -> None:
         (changed("secs", "soma", to=None), "no section is called soma"),
         (changed("globals", to={"v_init": -70, "tau": 2}), r"sets globals \(tau\)"),
         (changed("secs", "dend_0", "topol", "parentSec", to="dend_9"), "dend_0: its parent dend_9 is not in"),
-        (changed("secs", "dend_0", "topol", "parentSec", to="dend_1"), "section dend_.: its parents lead back"),
+        (changed("secs", "dend_0", "topol", "parentSec", to="axon_0"), "section (dend|axon)_0: its parents lead back"),
         (changed("secs", "dend_0", "topol", "parentSec", to="dend_0"), "section dend_0: its parents lead back"),
         (changed("secs", "dend_0", "topol", to={}), "dend_0: it has no parent"),
         (changed("secs", "soma", "topol", to={"parentSec": "dend_0"}), "section soma: expected no parent"),
@@ -132,22 +185,26 @@ def test_a_name_that_is_not_of_the_portal_is_refused(tmp_path: Path) -> None:
         (changed("secs", "dend_0", "geom", "nseg", to=2), "dend_0: Ih.gIhbar has 3 values: expected one, or 2"),
         (changed("secs", "dend_0", "geom", "nseg", to=0), "dend_0: nseg is 0"),
         (changed("secs", "dend_0", "geom", "nseg", to=2.5), "dend_0: nseg is 2.5"),
-        (changed("secs", "dend_1", "geom", "L", to=float("nan")), "dend_1: L is nan: expected a finite number"),
-        (changed("secs", "dend_1", "geom", "L", to=10**400), "dend_1: L is 1000"),
-        (changed("secs", "dend_1", "geom", "diam", to=0), "dend_1: diam is 0: it must be positive"),
-        (changed("secs", "dend_1", "geom", "diam", to="thin"), "dend_1: diam is 'thin'"),
-        (changed("secs", "dend_1", "geom", "cm", to=True), "dend_1: cm is True"),
-        (changed("secs", "dend_1", "geom", "Ra", to=None), "dend_1: Ra is None"),
-        (changed("secs", "dend_1", "mechs", "pas", to={"g": float("inf")}), "dend_1: pas.g is inf"),
-        (changed("secs", "dend_1", "mechs", to={"a b": {}}), "dend_1: 'a b' is no name"),
-        (changed("secs", "dend_1", "mechs", to=[]), r"dend_1: mechs is \[\]: expected an object"),
-        (changed("secs", "dend_1", to=5), "dend_1: expected an object"),
+        (changed("secs", "axon_0", "geom", "L", to=float("nan")), "axon_0: L is nan: expected a finite number"),
+        (changed("secs", "axon_0", "geom", "L", to=10**400), "axon_0: L is 1000"),
+        (changed("secs", "axon_0", "geom", "diam", to=0), "axon_0: diam is 0: it must be positive"),
+        (changed("secs", "axon_0", "geom", "diam", to="thin"), "axon_0: diam is 'thin'"),
+        (changed("secs", "axon_0", "geom", "cm", to=True), "axon_0: cm is True"),
+        (changed("secs", "axon_0", "geom", "Ra", to=None), "axon_0: Ra is None"),
+        (changed("secs", "axon_0", "mechs", "pas", to={"g": float("inf")}), "axon_0: pas.g is inf"),
+        (changed("secs", "axon_0", "mechs", to={"a b": {}}), "axon_0: 'a b' is no name"),
+        (changed("secs", "axon_0", "mechs", to=[]), r"axon_0: mechs is \[\]: expected an object"),
+        (changed("secs", "axon_0", to=5), "axon_0: expected an object"),
         (changed("secs", "dend_0", "geom", "pt3d", to=[[0, 0, 0, 1]]), "dend_0: pt3d: expected at least two"),
         (changed("secs", "dend_0", "geom", "pt3d", to=[[0, 0, 0, 1], [0, 0]]), "dend_0: pt3d"),
         (changed("secs", "dend_0", "geom", "pt3d", to=[[0, 0, 0, 1], [0, 0, 0, 1]]), "dend_0: L is 0"),
         (changed("secs", "dend_0", "geom", "pt3d", to=[[0, 0, 0, 1], [0, float("nan"), 0, 1]]), "dend_0: pt3d"),
         (changed("secs", "dend_0", "geom", "pt3d", to=[[0, 0, 0, 1], [0, 9, 0, 0]]), "dend_0: pt3d: expected pos"),
         (changed("secs", "dend_0", "ions", "k", to={"e": "low"}), "dend_0: ion k.e is 'low'"),
+        (changed("secs", "soma", "pointps", to={"x": {"mod": "Izhi2007b"}}), "soma: it has point processes"),
+        (changed("secs", "soma", "geom", to={"L": 9, "diam": 9, "Ra": 1, "cm": 1}), r"soma: it has no points \(pt3d\)"),
+        (changed("secs", "axon_0", "geom", "L", to=61.0), r"axon_0: it has no points \(pt3d\).*--exclude"),
+        (changed("conds", to={"excitatory": "yes"}), '"excitatory" in "conds" is \'yes\': expected true or false'),
     ],
 )
 def test_damage_is_refused_with_file_and_section(tmp_path: Path, content: bytes, message: str) -> None:

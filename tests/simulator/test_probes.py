@@ -92,6 +92,17 @@ def test_other_units_become_micrometres():
     np.testing.assert_allclose(p.contact_size_um, 12, atol=1e-5)
 
 
+@pytest.mark.parametrize("unit", ["nm", None])
+def test_an_unknown_unit_is_refused(tmp_path, unit):
+    path = tmp_path / "array.json"
+    probeinterface.write_probeinterface(path, shuffled_grid(3, 5))
+    content = json.loads(path.read_text())
+    content["probes"][0]["si_units"] = unit
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=rf"array\.json has the unit {unit} \(si_units\): write it in um, mm, m"):
+        probe(path)
+
+
 @pytest.mark.parametrize("name", ["mea3x3", "neuropixels1"])
 @pytest.mark.parametrize("n", [1, 2, 10, 50])
 def test_points_are_spread_over_the_contact(name, n):

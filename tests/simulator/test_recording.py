@@ -9,6 +9,7 @@ from scipy import signal
 from spiketype.edge import UserError
 from spiketype.simulator.eap import features, recording
 from spiketype.simulator.eap.chain import Chain, check
+from spiketype.simulator.eap.config import EapConfig
 
 TIMES, DT_MS = 224, 2**-5
 RATE_KHZ = 1 / DT_MS
@@ -105,8 +106,30 @@ def test_noise_has_the_spectrum_of_the_chain(noise):
 def test_impossible_chains_are_refused(chain, said):
     with pytest.raises(UserError, match=said):
         check(chain)
-    with pytest.raises(UserError, match="--lowpass-hz is 16000: it must be below 16000, half of the sampling rate"):
+    with pytest.raises(UserError, match="--lowpass-hz is 16000: it must be below 16000, half of the 32 kHz"):
         recording.matrix(TIMES, DT_MS, 30.0, Chain(lowpass_Hz=16000))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"noise_spectrum": "pink"}, "--noise-spectrum is of the noise, and there is none: give --noise-uv"),
+        ({"mean_of": 4}, "--mean-of is of the noise"),
+        ({"filter_order": 2}, "--filter-order is of a filter, and there is none: give --highpass-hz or --lowpass-hz"),
+        ({"filter_phase": "zero", "noise_uV": 3.0}, "--filter-phase is of a filter"),
+        ({"highpass_Hz": 17_000.0}, "--highpass-hz is 17000: it must be below 16000, half of the 32 kHz"),
+        ({"waveform_kHz": 0.1}, "--waveform-khz is 0.1: it must be more than 0.143, for two samples"),
+    ],
+)
+def test_what_no_store_could_hold_is_refused_before_any_current(options, said):
+    with pytest.raises(UserError, match=said):
+        EapConfig(**options)
+
+
+def test_what_has_something_to_act_on_is_not():
+    EapConfig(noise_uV=1.0, noise_spectrum="pink", mean_of=4, lowpass_Hz=15_999.0, filter_order=2, filter_phase="zero")
+    EapConfig(waveform_kHz=0.0, common_average=True)
+    EapConfig(waveform_kHz=0.15)
 
 
 @pytest.mark.parametrize(
