@@ -90,11 +90,18 @@ def check_new(path: Location) -> None:
         AlreadyThere: there is a store, or in the place of a folder something else.
         UserError: nothing can be written to the URL.
     """
-    if path.exists():
+    if occupied(path):
         raise _already_there(path)
     if isinstance(path, Remote):
         path.check_writable()
         next(path.files(), None)  # is there such a bucket, and is it ours?
+
+
+def occupied(path: Location) -> bool:
+    """Say whether there is something where a store is to be made: an empty folder, which it can replace, is nothing."""
+    if isinstance(path, Remote) or path.is_symlink() or not path.is_dir():
+        return path.exists()
+    return path.resolve() == Path.cwd() or any(path.iterdir())
 
 
 def create(
@@ -113,7 +120,7 @@ def create(
     the same bytes.
 
     Args:
-        path: the folder, which must not exist, or a URL.
+        path: the folder, which must not exist or be empty, or a URL.
         kind: what the store holds, such as ``"eap"``.
         sizes: length of every dimension.
         block: samples in a block; the last one may have fewer.
@@ -123,7 +130,7 @@ def create(
         run: blocks that one writer fills and marks together: an array has one file or object, a shard, for all of them.
 
     Raises:
-        AlreadyThere: `path` exists, or did when the template was complete.
+        AlreadyThere: `path` is `occupied`, or was when the template was complete.
         UserError: other objects lie at the URL, or nothing can be written to it.
     """
     check_new(path)
@@ -418,9 +425,17 @@ class OnDisk:
         return read(self.path, self.name, start, stop)
 
 
-def cached(kind: str, name: str, wanted: Dataclass) -> Path:
-    """Return where in the cache a store of this kind and configuration is kept; the folder above it is made."""
-    what = json.dumps({**dataclasses.asdict(wanted), "schema_version": SCHEMA_VERSION}, sort_keys=True)
+def cached(kind: str, name: str, wanted: Dataclass, made_of: Json | None = None) -> Path:
+    """Return where in the cache a store of this kind and configuration is kept; the folder above it is made.
+
+    Args:
+        kind: of the store.
+        name: with which the name of its folder begins.
+        wanted: its configuration.
+        made_of: what the configuration only names, such as the content of files.
+    """
+    key = {**dataclasses.asdict(wanted), **(made_of or {}), "schema_version": SCHEMA_VERSION}
+    what = json.dumps(key, sort_keys=True)
     path = cache_dir() / kind / f"{name}-{hashlib.sha256(what.encode()).hexdigest()[:16]}.zarr"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path

@@ -17,12 +17,13 @@ from spiketype.datasets import store
 from spiketype.edge import UserError, cores, progress
 from spiketype.location import Location, Remote
 from spiketype.reading import LISTED, note
-from spiketype.simulator.eap import engines, estimate, factored, shares, template
+from spiketype.simulator.eap import engines, estimate, factored, parts, shares, template
 from spiketype.simulator.eap.block_range import WHOLE, Share
 from spiketype.simulator.eap.blocks import BlockTask, medium_of
 from spiketype.simulator.eap.config import EapConfig
-from spiketype.simulator.eap.probes import Probe, probe
-from spiketype.simulator.neuron import cells, membrane
+from spiketype.simulator.eap.parts import Parts
+from spiketype.simulator.eap.probes import Probe
+from spiketype.simulator.neuron import membrane
 from spiketype.simulator.neuron.cells import CellModel
 from spiketype.simulator.neuron.membrane import Attempt, Failure
 
@@ -37,6 +38,7 @@ def generate(
     scheduler: str = "",
     yes: bool = False,
     memory_limit_GB: float | None = None,
+    made_of: Parts | None = None,
 ) -> Location:
     """Write the store that `config` describes to `out`, or what is missing of a share of it, and return `out`.
 
@@ -52,26 +54,29 @@ def generate(
         scheduler: address or file of a Dask scheduler, whose workers are to compute instead.
         yes: begin though it would not fit on the disk.
         memory_limit_GB: of each worker; it changes no sample.
+        made_of: what `config` names, where it was looked up already.
 
     Raises:
         UserError: a cell model, probe or option is impossible, or no cell model fires as it should; `out` holds
             something else, or too little is free there; a worker died; no scheduler answers.
     """
     _check(out, workers, scheduler)
-    models, layout = models_of(config), probe(config.probe)
+    made_of = made_of or parts.of(config)
+    models, layout = made_of.models, made_of.layout
     if config.common_average and len(layout.contact_um) < 2:
         raise UserError(f"--common-average: {config.probe} has one contact, from which nothing would be left")
     found: Attempt | None = None
     tell = partial(_announce, config, layout, models, out, workers, scheduler, yes)
-    begun = out.exists()
+    begun = store.occupied(out)
     if not begun:
         store.choose_block(config.per_cell)  # refused now, not after the currents
         tell(len(models) * config.per_cell // share.of)
         with contextlib.suppress(store.AlreadyThere):
             store.check_new(out)
             found = membrane.attempt(models, workers=workers or None)
-            template.create(out, config, _able(models, found.failures), *found, layout)
+            template.create(out, config, _able(models, found.failures), *found, made_of)
     template.check_settings(out, config, layout)
+    template.check_contents(out, made_of.contents)
     wanted = shares.missing(out, share)
     if len(wanted):
         run_samples = store.run_of(out) * store.choose_block(config.per_cell)
@@ -94,11 +99,14 @@ def generate(
 def cached(config: EapConfig, name: str) -> Path:
     """Return the store of a configuration in the user's cache, called so, simulated where it is missing.
 
+    Where the files that the configuration names have another content, it is another store.
+
     Raises:
         UserError: as `generate`.
     """
-    path = store.cached("eap", f"{name}-{SAMPLES}", config)
-    generate(config, path)
+    made_of = parts.of(config)
+    path = store.cached("eap", f"{name}-{SAMPLES}", config, made_of.key)
+    generate(config, path, made_of=made_of)
     return path
 
 
@@ -135,14 +143,6 @@ def _check(out: Location, workers: int | None, scheduler: str) -> None:
         out.check_writable()
         if out.scheme == "memory" and (workers != 0 or scheduler):
             raise UserError(f"{out} is in the memory of this process, which no other can write to: give --workers 0")
-
-
-def models_of(config: EapConfig) -> Sequence[CellModel]:
-    """Return the cell models, or their variants, that a configuration names."""
-    models = cells.catalogue(config.cell_models, config.exclude, config.axon)
-    if differing := cells.axons_differ(models):
-        note("cell models", differing)
-    return cells.vary(models, config.variants, config.seed, config.variant_width) if config.variants else models
 
 
 def _able(models: Sequence[CellModel], failures: Mapping[str, Failure]) -> list[CellModel]:

@@ -16,14 +16,14 @@ from jaxtyping import Array, Float, Int, UInt32
 from spiketype.datasets import store
 from spiketype.edge import Json, UserError, progress
 from spiketype.location import Location
-from spiketype.simulator.eap import blocks, engines, factored, generate, lowrank, placement, recording, shares, template
+from spiketype.simulator.eap import blocks, engines, factored, lowrank, parts, placement, recording, shares, template
 from spiketype.simulator.eap.blocks import GIVE_UP, BlockTask, Recording
 from spiketype.simulator.eap.box import Box
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.eap.factored import Cell
 from spiketype.simulator.eap.forward import Factors
 from spiketype.simulator.eap.placement import Placement
-from spiketype.simulator.eap.probes import points, probe
+from spiketype.simulator.eap.probes import points
 from spiketype.simulator.neuron import membrane
 
 FIRST_BLOCK = 2**31  # of a stream; a store has fewer
@@ -76,8 +76,9 @@ def of_store(path: Location) -> tuple[Cells, How]:
         UserError: its cell models are not here, or are others; the cells do not fit in memory.
     """
     config = _config(path, store.config(store.attributes(path, "eap")))
-    layout, models = probe(config.probe), generate.models_of(config)
+    models, contents, layout = parts.of(config)
     template.check_settings(path, config, layout)
+    template.check_contents(path, contents)
     models = template.models_of(path, models)
     found = membrane.attempt(models)
     template.check_sources(path, [model.name for model in models], *found)

@@ -6,19 +6,22 @@ from dataclasses import asdict
 
 import numpy as np
 
+from spiketype.damage import readable
 from spiketype.datasets import store
 from spiketype.edge import UserError, versions
 from spiketype.location import Location
-from spiketype.reading import shortened
-from spiketype.simulator.eap import recording
+from spiketype.reading import note, shortened
+from spiketype.simulator.eap import parts, recording
 from spiketype.simulator.eap.blocks import variables
 from spiketype.simulator.eap.config import EapConfig
+from spiketype.simulator.eap.parts import Parts
 from spiketype.simulator.eap.probes import Probe
 from spiketype.simulator.neuron.cells import BBP, CellModel
 from spiketype.simulator.neuron.membrane import Failure
 from spiketype.simulator.neuron.source import Source
 
 BBP_LICENCE = "CC-BY-NC-SA-4.0, which the cell models have and what is simulated with them keeps: not for sale"
+CONTENTS = "cell_contents"  # the attribute: name of each published model -> digest of what was given of it
 BBP_CITATION = (
     "Ramaswamy et al., The neocortical microcircuit collaboration portal, Frontiers in Neural Circuits 9:44 (2015); "
     "Buccino and Einevoll, MEArec, Neuroinformatics 19, 185 (2021)"
@@ -31,13 +34,14 @@ def create(
     models: Sequence[CellModel],
     sources: Mapping[str, Source],
     failures: Mapping[str, Failure],
-    layout: Probe,
+    made_of: Parts,
 ) -> None:
-    """Write the template of the store of `models`, in their order.
+    """Write the template of the store of those `models` of `made_of` that can be simulated, in their order.
 
     Raises:
         AlreadyThere: something is at `out`; another process may have been first.
     """
+    layout = made_of.layout
     facts = [_facts(sources[model.name]) for model in models]
     one = sources[models[0].name]  # all are cut alike
     matrix = recording.matrices(config, one.current_nA.shape[2], one.dt_ms).resampling
@@ -70,10 +74,12 @@ def create(
         "config": _as_json(config),
         "seed": config.seed,
         "sources": json.dumps({m.name: made for m, (_, made) in zip(models, facts, strict=True)}, sort_keys=True),
+        CONTENTS: json.dumps(made_of.contents, sort_keys=True),
         "left_out": json.dumps({name: failure.reason for name, failure in failures.items()}, sort_keys=True),
         "created_with": json.dumps(versions(commit=False), sort_keys=True),
         **_terms(config),
         "probe_grid": list(layout.grid) if layout.grid else [],
+        **parts.contacts(layout),
     }
     block, spec = store.choose_block(config.per_cell), variables(config, len(time_ms))
     row_bytes = max(each.row_bytes(sizes) for each in spec.values() if each.dims[0] == "sample")
@@ -102,14 +108,51 @@ def check_settings(out: Location, config: EapConfig, layout: Probe) -> None:
     Raises:
         UserError: says what differs, or that `out` is no EAP store of this schema.
     """
+    if not (out / store.ROOT).is_file():
+        raise UserError(f"{out} exists and is no EAP store: choose another --out")
+    attributes = store.attributes(out, "eap")
     # An older store, which does not know of an option, is as the option's default has it.
     defaults, ours = json.loads(_as_json(EapConfig())), json.loads(_as_json(config))
-    theirs = defaults | store.config(store.attributes(out, "eap"))
+    theirs = defaults | store.config(attributes)
     differing = [f"{name} is {theirs[name]} there, {ours[name]} here" for name in ours if theirs[name] != ours[name]]
     if not differing and not np.array_equal(store.read(out, "contact_um"), layout.contact_um):
         differing = [f"probe {config.probe} has other contacts there"]
+    if not differing and any(attributes.get(name, size) != size for name, size in parts.contacts(layout).items()):
+        differing = [f"probe {config.probe} has contacts of another shape or size there"]
     if differing:
         raise UserError(f"{out} was made with other settings ({'; '.join(differing)}): choose another --out")
+
+
+def check_contents(out: Location, contents: Mapping[str, str]) -> None:
+    """Refuse a store that was made of other files of cell models; note where one that is unfinished does not know.
+
+    A store of an older version does not know. It is continued nevertheless, because days of work may be in it and few
+    edit cell models in the meantime.
+
+    Raises:
+        UserError: names the models that differ, or that are on one side alone.
+    """
+    attributes = store.attributes(out, "eap")
+    if CONTENTS not in attributes:
+        if not store.done(out).all():
+            note(
+                out,
+                "was begun by an older version, which did not record what was in the files of cell models and probe:"
+                " if you changed any since, delete it and start again",
+            )
+        return
+    with readable(out, "a store with its cell models", "make it again"):
+        theirs: dict[str, str] = dict(json.loads(attributes[CONTENTS]))
+    kinds = {
+        "other files or types of": [name for name in theirs if contents.get(name, theirs[name]) != theirs[name]],
+        "without": [name for name in contents if name not in theirs],
+        "with": [name for name in theirs if name not in contents],
+    }
+    if told := [f"{kind} {shortened(names)}" for kind, names in kinds.items() if names]:
+        raise UserError(
+            f"{out} was made of other cell models than are there now ({'; '.join(told)}): put the files back as they"
+            " were, or choose another --out"
+        )
 
 
 def models_of(out: Location, models: Sequence[CellModel]) -> list[CellModel]:

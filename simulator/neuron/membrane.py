@@ -153,14 +153,28 @@ def _known_failure(path: Path) -> Failure | None:
 def cache_path(model: CellModel, protocol: Protocol) -> Path:
     """Return where the source of a model is kept: the name holds a hash of everything that goes into it."""
     digest = hashlib.sha256(json.dumps(_provenance(model, protocol), sort_keys=True).encode())
-    for name, content in _content(model):
-        digest.update(f"{name} {len(content)} ".encode() + content)
-    digest.update(json.dumps(channels([model])).encode())
+    for piece in _pieces(model):
+        digest.update(piece)
     file = re.sub(r"[^\w~.-]", "_", model.name)  # the colon of a repeated name is none for a file
     return cache_dir() / "sources" / f"{file}-{digest.hexdigest()[:16]}.npz"
 
 
-def _content(model: CellModel) -> Iterator[tuple[str, bytes]]:
+def content(model: CellModel) -> str:
+    """Return a digest of what is given of a model: its files, channels and types. It is the same on all machines."""
+    digest = hashlib.sha256(json.dumps([model.m_type, model.e_type, model.layer, model.excitatory]).encode())
+    for piece in _pieces(model):
+        digest.update(piece)
+    return digest.hexdigest()[:16]
+
+
+def _pieces(model: CellModel) -> Iterator[bytes]:
+    """Yield what of a model goes into NEURON: each of its files, and its channels."""
+    for name, file in _files(model):
+        yield f"{name} {len(file)} ".encode() + file
+    yield json.dumps(channels([model])).encode()
+
+
+def _files(model: CellModel) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of each file of a model but its channels."""
     if model.format == "netpyne":
         yield "cellParams.json", netpyne.read(model.path, model.member)

@@ -247,19 +247,6 @@ def test_other_currents_are_refused(tmp_path, small, monkeypatch):
         generate.generate(small(), path, 0)
 
 
-def test_a_probe_file_that_changed_is_refused(tmp_path, small):
-    import probeinterface
-
-    file = tmp_path / "probe.json"
-    for pitch in (20, 30):
-        made = probeinterface.generate_linear_probe(num_elec=4, ypitch=pitch)
-        probeinterface.write_probeinterface(file, made)
-        if pitch == 20:
-            path = generate.generate(small(probe=str(file), per_cell=4), tmp_path / "s", 0)
-    with pytest.raises(UserError, match=r"probe .*probe.json has other contacts there"):
-        generate.generate(small(probe=str(file), per_cell=4), path, 0)
-
-
 def interrupted(path: Path, config: EapConfig, monkeypatch, error: BaseException) -> Path:
     """A store whose third block met `error`."""
     write, calls = store.write_block, []
@@ -341,12 +328,6 @@ def test_help_spells_every_flag_in_lower_case(capsys):
     flags = {word for word in capsys.readouterr().out.split() if word.startswith("--")}
     assert {"--noise-uv", "--threshold-uv", "--waveform-khz", "--error-uv", "--sigma-s-per-m", "--x-um"} <= flags
     assert all(flag == flag.lower() for flag in flags)
-
-
-def test_not_a_store(tmp_path, small):
-    (tmp_path / "s").mkdir()
-    with pytest.raises(UserError, match="does not exist"):
-        generate.generate(small(), tmp_path / "s", 0)
 
 
 # Cell models that are left out, excluded, varied -----------------------------------------------------

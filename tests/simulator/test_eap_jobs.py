@@ -18,7 +18,7 @@ from synthetic_source import attempted
 
 from spiketype.datasets import store
 from spiketype.edge import UserError
-from spiketype.simulator.eap import block_range, engines, generate, shares, template
+from spiketype.simulator.eap import block_range, engines, generate, parts, shares, template
 from spiketype.simulator.eap.block_range import Share
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.eap.probes import probe
@@ -104,7 +104,7 @@ def test_a_block_that_is_written_twice_has_the_same_bytes(tmp_path, config):
     other = tmp_path / "other"
     models = cells.catalogue(config.cell_models)
     found = membrane.attempt(models, workers=None)
-    template.create(other, config, models, *found, probe(config.probe))
+    template.create(other, config, models, *found, parts.of(config))
     for index in (2, 0, 3, 1):
         (task,) = shares.tasks(other, config, probe(config.probe), models, found.sources, np.array([index]))
         travelled = pickle.loads(pickle.dumps(task))
@@ -156,7 +156,7 @@ def test_shares_that_are_none_are_told(text):
 def test_two_workers_stay_with_their_cells(tmp_path, config):
     models = cells.catalogue(config.cell_models)
     found = membrane.attempt(models, workers=None)
-    template.create(tmp_path / "s", config, models, *found, probe(config.probe))
+    template.create(tmp_path / "s", config, models, *found, parts.of(config))
     tasks = shares.tasks(tmp_path / "s", config, probe(config.probe), models, found.sources, np.arange(4))
     queue = engines._Queue(tasks)
     first, second = queue.first(2)
