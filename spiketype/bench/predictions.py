@@ -7,7 +7,7 @@ Other columns are not looked at.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from jaxtyping import Float, Shaped
 
+from spiketype.bench import origin
+from spiketype.bench.origin import AXES, Origin
 from spiketype.damage import readable
 from spiketype.datasets import manifest, store
 from spiketype.datasets.allen.columns import read as read_csv
@@ -23,7 +25,6 @@ from spiketype.edge import UserError, absent
 from spiketype.train import asked, runs
 from spiketype.train.judging.predictions import KIND
 
-AXES = ("x_um", "y_um", "z_um")
 CLUSTER = "cluster"
 NAMES: tuple[Literal["id", "sample"], ...] = ("id", "sample")
 SUM = 1e-3  # by which a distribution may differ from one
@@ -42,7 +43,8 @@ class Predictions:
         sha256: of the file.
         seed: of the intervals: that of the run.
         true: what a run says the class of each row is; None where the source does not tell.
-        void: why a run declares its own result void; it is judged as one that calls nothing. "" where it does not.
+        origin: what else a run says.
+        void: why the run's own calls are judged as of one that calls nothing; "" where they are not.
     """
 
     source: Path
@@ -53,6 +55,7 @@ class Predictions:
     sha256: str
     seed: int = 0
     true: tuple[str, ...] | None = None
+    origin: Origin = field(default_factory=Origin)
     void: str = ""
 
     def row(self, k: int) -> str:
@@ -181,36 +184,32 @@ def _of_run(folder: Path, question: Question, model: str | None) -> Predictions:
     array = "predicted_um" if question.answer == "position" else "probability"
     if not path.exists():
         raise UserError(f"{folder} has no {runs.PREDICTIONS}: finish the run with --resume {folder}, or give a table")
-    store.validate(path, KIND, (array, "row"))
+    arrays = store.validate(path, KIND, (array, "row"))
     names = tuple(map(str, store.read(path, "row")))
     values = store.read(path, array).astype(np.float64)
     digest = hashlib.sha256("".join(sorted((manifest.read(path) or {}).values())).encode()).hexdigest()
     seed = asked.open_config(path.parent).seed if (path.parent / asked.CONFIG).exists() else 0
+    known = origin.read(path, arrays)
     if question.answer == "position":
         if model is not None:
             raise UserError(f"--model {model}: positions of a run are those of its network alone")
-        return Predictions(path, "", names, 1, values.swapaxes(0, 1), digest, seed)
+        return Predictions(path, "", names, 1, values.swapaxes(0, 1), digest, seed, None, known)
     models, classes = ([*map(str, store.read(path, f"{each}_name"))] for each in ("model", "class"))
     if model is not None and model not in models:
         raise UserError(f"--model {model}: {folder} has {', '.join(models)}")
     chosen = values[:, models.index(model) if model else 0].swapaxes(0, 1)
     if question.answer == CLUSTER:
         called = np.array(classes)[chosen.mean(axis=0).argmax(axis=1)]
-        return Predictions(path, "", names, 1, called[None, :, None], digest, seed)
+        return Predictions(path, "", names, 1, called[None, :, None], digest, seed, None, known)
     if set(classes) != set(question.classes):
         raise UserError(f"{folder} has the classes {', '.join(classes)}, the question {', '.join(question.classes)}")
     label = store.read(path, "label", unknown=True)
-    void = _void(path.parent) if model is None else ""
+    void = known.void if model is None else ""
     if void:
         chosen = np.full_like(chosen, 1 / len(classes))
     ordered = chosen[:, :, [classes.index(name) for name in question.classes]]
     true = tuple(np.array([*classes, ""])[label].tolist())
-    return Predictions(path, "", names, 1, ordered, digest, seed, true, void)
-
-
-def _void(folder: Path) -> str:
-    """Return why a run declares its result void, "" where it does not, or where there is no summary."""
-    return str(runs.read_summary(folder).get("void", "")) if (folder / runs.SUMMARY).exists() else ""
+    return Predictions(path, "", names, 1, ordered, digest, seed, true, known, void)
 
 
 def digest_of(sources: Sequence[Predictions]) -> str:

@@ -16,7 +16,7 @@ from spiketype.datasets import store
 from spiketype.datasets.benchmarks import folder
 from spiketype.datasets.benchmarks.folder import Made
 from spiketype.edge import Json, UserError
-from spiketype.train import run, runs
+from spiketype.train import checked, run, runs
 from spiketype.train.judging.calls import Calls
 from tests.benchmarks import tiny
 from tests.benchmarks.test_made import bench
@@ -183,9 +183,30 @@ def test_a_run_on_other_data_is_noticed(benchmark: Made, m_types: Path, tmp_path
     other = benchmark._replace(samples=benchmark.samples | {"m_type": np.roll(benchmark.samples["m_type"], 20)})
     with pytest.raises(UserError, match=r"row 1 .* is BP there, and TTPC1 in the benchmark: the run was on other data"):
         scored(other, M_TYPE, m_types)
+    louder = benchmark._replace(samples=benchmark.samples | {"amplitude_uV": 1.01 * benchmark.samples["amplitude_uV"]})
+    with pytest.raises(UserError, match=r"row 1 \(\d+\) has amplitude_uV \S+ there, and \S+ in the benchmark: the run"):
+        scored(louder, M_TYPE, m_types)
     (tmp_path / "unfinished").mkdir()
     with pytest.raises(UserError, match=r"has no predictions.zarr: finish the run with --resume"):
         scored(benchmark, M_TYPE, tmp_path / "unfinished")
+
+
+def test_a_run_that_divides_otherwise_is_refused(benchmark: Made, tmp_path: Path) -> None:
+    """One that tests groups which it has trained on, and one whose folds are others."""
+    parts = [of_fold(benchmark, tmp_path / f"run{k}", k) for k in (1, 2)]
+    model = parts[0] / runs.MANIFEST
+    model.parent.mkdir()
+    checked.write_json(model, {"members": [{"trained_on": tiny.FOLDS[1]}]})
+    whole = scored(benchmark, "ei-cells", *parts)
+    checked.write_json(model, {"members": [{"trained_on": tiny.FOLDS[1][:1]}]})
+    with pytest.raises(UserError, match=r"run1 was trained on other cells than the folds of ei-cells: train it on"):
+        scored(benchmark, "ei-cells", *parts)
+    checked.write_json(model, {"members": [{}]})
+    checked.write_json(parts[1] / runs.SUMMARY, {"optimistic": False})
+    assert scored(benchmark, "ei-cells", *parts) == whole
+    checked.write_json(parts[1] / runs.SUMMARY, {"optimistic": True})
+    with pytest.raises(UserError, match=r"run2 is optimistic by its own word: .*ei-cells asks for new ones \(cell\)"):
+        scored(benchmark, "ei-cells", *parts)
 
 
 @settings(max_examples=20, deadline=None)
