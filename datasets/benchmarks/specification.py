@@ -92,7 +92,7 @@ class Question:
         label: column of what is asked for. Of a position: what its columns end in, as in ``x_um``.
         classes: of the label, in their order; samples of others are left out.
         row: column of what is called: ``id``, or that of something with several samples, such as ``cell``.
-        group: column of what intervals redraw.
+        group: column of what intervals redraw; where the split is optimistic, they redraw samples.
         split: which samples train and test.
         metric: of `METRICS`, by which results are ranked.
         baselines: what a result is compared with.

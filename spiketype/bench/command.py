@@ -85,7 +85,7 @@ def score_command(
         question: Which; by default the only one.
         made: Folder of the benchmark; by default that in the cache.
         model: Of those in a run folder, such as "logistic regression"; by default the run's own.
-        save: Write results/NAME/METHOD.json.
+        save: Write results/NAME/QUESTION-METHOD.json, and print the name.
         method: What made the predictions, in words; with --save.
         results: Folder of results.
     """

@@ -23,6 +23,8 @@ def test_every_benchmark_has_a_card(name: str) -> None:
     for source in found.source:
         assert source.sha256 in text
     for question in found.questions.values():
+        redrawn = "samples" if question.split.optimistic else f"`{question.group}`"
+        assert f"intervals redraw {redrawn}." in card._question("q", question, None)
         assert ("**optimistic**" in card.why(question.split)) == question.split.optimistic
         assert all(each in text for each in (*question.baselines, *question.classes, question.metric))
     assert "None" not in text
