@@ -5,7 +5,15 @@ from collections import Counter
 from typing import NamedTuple
 
 from spiketype.datasets.benchmarks.samples import Samples
-from spiketype.datasets.benchmarks.specification import CERTAIN, METRICS, Generator, Question, Specification, Split
+from spiketype.datasets.benchmarks.specification import (
+    CERTAIN,
+    GENERATED,
+    METRICS,
+    Generator,
+    Question,
+    Specification,
+    Split,
+)
 
 ANSWERS = {
     "class": "a probability of every class, in columns `p_CLASS`",
@@ -24,7 +32,6 @@ MADE = {
     "digits": "Read from scikit-learn (`sklearn.datasets.load_digits`), which has the pictures: here are names, labels "
     "and parts.",
 }
-GENERATED = ("eap", "raphe")  # these have data.zarr
 
 
 class Part(NamedTuple):
