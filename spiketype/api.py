@@ -74,7 +74,7 @@ def train(task: str, out: Where | None = None, *, preset: str = "default", **opt
 
     kind, presets = tasks.options(task)
     config = typed.make(kind, {**asked.preset_of(presets, preset), "task": task, **options}, f"train, {task}")
-    folder = Path(out) if isinstance(out, str | Path) else Path(time.strftime(f"runs/{task}-%Y%m%d-%H%M%S"))
+    folder = location.folder(_place(time.strftime(f"runs/{task}-%Y%m%d-%H%M%S") if out is None else out))
     check_platform()
     from spiketype.train import execute
 

@@ -73,7 +73,8 @@ def read(folder: Path, name: str) -> Made:
         UserError: it is not there, incomplete, another one, or damaged.
     """
     if not is_complete(folder):
-        state = "is unfinished" if folder.exists() else "does not exist"
+        begun = "is unfinished" if (folder / SPECIFICATION).exists() else "holds no benchmark"
+        state = begun if folder.exists() else "does not exist"
         raise UserError(f"{folder} {state}: run spiketype bench make {name}, or give --made FOLDER")
     check_same(folder, name)
     files = manifest.read(folder, MANIFEST) or {}

@@ -6,6 +6,7 @@ Other columns are not looked at.
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +25,12 @@ from spiketype.datasets.benchmarks.specification import Question
 from spiketype.edge import UserError, absent
 from spiketype.train import asked, runs
 from spiketype.train.judging.predictions import KIND
+from spiketype.typed import short
 
 CLUSTER = "cluster"
+TEXT, PARQUET = (".csv", ".tsv", ".txt"), (".parquet", ".pq")  # endings
+SEPARATORS = ",;\t"
+WHOLE = re.compile(r"(-?\d+)\.0+")
 NAMES: tuple[Literal["id", "sample"], ...] = ("id", "sample")
 SUM = 1e-3  # by which a distribution may differ from one
 
@@ -67,7 +72,7 @@ def read(path: Path, question: Question, model: str | None) -> Predictions:
     """Read the predictions of a file or run folder.
 
     Args:
-        path: .csv, .parquet, or a run folder.
+        path: .csv, .tsv, .parquet, or a run folder.
         question: that they answer.
         model: of those in a run folder, by default the run's own.
 
@@ -108,12 +113,15 @@ def check_values(found: Predictions, question: Question) -> None:
 
 def _of_table(path: Path, question: Question) -> Predictions:
     """Read a table of text or Parquet."""
-    columns = _parquet(path) if path.suffix == ".parquet" else _csv(path)
+    ending = path.suffix.lower()
+    if ending not in TEXT + PARQUET:
+        raise UserError(f"{path} is no table that is read here: give one whose name ends in .csv, .tsv or .parquet")
+    columns = _parquet(path) if ending in PARQUET else _csv(path)
     by = next((name for name in NAMES if name in columns), None)
     if by is None:
         raise UserError(f"{path} has no column id (the name of a sample) or sample (its number)")
     wanted = _columns(path, columns, question)
-    first = 1 if path.suffix == ".parquet" else 2
+    first = 1 if ending in PARQUET else 2
     names = tuple(_name(value) for value in columns[by])
     if empty := [k for k, name in enumerate(names) if not name]:
         raise UserError(f"{path}, row {empty[0] + first}: {by} is empty")
@@ -130,7 +138,10 @@ def _of_table(path: Path, question: Question) -> Predictions:
 
 
 def _csv(path: Path) -> dict[str, list[Any]]:
-    frame = read_csv(path)
+    with readable(path, "a table of text"), open(path, encoding="utf-8-sig") as file:
+        line = file.readline()
+    cells = {mark: {cell.strip().strip('"') for cell in line.split(mark)} for mark in SEPARATORS}
+    frame = read_csv(path, next((mark for mark in SEPARATORS if cells[mark] & set(NAMES)), SEPARATORS[0]))
     return {str(name): ["" if value != value else value for value in frame[name]] for name in frame.columns}
 
 
@@ -141,10 +152,11 @@ def _parquet(path: Path) -> dict[str, list[Any]]:
 
 
 def _name(value: object) -> str:
-    """Return the name of a row; pandas writes whole numbers with gaps as 3.0."""
+    """Return the name of a row or cluster; pandas writes whole numbers with gaps as 3.0."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return "" if value is None else str(value).strip()
+    name = "" if value is None else str(value).strip()
+    return found[1] if (found := WHOLE.fullmatch(name)) else name
 
 
 def _columns(path: Path, columns: dict[str, list[Any]], question: Question) -> list[str]:
@@ -165,17 +177,15 @@ def _columns(path: Path, columns: dict[str, list[Any]], question: Question) -> l
 
 
 def _numbers(path: Path, name: str, values: list[Any], names: Sequence[str], first: int) -> Float[np.ndarray, " row"]:
-    try:
-        return np.array(values, np.float64)
-    except (TypeError, ValueError):
-        for row, value in enumerate(values):
-            try:
-                float(value)
-            except (TypeError, ValueError):
-                raise UserError(
-                    f"{path}, row {row + first} ({names[row]}): {name} is {value!r}, which is no number"
-                ) from None
-        raise
+    found = np.empty(len(values))
+    for row, value in enumerate(values):
+        try:
+            found[row] = float(value)
+        except (TypeError, ValueError):
+            raise UserError(
+                f"{path}, row {row + first} ({names[row]}): {name} is {short(value)}, which is no number"
+            ) from None
+    return found
 
 
 def _of_run(folder: Path, question: Question, model: str | None) -> Predictions:

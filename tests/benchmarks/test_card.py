@@ -42,7 +42,7 @@ def test_the_card_of_one_that_was_made_counts_its_samples(made: Path, tmp_path: 
     assert "| train |" not in (tmp_path / "c.md").read_text()  # none is in the cache
     status, _, err = bench(capsys, "card", tiny.NAME, "--made", tmp_path)
     assert status == 2
-    assert "is unfinished" in err
+    assert f"{tmp_path} holds no benchmark: run spiketype bench make tiny" in err
 
 
 @pytest.mark.usefixtures("tiny_alone")

@@ -24,7 +24,7 @@ from tests.train.optimizers import adam
 
 pytestmark = pytest.mark.usefixtures("tiny_alone")
 SMALL = ("--network", "xs", "--batch", "16", "--steps", "20")
-OF_THE_RUN = {"split", "baselines", "data", "seconds"}  # what a summary says besides of how it came about
+OF_THE_RUN = {"task", "split", "baselines", "data", "seconds"}  # what a summary says besides of how it came about
 M_TYPE = "mtype-random"
 
 
@@ -160,6 +160,25 @@ def test_what_is_not_as_asked_is_refused_with_its_row(benchmark: Made, tmp_path:
     path = table(benchmark, tmp_path / "a.csv", change)
     with pytest.raises(UserError, match=expected):
         scored(benchmark, M_TYPE, path)
+
+
+def test_tables_of_other_programs_are_read(benchmark: Made, tmp_path: Path) -> None:
+    """Separated by semicolons or tabs, with other endings of Parquet, with whole numbers as pandas writes them."""
+    expected = scored(benchmark, M_TYPE, table(benchmark, tmp_path / "a.csv", by="sample"))
+    frame = pd.read_csv(tmp_path / "a.csv")
+    frame["sample"] = frame["sample"].astype(float).astype(str)  # 3.0
+    for name, mark in (("b.csv", ";"), ("b.tsv", "\t"), ("b.CSV", ",")):
+        frame.to_csv(tmp_path / name, sep=mark, index=False)
+        assert scored(benchmark, M_TYPE, tmp_path / name) == expected
+    for name in ("b.PARQUET", "b.pq"):
+        frame.to_parquet(tmp_path / name)
+        assert scored(benchmark, M_TYPE, tmp_path / name) == expected
+    frame.to_csv(tmp_path / "b.csv.gz")
+    with pytest.raises(UserError, match=r"b.csv.gz is no table .*: give one whose name ends in .csv, .tsv or .parquet"):
+        scored(benchmark, M_TYPE, tmp_path / "b.csv.gz")
+    frame.assign(p_BP=[[1.0]] * len(frame)).to_parquet(tmp_path / "c.parquet")
+    with pytest.raises(UserError, match=r"c.parquet, row 1 \(\d+\): p_BP is .*1.*, which is no number"):
+        scored(benchmark, M_TYPE, tmp_path / "c.parquet")
 
 
 def test_what_was_trained_on_is_not_judged(benchmark: Made, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_from_a_store_to_the_calls_of_another(store: Path, tmp_path: Path) -> None:
     run = st.train("mtype", tmp_path / "run", data=str(store), **SMALL)
     assert run.summary["per_cell"]
+    assert run.summary["task"] == "mtype"
     assert (run.folder / "summary.json").is_file()
     again = st.train("mtype", str(tmp_path / "run"), data=store, **SMALL)  # the module of that name is loaded by now
     assert {**again.summary, "seconds": 0} == {**run.summary, "seconds": 0}
@@ -52,6 +53,8 @@ def test_options_are_checked_as_those_of_the_command(tmp_path: Path) -> None:
         st.train("mtyp")
     with pytest.raises(UserError, match="--preset is papre"):
         st.train("mtype", preset="papre")
+    with pytest.raises(UserError, match=r"s3://bucket/run: URLs are read for EAP stores alone"):
+        st.train("mtype", "s3://bucket/run")
     with pytest.raises(UserError, match="per_cell is '3', which it cannot be"):
         st.simulate(tmp_path / "s", per_cell="3")
     assert not list(tmp_path.iterdir())
