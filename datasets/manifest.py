@@ -86,8 +86,14 @@ def names(path: Location) -> list[str]:
 
 
 class Differences(NamedTuple):
-    """How files differ from a manifest: the names of those that are other, that are missing, and that are new."""
+    """How files differ from a manifest.
 
+    Attributes:
+        special: names of what is no plain file, such as a link or a pipe.
+        changed, missing, new: names of files that are other, missing, and not in the manifest.
+    """
+
+    special: list[str]
     changed: list[str]
     missing: list[str]
     new: list[str]
@@ -104,11 +110,14 @@ def differences(path: Path, name: str) -> Differences:
         raise UserError(f"{path / name} is missing: {remedy(path)}")
     if (path / name).read_bytes() != json_bytes(_about(files)):  # it says the same, in other spaces
         raise _damaged(path / name, path)
-    there = [each for each in names(path) if each != name]
+    entries = {p.relative_to(path).as_posix(): p for p in path.rglob("*") if p.is_symlink() or not p.is_dir()}
+    special = sorted(each for each, p in entries.items() if p.is_symlink() or not p.is_file())
+    there = sorted(set(entries) - {name, *special})
     found = hashed(path, there)
     return Differences(
+        special,
         [each for each in there if each in files and found[each] != files[each]],
-        sorted(set(files) - set(there)),
+        sorted(set(files) - set(entries)),
         sorted(set(there) - set(files)),
     )
 

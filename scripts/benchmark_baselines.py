@@ -23,7 +23,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from spiketype.bench.predictions import AXES
+from spiketype.bench.origin import AXES
 from spiketype.datasets import waveforms
 from spiketype.datasets.allen import cells, species
 from spiketype.datasets.allen.table import find, load

@@ -18,9 +18,9 @@ ROOT = Path(__file__).resolve().parents[1]
 HEAD = """# Results of shared benchmarks
 
 The best first, by the measure of the question. Values are percentages where they say so, errors in um, with 95 %
-intervals over the groups of the question. A benchmark is missing here where nobody has saved a result of its present
-version: see [the guide](guide/benchmarks.md). `python scripts/benchmark_table.py` writes this page from
-`results/NAME/METHOD.json`.
+intervals: groups of the question are redrawn, or samples where it is optimistic. A benchmark is missing here where
+nobody has saved a result of its present version: see [the guide](guide/benchmarks.md).
+`python scripts/benchmark_table.py` writes this page from `results/NAME/QUESTION-METHOD.json`.
 """
 
 

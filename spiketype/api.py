@@ -1,12 +1,14 @@
 """What the commands do, as functions: ``import spiketype as st``. Each loads what it needs when it is called."""
 
+import math
 import time
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spiketype import location, typed
-from spiketype.edge import Json, check_platform
+from spiketype.edge import Json, UserError, check_platform
 from spiketype.location import Location
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ def train(task: str, out: Where | None = None, *, preset: str = "default", **opt
 
     kind, presets = tasks.options(task)
     config = typed.make(kind, {**asked.preset_of(presets, preset), "task": task, **options}, f"train, {task}")
-    folder = Path(out) if isinstance(out, str | Path) else Path(time.strftime(f"runs/{task}-%Y%m%d-%H%M%S"))
+    folder = location.folder(_place(time.strftime(f"runs/{task}-%Y%m%d-%H%M%S") if out is None else out))
     check_platform()
     from spiketype.train import execute
 
@@ -85,10 +87,10 @@ def evaluate(run: Where, data: Where, **options: Any) -> Json:
     Args:
         run: its folder.
         data: of the kind that it was trained on.
-        options: of units: ``label``, ``rate_kHz``, ``flip``.
+        options: of units: ``label``, ``rate_kHz``, ``flip``; all others are the run's.
 
     Raises:
-        UserError: no run, other data, or the samples that the run was trained on.
+        UserError: no run, other options, other data, or the samples that the run was trained on.
     """
     task, config, model = _model(run, options)
     summary: Json = task.evaluate(config, model, _place(data)).summary
@@ -101,10 +103,10 @@ def predict(run: Where, data: Where, **options: Any) -> "pd.DataFrame":
     Args:
         run: its folder.
         data: of the kind that it was trained on.
-        options: of units: ``rate_kHz``, ``flip``.
+        options: of units: ``rate_kHz``, ``flip``; of Allen tables: ``species``; all others are the run's.
 
     Raises:
-        UserError: no run, or other data.
+        UserError: no run, other options, or other data.
     """
     import pandas as pd
 
@@ -123,6 +125,8 @@ def load_units(path: Where, *, rate_kHz: float | None = None, flip: bool = False
     Raises:
         UserError: nothing that is known, damage, or a rate that nobody says.
     """
+    if rate_kHz is not None and not (isinstance(rate_kHz, Real) and 0 < rate_kHz < math.inf):
+        raise UserError(f"rate_kHz is {typed.short(rate_kHz)}: give the sampling rate as a number, in kHz")
     from spiketype.datasets import waveforms
 
     return waveforms.load(location.folder(_place(path)), None, rate_kHz, flip)
@@ -140,13 +144,13 @@ def call_units(
 
     Args:
         path: as of `load_units`.
-        certain: probability of the likelier class below which there is no call, by default 0.8.
+        certain: probability of the likelier class below which there is no call, from 0.5 to below 1, by default 0.8.
         share: of excitatory units, if you know it; by default both classes are taken to be as frequent.
         rate_kHz: as of `load_units`.
         flip: as of `load_units`.
 
     Raises:
-        UserError: as `load_units`.
+        UserError: as `load_units`; a probability or share that cannot be.
     """
     import pandas as pd
 

@@ -6,9 +6,9 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
-from spiketype import parsing
+from spiketype import parsing, typed
 from spiketype.edge import Json, UserError, check_out
 from spiketype.train import checked, tasks
 from spiketype.train.config import TaskConfig, flag, from_json, parse
@@ -17,6 +17,7 @@ CONFIG = "config.json"  # of a run folder
 SAVE_EVERY_S = 60.0
 DEFAULT = "default"  # preset
 MEETING = ("coordinator", "processes", "process")
+OF_DATA = ("label", "rate_kHz", "flip", "species")  # options that say something of data, and may differ from a run's
 TAKEN = ("task", "preset", "out", "resume", "save-every", *MEETING)  # options of every task, each with a value
 FLAGS = tuple(f"--{name}" for name in (*TAKEN, "distributed", "help"))
 Where = tuple[str, int, int] | tuple[None, None, None]  # coordinator, processes, this one; Nones where JAX finds out
@@ -134,7 +135,7 @@ def of_json(values: Json, folder: Path) -> TaskConfig:
     return from_json(tasks.options(values["task"]).kind, values, folder / CONFIG)
 
 
-def for_data(config: TaskConfig, flip: bool, **given: str | float | None) -> TaskConfig:
+def for_data(config: TaskConfig, flip: bool, **given: Any) -> TaskConfig:
     """Return a run's configuration for other data, with what the user says of these.
 
     Args:
@@ -143,14 +144,18 @@ def for_data(config: TaskConfig, flip: bool, **given: str | float | None) -> Tas
         given: options about the data; None is that of the run.
 
     Raises:
-        UserError: the task has no such option.
+        UserError: the task has no such option, or it says nothing of data; a value that the option cannot have.
     """
-    known = {field.name for field in dataclasses.fields(type(config))}  # type: ignore[arg-type]  # a dataclass
+    hints = get_type_hints(type(config))
+    known = [name for name in OF_DATA if name in hints]
     changed = {name: value for name, value in given.items() if value is not None}
     if flip or "flip" in known:
         changed["flip"] = flip
-    if unknown := sorted(set(changed) - known):
-        raise UserError(f"{flag(unknown[0])} says nothing of data of the task {config.task}: leave it out")
+    if unknown := sorted(set(changed) - set(known)):
+        there = f"leave it out, there are {', '.join(map(flag, known))}" if known else "leave it out"
+        raise UserError(f"{flag(unknown[0])} says nothing of data of the task {config.task}: {there}")
+    if wrong := typed.unfit(hints, changed):
+        raise UserError(f"{flag(wrong)} is {typed.short(changed[wrong])}, which it cannot be")
     found: TaskConfig = dataclasses.replace(config, **changed)  # type: ignore[type-var]
     return found
 

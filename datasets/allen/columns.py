@@ -19,8 +19,12 @@ FACTOR = 100.0
 NEAR_ZERO = ("peak_v", "upstroke_v", "downstroke_v", "f_i_curve_slope", "sag")  # of one cell in a hundred, by chance
 
 
-def read(path: Path) -> pd.DataFrame:
+def read(path: Path, mark: str = ",") -> pd.DataFrame:
     """Read a table of text, NaN where a field is empty; the first line names the columns.
+
+    Args:
+        path: the file.
+        mark: what separates the columns.
 
     Raises:
         UserError: no such file; not a table; a column named twice.
@@ -29,9 +33,9 @@ def read(path: Path) -> pd.DataFrame:
         raise UserError(absent(path))
     with readable(path, "comma-separated values"):
         with open(path, encoding="utf-8-sig") as file:
-            check_columns(path, file.readline(), ",")
+            check_columns(path, file.readline(), mark)
         # As text: pandas would turn large specimen numbers into floats, and a first column into an index.
-        raw = pd.read_csv(path, header=None, dtype=str, encoding="utf-8-sig")
+        raw = pd.read_csv(path, sep=mark, header=None, dtype=str, encoding="utf-8-sig")
     names = ["" if pd.isna(name) else str(name).strip() for name in raw.iloc[0]]
     if repeated := sorted(name for name, times in Counter(names).items() if name and times > 1):
         raise UserError(f"{path} has the column {repeated[0]} twice: remove one")

@@ -5,7 +5,15 @@ from collections import Counter
 from typing import NamedTuple
 
 from spiketype.datasets.benchmarks.samples import Samples
-from spiketype.datasets.benchmarks.specification import CERTAIN, METRICS, Generator, Question, Specification, Split
+from spiketype.datasets.benchmarks.specification import (
+    CERTAIN,
+    GENERATED,
+    METRICS,
+    Generator,
+    Question,
+    Specification,
+    Split,
+)
 
 ANSWERS = {
     "class": "a probability of every class, in columns `p_CLASS`",
@@ -24,7 +32,6 @@ MADE = {
     "digits": "Read from scikit-learn (`sklearn.datasets.load_digits`), which has the pictures: here are names, labels "
     "and parts.",
 }
-GENERATED = ("eap", "raphe")  # these have data.zarr
 
 
 class Part(NamedTuple):
@@ -90,13 +97,18 @@ def _question(name: str, question: Question, samples: Samples | None) -> str:
         "",
         f"- **Answer:** {ANSWERS[question.answer]}, for every `{question.row}` of the test part.",
         f"- **Asked for:** {_asked(question)}.",
-        f"- **Ranked by:** `{question.metric}`, of which {better} is better; intervals redraw `{question.group}`.",
+        f"- **Ranked by:** `{question.metric}`, of which {better} is better; intervals redraw {_redrawn(question)}.",
         f"- **Compared with:** {', '.join(question.baselines) or 'nothing'}.",
         f"- **Split:** {why(question.split)}",
         *([f"- **Confounded:** {trap(question)}"] if question.confound else []),
     ]
     counts = [] if samples is None else ["", *_table(count(name, question, samples))]
     return "\n".join([*lines, *counts])
+
+
+def _redrawn(question: Question) -> str:
+    """Return what intervals redraw: groups say nothing of new ones where each was trained on."""
+    return "samples" if question.split.optimistic else f"`{question.group}`"
 
 
 def _asked(question: Question) -> str:

@@ -5,10 +5,10 @@ It has the responsible-AI fields (rai:), and no date: the same benchmark gives t
 
 from typing import NamedTuple
 
-from spiketype.datasets.benchmarks.card import GENERATED, made_by, why
+from spiketype.datasets.benchmarks.card import made_by, why
 from spiketype.datasets.benchmarks.folder import DATA, SAMPLES
 from spiketype.datasets.benchmarks.samples import Samples
-from spiketype.datasets.benchmarks.specification import Kind, Specification
+from spiketype.datasets.benchmarks.specification import GENERATED, Kind, Specification
 from spiketype.edge import Json
 
 CONFORMS = ["http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0"]
@@ -41,7 +41,8 @@ COLUMNS = {
     "y_um": "position of the soma in um, in the plane of the probe",
     "z_um": "position of the soma in um, in the plane of the probe",
     "distance_um": "distance in um from the soma to the nearest contact",
-    "amplitude_uV": "largest amplitude in uV over the contacts",
+    "amplitude_uV": "largest amplitude in uV over the contacts: at each the height from the negative peak to the later "
+    "positive peak, 0 where it is below 5 uV",
     "day": "day of the recording",
     "serotonergic": "whether the cell is serotonergic; empty where nobody knows",
     "atypical": "whether the cell is atypical: yes or no",
@@ -175,5 +176,6 @@ def _responsible(specification: Specification) -> Json:
         if kind in GENERATED
         else "Labels are those that were published with the sources.",
         "rai:personalSensitiveInformation": people,
-        "rai:dataReleaseMaintenancePlan": "A version never changes; what is found to be wrong is mended in the next.",
+        "rai:dataReleaseMaintenancePlan": "Data, questions and splits of a version never "
+        "change; what is found to be wrong with them is mended in the next.",
     }

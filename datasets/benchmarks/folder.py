@@ -15,7 +15,7 @@ from typing import NamedTuple
 from spiketype.datasets import manifest
 from spiketype.datasets.benchmarks import samples
 from spiketype.datasets.benchmarks.samples import Samples
-from spiketype.datasets.benchmarks.specification import Specification, content, load, parse
+from spiketype.datasets.benchmarks.specification import GENERATED, Specification, load, names, parse
 from spiketype.edge import UserError, cache_dir
 from spiketype.reading import shortened
 
@@ -55,10 +55,9 @@ def check_same(folder: Path, name: str) -> None:
     file = folder / SPECIFICATION
     if not file.is_file():
         raise UserError(f"{folder} holds something else ({SPECIFICATION} is missing): choose another folder")
-    theirs = file.read_bytes()
-    if theirs == content(name):
+    ours, found = load(name), parse(file.read_bytes(), str(file))
+    if found.frozen == ours.frozen:
         return
-    ours, found = load(name), parse(theirs, str(file))
     if (found.name, found.version) == (ours.name, ours.version):
         raise UserError(f"{file} was changed since it was made: {manifest.remedy(folder)}")
     raise UserError(
@@ -74,13 +73,16 @@ def read(folder: Path, name: str) -> Made:
         UserError: it is not there, incomplete, another one, or damaged.
     """
     if not is_complete(folder):
-        state = "is unfinished" if folder.exists() else "does not exist"
+        begun = "is unfinished" if (folder / SPECIFICATION).exists() else "holds no benchmark"
+        state = begun if folder.exists() else "does not exist"
         raise UserError(f"{folder} {state}: run spiketype bench make {name}, or give --made FOLDER")
     check_same(folder, name)
     files = manifest.read(folder, MANIFEST) or {}
     if manifest.sha256(folder / SAMPLES) != files.get(SAMPLES):
         raise UserError(f"{folder / SAMPLES} is damaged (its SHA-256 differs): {manifest.remedy(folder)}")
-    return Made(load(name), samples.read(folder / SAMPLES, manifest.remedy(folder)))
+    made = Made(load(name), samples.read(folder / SAMPLES, manifest.remedy(folder)))
+    _check_parts(folder, *made)
+    return made
 
 
 def verify(folder: Path) -> int:
@@ -95,14 +97,60 @@ def verify(folder: Path) -> int:
         raise UserError(
             f"{folder} is no benchmark (it has neither {MANIFEST} nor {SPECIFICATION}): give the folder of one"
         )
-    found = manifest.differences(folder, MANIFEST)
-    for what, files in (("damaged (SHA-256 differs)", found.changed), ("missing", found.missing), ("new", found.new)):
+    found, whole = manifest.differences(folder, MANIFEST), manifest.remedy(folder)
+    for what, files, remedy in (
+        ("no plain file, but a link or the like", found.special, "put the file itself there, or remove it"),
+        ("damaged (SHA-256 differs)", found.changed, whole),
+        ("missing", found.missing, whole),
+        ("new", found.new, "remove what is not of the benchmark"),
+    ):
         if files:
             number = f"{files[0]} is" if len(files) == 1 else f"{len(files)} files are"
             named = "" if len(files) == 1 else f": {shortened(files)}"
-            remedy = "remove what is not of the benchmark" if what == "new" else manifest.remedy(folder)
             raise UserError(f"{folder}: {number} {what}{named}; {remedy}")
-    return len(manifest.read(folder, MANIFEST) or {})
+    known = manifest.read(folder, MANIFEST) or {}
+    _check_content(folder, set(known))
+    return len(known)
+
+
+def _check_content(folder: Path, files: set[str]) -> None:
+    """Refuse a folder whose manifest was written anew of less than a benchmark, or of samples with other parts."""
+    if missing := [name for name in (SPECIFICATION, SAMPLES) if name not in files]:
+        raise UserError(f"{folder / MANIFEST} has no {missing[0]}: {manifest.remedy(folder)}")
+    theirs = parse((folder / SPECIFICATION).read_bytes(), str(folder / SPECIFICATION))
+    if theirs.name in names() and load(theirs.name).version == theirs.version:
+        check_same(folder, theirs.name)
+    table = samples.read(folder / SAMPLES, manifest.remedy(folder))
+    _check_parts(folder, theirs, table)
+    needed = {f"{SPLITS}/{file}" for name in theirs.questions for file in split_files(theirs, name, table)}
+    if missing := sorted(needed - files):
+        raise UserError(f"{folder / MANIFEST} has no {missing[0]}: {manifest.remedy(folder)}")
+    if theirs.generator.kind in GENERATED and not any(name.startswith(f"{DATA}/") for name in files):
+        raise UserError(f"{folder / MANIFEST} has no {DATA}: {manifest.remedy(folder)}")
+
+
+def split_files(specification: Specification, name: str, table: Samples) -> list[str]:
+    """Return the names of the files that have the sides of each fold of a question; where all are tested, none."""
+    from spiketype.datasets.benchmarks.divide import sides  # takes a second, as below
+
+    folds = len(sides(table[name]))
+    if specification.questions[name].split.kind == "all":
+        return []
+    return [f"{name}-fold{k + 1}.json" for k in range(folds)] if folds > 1 else [f"{name}.json"]
+
+
+def _check_parts(folder: Path, specification: Specification, table: Samples) -> None:
+    """Refuse samples whose parts are not those that were frozen."""
+    from spiketype.datasets.benchmarks.divide import Division, digest
+
+    for name, question in specification.questions.items():
+        columns = ("id", name) if question.answer == "position" else ("id", name, question.label)
+        known = all(column in table for column in columns)
+        if not known or digest(question, table, Division(table[name], ())) != question.split.sha256:
+            raise UserError(
+                f"{folder / SAMPLES}: the parts of question {name} are not those that were frozen (the SHA-256 of its"
+                f" split differs): {manifest.remedy(folder)}"
+            )
 
 
 def finish(folder: Path) -> None:

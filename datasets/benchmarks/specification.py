@@ -1,4 +1,4 @@
-"""What a benchmark is: a file NAME.toml that never changes, but for a new version.
+"""What a benchmark is: a file NAME.toml that never changes, but for a new version, or in its words.
 
 It says what the data are made of, down to the last option, so that a default that changes changes nothing; and the
 questions that are asked of them: the label, what is held out, and what a result is measured by.
@@ -18,6 +18,7 @@ NAME = re.compile(r"[a-z0-9]+(-[a-zA-Z0-9]+)*")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 Kind = Literal["eap", "raphe", "units", "allen-subclass", "allen-species", "digits"]
+GENERATED: tuple[Kind, ...] = ("eap", "raphe")  # these have data.zarr
 Answer = Literal["class", "position", "cluster"]
 # What a result may be ranked by, and whether more of it is better.
 METRICS = {
@@ -29,6 +30,7 @@ METRICS = {
     "ari": True,
     "called_percent": False,
 }
+WORDS = ("title", "baselines", "confound")  # of a question, for people
 CONFOUNDED = "called_percent"  # ranks answers to a question that an honest method does not answer
 CERTAIN = 0.8  # probability of the likeliest class below which no call is made, as is every task's default
 
@@ -92,7 +94,7 @@ class Question:
         label: column of what is asked for. Of a position: what its columns end in, as in ``x_um``.
         classes: of the label, in their order; samples of others are left out.
         row: column of what is called: ``id``, or that of something with several samples, such as ``cell``.
-        group: column of what intervals redraw.
+        group: column of what intervals redraw; where the split is optimistic, they redraw samples.
         split: which samples train and test.
         metric: of `METRICS`, by which results are ranked.
         baselines: what a result is compared with.
@@ -117,7 +119,7 @@ class Specification:
     """A benchmark.
 
     Attributes:
-        name, version: which; a change of anything else is a new version.
+        name, version: which; a change of anything that is `frozen` is a new version.
         title, description: in words.
         licence: of what is made.
         citation: what to cite.
@@ -143,6 +145,16 @@ class Specification:
         """The questions by name."""
         where = f"{self.name}.toml, question"
         return {name: typed.make(Question, values, f"{where} {name}") for name, values in self.question.items()}
+
+    @property
+    def frozen(self) -> tuple[object, ...]:
+        """What decides which data and results are of one benchmark: all but words for people."""
+        questions = {
+            name: {key: value for key, value in values.items() if key not in WORDS}
+            for name, values in self.question.items()
+        }
+        files = {source.file: source.sha256 for source in self.source}
+        return self.name, self.version, self.generator, questions, files
 
     @property
     def folder_name(self) -> str:

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int, Shaped
 
+from spiketype.bench.origin import SPIKES
 from spiketype.bench.predictions import Predictions, digest_of
-from spiketype.datasets.benchmarks.divide import TRAIN, UNUSED
+from spiketype.datasets.benchmarks.divide import TRAIN, UNUSED, sides
 from spiketype.datasets.benchmarks.samples import Samples
 from spiketype.datasets.benchmarks.specification import Question
 from spiketype.edge import UserError
+
+SAME = 1e-5  # by which, or by which share, what was measured of one sample may differ
 
 
 @dataclass(frozen=True)
@@ -18,14 +21,18 @@ class Asked:
     """The rows of a question.
 
     Attributes:
+        question: its name, and that of the column which says what part a sample is in.
         names: of the rows that test, in the order of the samples.
         sample: the first sample of each: what has several samples has the same label and group in all.
+        count: of the samples of each.
         train, unused: names of the rows that have other parts.
         folds: number of the folds.
     """
 
+    question: str
     names: tuple[str, ...]
     sample: Int[np.ndarray, " row"]
+    count: Int[np.ndarray, " row"]
     train: frozenset[str]
     unused: frozenset[str]
     folds: int
@@ -38,9 +45,9 @@ class Asked:
 
 def asked(question: Question, name: str, samples: Samples) -> Asked:
     """Return the rows of a question, called `name`, whose column says which part a sample is in."""
-    names, first = np.unique(samples[question.row], return_index=True)
+    names, first, count = np.unique(samples[question.row], return_index=True, return_counts=True)
     order = np.argsort(first)
-    names, first = names[order], first[order]
+    names, first, count = names[order], first[order], count[order]
     part = samples[name][first]
     if part.dtype.kind == "i":
         train, unused, folds = np.zeros(len(part), bool), part == 0, int(part.max())
@@ -48,8 +55,10 @@ def asked(question: Question, name: str, samples: Samples) -> Asked:
         train, unused, folds = part == TRAIN, part == UNUSED, 1
     tests = ~train & ~unused
     return Asked(
+        question=name,
         names=tuple(names[tests].tolist()),
         sample=first[tests],
+        count=count[tests],
         train=frozenset(names[train].tolist()),
         unused=frozenset(names[unused].tolist()),
         folds=folds,
@@ -83,8 +92,11 @@ def answers(question: Question, rows: Asked, samples: Samples, given: Sequence[P
         given: predictions of one or several files, such as the runs of each fold.
 
     Raises:
-        UserError: a row that is unknown, trained on, or there twice; rows that are missing; a run on other data.
+        UserError: a row that is unknown, trained on, or there twice; rows that are missing; a run on other data, or
+            that divides them otherwise.
     """
+    for each in given:
+        _check_division(each, question, rows.question, samples)
     place = {name: k for k, name in enumerate(rows.names)}
     at = np.full(len(place), -1)  # of each row, among all that are given
     every = [(each, k) for each in given for k in range(len(each.names))]
@@ -97,6 +109,7 @@ def answers(question: Question, rows: Asked, samples: Samples, given: Sequence[P
             before, first = every[at[row]]
             raise UserError(f"{each.row(k)} is called a second time, after {before.row(first)}: keep one")
         _check_label(each, k, samples[question.label][rows.sample[row]] if each.true else "")
+        _check_measured(each, k, rows, row, samples)
         at[row] = number
     if (at < 0).any():
         raise UserError(
@@ -115,6 +128,39 @@ def _check_label(each: Predictions, k: int, ours: str) -> None:
         raise UserError(
             f"{each.row(k)} is {each.true[k]} there, and {ours} in the benchmark: the run was on other data"
         )
+
+
+def _check_measured(each: Predictions, k: int, rows: Asked, row: int, samples: Samples) -> None:
+    """Refuse a run that has measured something else of a row: it was on other data."""
+    several = int(rows.count.max()) > 1  # what is called is a cell
+    for name, values in each.origin.measured.items():
+        if name == SPIKES and several:
+            ours = rows.count[row]
+        elif name in samples:
+            ours = samples[name][rows.sample[row]]
+        else:
+            continue
+        same = values[k] == ours if isinstance(ours, str) else np.isclose(values[k], ours, SAME, SAME)
+        if not same:
+            raise UserError(
+                f"{each.row(k)} has {name} {values[k]} there, and {ours} in the benchmark: the run was on other data"
+            )
+
+
+def _check_division(each: Predictions, question: Question, name: str, samples: Samples) -> None:
+    """Refuse a run that was trained on groups that a question holds out, or on others than its folds do."""
+    origin, remedy = each.origin, "train it on the benchmark's own folds (docs/guide/benchmarks.md says how)"
+    if origin.optimistic and not question.split.optimistic:
+        raise UserError(
+            f"{each.source.parent} is optimistic by its own word: groups that it tests were trained on, too, and"
+            f" {name} asks for new ones ({question.split.by}); {remedy}"
+        )
+    if origin.by in samples and question.split.kind != "all":
+        ours = {frozenset(samples[origin.by][train].tolist()) for train, _ in sides(samples[name])}
+        if not origin.trained_on <= ours:
+            raise UserError(
+                f"{each.source.parent} was trained on other {origin.by}s than the folds of {name}: {remedy}"
+            )
 
 
 def _named(each: Predictions, question: Question, samples: Samples) -> Sequence[str]:

@@ -80,12 +80,12 @@ def score_command(
 
     Args:
         name: Of the benchmark.
-        predictions: A table (.csv or .parquet) with a column id, or sample, and for each class a column p_CLASS; or
-            x_um, y_um, z_um; or cluster. Or a run folder; or several of these that together call every row.
+        predictions: A table (.csv, .tsv or .parquet) with a column id, or sample, and for each class a column
+            p_CLASS; or x_um, y_um, z_um; or cluster. Or a run folder; or several of these that together call every row.
         question: Which; by default the only one.
         made: Folder of the benchmark; by default that in the cache.
         model: Of those in a run folder, such as "logistic regression"; by default the run's own.
-        save: Write results/NAME/METHOD.json.
+        save: Write results/NAME/QUESTION-METHOD.json, and print the name.
         method: What made the predictions, in words; with --save.
         results: Folder of results.
     """

@@ -46,7 +46,7 @@ def get(name: str, out: Path | None) -> Path:
             downloaded is not what was deposited.
     """
     wanted = specification.load(name)
-    place = out or folder.place(wanted)
+    place = (out or folder.place(wanted)).resolve()  # of "." there is no name, and no folder above
     if folder.is_complete(place):
         folder.check_same(place, name)
         reading.note(place, f"is there and whole ({folder.verify(place)} files): nothing is downloaded")
@@ -55,19 +55,26 @@ def get(name: str, out: Path | None) -> Path:
         raise UserError(f"{place} is there, and is no whole benchmark: delete it, or choose another --out")
     place.parent.mkdir(parents=True, exist_ok=True)
     pooch.get_logger().setLevel(logging.WARNING)
-    zipped = _download(_where(wanted), place.parent, f"{wanted.folder_name}.zip")
+    zipped = _download(_where(wanted), place.parent / f".{wanted.folder_name}.zip")
     partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
     try:
         archive.unpack(zipped, wanted.folder_name, partial)
         folder.check_same(partial, name)
         folder.verify(partial)
-        if place.exists():
-            place.rmdir()
-        partial.rename(place)
+        _move(partial, place)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     zipped.unlink()
     return place
+
+
+def _move(partial: Path, place: Path) -> None:
+    """Give a folder its name; where that is of an empty one, its content is moved there, the manifest last."""
+    if not place.exists():
+        partial.rename(place)
+        return
+    for each in sorted(partial.iterdir(), key=lambda path: path.name == folder.MANIFEST):
+        each.rename(place / each.name)
 
 
 def _where(wanted: Specification) -> Deposit:
@@ -109,12 +116,20 @@ def _of_mirror(url: str) -> Deposit:
     return Deposit(url, text.partition(" ")[0].strip(), int(size[1]))
 
 
-def _download(source: Deposit, parent: Path, name: str) -> Path:
-    """Return the zip, downloaded into a folder and compared with its SHA-256."""
+def _download(source: Deposit, partial: Path) -> Path:
+    """Return the zip, downloaded and compared with its SHA-256.
+
+    It has a hidden name of its own: one that the user has there, such as of `spiketype bench zip`, is not touched.
+
+    Args:
+        source: where it is.
+        partial: file of what there is of it, kept if the download breaks off.
+    """
+    whole = f"{partial.name}.whole"
     try:
         url = _resolved(source.url)
-        downloader = _resuming(parent / f".{name}", source.bytes)
-        found = pooch.retrieve(url, f"sha256:{source.sha256}", name, parent, downloader=downloader)
+        downloader = _resuming(partial, source.bytes)
+        found = pooch.retrieve(url, f"sha256:{source.sha256}", whole, partial.parent, downloader=downloader)
     except requests.RequestException as error:
         raise _unreached(source.url, error) from error
     except ValueError as error:  # pooch's word for a checksum, and for a DOI that leads nowhere

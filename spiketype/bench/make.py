@@ -53,13 +53,12 @@ def _write(wanted: Specification, place: Path, table: Samples) -> None:
     for name, question in wanted.questions.items():
         found = divide.divide(question, table, f"{wanted.name}, question {name}")
         parts[name] = found.part
-        for number, fold in enumerate(found.folds):
-            if question.split.kind != "all":
-                last = f"-fold{number + 1}" if len(found.folds) > 1 else ""
-                write_json(place / folder.SPLITS / f"{name}{last}.json", divide.lists(table, fold))
-    table, file = table | parts, place / folder.SAMPLES
-    samples.write(file, table)
+        files = folder.split_files(wanted, name, parts)
+        for file, fold in zip(files, found.folds, strict=bool(files)):
+            write_json(place / folder.SPLITS / file, divide.lists(table, fold))
+    table, written = table | parts, place / folder.SAMPLES
+    samples.write(written, table)
     with whole_file(place / folder.CARD) as partial:
         partial.write_text(card.card(wanted, table), encoding="utf-8", newline="\n")
-    about = croissant.File(manifest.sha256(file), file.stat().st_size)
+    about = croissant.File(manifest.sha256(written), written.stat().st_size)
     write_json(place / folder.CROISSANT, croissant.metadata(wanted, table, about))

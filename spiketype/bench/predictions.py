@@ -6,8 +6,9 @@ Other columns are not looked at.
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from jaxtyping import Float, Shaped
 
+from spiketype.bench import origin
+from spiketype.bench.origin import AXES, Origin
 from spiketype.damage import readable
 from spiketype.datasets import manifest, store
 from spiketype.datasets.allen.columns import read as read_csv
@@ -22,9 +25,12 @@ from spiketype.datasets.benchmarks.specification import Question
 from spiketype.edge import UserError, absent
 from spiketype.train import asked, runs
 from spiketype.train.judging.predictions import KIND
+from spiketype.typed import short
 
-AXES = ("x_um", "y_um", "z_um")
 CLUSTER = "cluster"
+TEXT, PARQUET = (".csv", ".tsv", ".txt"), (".parquet", ".pq")  # endings
+SEPARATORS = ",;\t"
+WHOLE = re.compile(r"(-?\d+)\.0+")
 NAMES: tuple[Literal["id", "sample"], ...] = ("id", "sample")
 SUM = 1e-3  # by which a distribution may differ from one
 
@@ -42,7 +48,8 @@ class Predictions:
         sha256: of the file.
         seed: of the intervals: that of the run.
         true: what a run says the class of each row is; None where the source does not tell.
-        void: why a run declares its own result void; it is judged as one that calls nothing. "" where it does not.
+        origin: what else a run says.
+        void: why the run's own calls are judged as of one that calls nothing; "" where they are not.
     """
 
     source: Path
@@ -53,6 +60,7 @@ class Predictions:
     sha256: str
     seed: int = 0
     true: tuple[str, ...] | None = None
+    origin: Origin = field(default_factory=Origin)
     void: str = ""
 
     def row(self, k: int) -> str:
@@ -64,7 +72,7 @@ def read(path: Path, question: Question, model: str | None) -> Predictions:
     """Read the predictions of a file or run folder.
 
     Args:
-        path: .csv, .parquet, or a run folder.
+        path: .csv, .tsv, .parquet, or a run folder.
         question: that they answer.
         model: of those in a run folder, by default the run's own.
 
@@ -105,12 +113,15 @@ def check_values(found: Predictions, question: Question) -> None:
 
 def _of_table(path: Path, question: Question) -> Predictions:
     """Read a table of text or Parquet."""
-    columns = _parquet(path) if path.suffix == ".parquet" else _csv(path)
+    ending = path.suffix.lower()
+    if ending not in TEXT + PARQUET:
+        raise UserError(f"{path} is no table that is read here: give one whose name ends in .csv, .tsv or .parquet")
+    columns = _parquet(path) if ending in PARQUET else _csv(path)
     by = next((name for name in NAMES if name in columns), None)
     if by is None:
         raise UserError(f"{path} has no column id (the name of a sample) or sample (its number)")
     wanted = _columns(path, columns, question)
-    first = 1 if path.suffix == ".parquet" else 2
+    first = 1 if ending in PARQUET else 2
     names = tuple(_name(value) for value in columns[by])
     if empty := [k for k, name in enumerate(names) if not name]:
         raise UserError(f"{path}, row {empty[0] + first}: {by} is empty")
@@ -127,7 +138,10 @@ def _of_table(path: Path, question: Question) -> Predictions:
 
 
 def _csv(path: Path) -> dict[str, list[Any]]:
-    frame = read_csv(path)
+    with readable(path, "a table of text"), open(path, encoding="utf-8-sig") as file:
+        line = file.readline()
+    cells = {mark: {cell.strip().strip('"') for cell in line.split(mark)} for mark in SEPARATORS}
+    frame = read_csv(path, next((mark for mark in SEPARATORS if cells[mark] & set(NAMES)), SEPARATORS[0]))
     return {str(name): ["" if value != value else value for value in frame[name]] for name in frame.columns}
 
 
@@ -138,10 +152,11 @@ def _parquet(path: Path) -> dict[str, list[Any]]:
 
 
 def _name(value: object) -> str:
-    """Return the name of a row; pandas writes whole numbers with gaps as 3.0."""
+    """Return the name of a row or cluster; pandas writes whole numbers with gaps as 3.0."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return "" if value is None else str(value).strip()
+    name = "" if value is None else str(value).strip()
+    return found[1] if (found := WHOLE.fullmatch(name)) else name
 
 
 def _columns(path: Path, columns: dict[str, list[Any]], question: Question) -> list[str]:
@@ -162,17 +177,15 @@ def _columns(path: Path, columns: dict[str, list[Any]], question: Question) -> l
 
 
 def _numbers(path: Path, name: str, values: list[Any], names: Sequence[str], first: int) -> Float[np.ndarray, " row"]:
-    try:
-        return np.array(values, np.float64)
-    except (TypeError, ValueError):
-        for row, value in enumerate(values):
-            try:
-                float(value)
-            except (TypeError, ValueError):
-                raise UserError(
-                    f"{path}, row {row + first} ({names[row]}): {name} is {value!r}, which is no number"
-                ) from None
-        raise
+    found = np.empty(len(values))
+    for row, value in enumerate(values):
+        try:
+            found[row] = float(value)
+        except (TypeError, ValueError):
+            raise UserError(
+                f"{path}, row {row + first} ({names[row]}): {name} is {short(value)}, which is no number"
+            ) from None
+    return found
 
 
 def _of_run(folder: Path, question: Question, model: str | None) -> Predictions:
@@ -181,36 +194,32 @@ def _of_run(folder: Path, question: Question, model: str | None) -> Predictions:
     array = "predicted_um" if question.answer == "position" else "probability"
     if not path.exists():
         raise UserError(f"{folder} has no {runs.PREDICTIONS}: finish the run with --resume {folder}, or give a table")
-    store.validate(path, KIND, (array, "row"))
+    arrays = store.validate(path, KIND, (array, "row"))
     names = tuple(map(str, store.read(path, "row")))
     values = store.read(path, array).astype(np.float64)
     digest = hashlib.sha256("".join(sorted((manifest.read(path) or {}).values())).encode()).hexdigest()
     seed = asked.open_config(path.parent).seed if (path.parent / asked.CONFIG).exists() else 0
+    known = origin.read(path, arrays)
     if question.answer == "position":
         if model is not None:
             raise UserError(f"--model {model}: positions of a run are those of its network alone")
-        return Predictions(path, "", names, 1, values.swapaxes(0, 1), digest, seed)
+        return Predictions(path, "", names, 1, values.swapaxes(0, 1), digest, seed, None, known)
     models, classes = ([*map(str, store.read(path, f"{each}_name"))] for each in ("model", "class"))
     if model is not None and model not in models:
         raise UserError(f"--model {model}: {folder} has {', '.join(models)}")
     chosen = values[:, models.index(model) if model else 0].swapaxes(0, 1)
     if question.answer == CLUSTER:
         called = np.array(classes)[chosen.mean(axis=0).argmax(axis=1)]
-        return Predictions(path, "", names, 1, called[None, :, None], digest, seed)
+        return Predictions(path, "", names, 1, called[None, :, None], digest, seed, None, known)
     if set(classes) != set(question.classes):
         raise UserError(f"{folder} has the classes {', '.join(classes)}, the question {', '.join(question.classes)}")
     label = store.read(path, "label", unknown=True)
-    void = _void(path.parent) if model is None else ""
+    void = known.void if model is None else ""
     if void:
         chosen = np.full_like(chosen, 1 / len(classes))
     ordered = chosen[:, :, [classes.index(name) for name in question.classes]]
     true = tuple(np.array([*classes, ""])[label].tolist())
-    return Predictions(path, "", names, 1, ordered, digest, seed, true, void)
-
-
-def _void(folder: Path) -> str:
-    """Return why a run declares its result void, "" where it does not, or where there is no summary."""
-    return str(runs.read_summary(folder).get("void", "")) if (folder / runs.SUMMARY).exists() else ""
+    return Predictions(path, "", names, 1, ordered, digest, seed, true, known, void)
 
 
 def digest_of(sources: Sequence[Predictions]) -> str:

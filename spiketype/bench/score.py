@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from spiketype.bench.asked import Answered, Asked, answers, asked
-from spiketype.bench.predictions import AXES, Predictions
+from spiketype.bench.origin import AXES
+from spiketype.bench.predictions import Predictions
 from spiketype.datasets.benchmarks.divide import sides
 from spiketype.datasets.benchmarks.folder import Made
 from spiketype.datasets.benchmarks.samples import Samples

@@ -6,7 +6,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from spiketype.datasets.benchmarks import folder, specification
-from spiketype.edge import check_out, importing, whole_file
+from spiketype.edge import UserError, check_out, importing, whole_file
 
 
 def card_command(
@@ -53,6 +53,11 @@ def zip_command(
     place = made or folder.place(found)
     folder.read(place, name)
     folder.verify(place)
+    if (place / folder.SPECIFICATION).read_bytes() != specification.content(name):
+        raise UserError(
+            f"{place / folder.SPECIFICATION} says it in words that were mended since: remove {place / folder.MANIFEST},"
+            f" repeat spiketype bench make {name} --out {place}, which writes them anew, and then this"
+        )
     path = archive.pack(place, found.folder_name, place.absolute().parent / f"{found.folder_name}.zip")
     print(f"{path}\n{archive.beside(path)}")
 

@@ -11,7 +11,7 @@ from spiketype.edge import NO_CALL, Json, UserError
 from spiketype.models.label_shift import prevalence
 from spiketype.reading import shortened
 from spiketype.units.model import CLASSES, NAME, UnitsModel, usable
-from spiketype.units.options import CERTAIN
+from spiketype.units.options import CERTAIN, check_certain
 
 UNSURE = "the two classes are about as likely"
 FEWEST_UNITS = 20  # from which on the time scale and the share of excitatory units say anything
@@ -48,8 +48,9 @@ def call(table: WaveformTable, model: UnitsModel, certain: float = CERTAIN, shar
             because an estimate from the units themselves can be far off (docs/results/real-units.md).
 
     Raises:
-        UserError: a share outside 0 to 1; a sampling rate below `LOWEST_KHZ`.
+        UserError: a share outside 0 to 1; a probability outside 0.5 to 1; a sampling rate below `LOWEST_KHZ`.
     """
+    check_certain(certain)
     _check(table, share)
     table, rows = table.means()
     spikes = rows if table.spikes is None and rows.max() > 1 else table.spikes

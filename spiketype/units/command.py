@@ -11,7 +11,7 @@ from spiketype import parsing, reading
 from spiketype.datasets.options import CallFormat
 from spiketype.edge import UserError, absent, check_out, guard, importing
 from spiketype.tables import check_ending, show
-from spiketype.units.options import CERTAIN, beside
+from spiketype.units.options import CERTAIN, beside, check_certain
 
 if TYPE_CHECKING:
     from spiketype.units.call import UnitCalls
@@ -47,8 +47,7 @@ def main(
             NAME.spiketype with the ending of the file), analyzer (properties of its units, in place).
         force: Replace files that exist.
     """
-    if not 0.5 <= certain < 1:
-        raise UserError(f"--certain is {certain:g}: it must be from 0.5 to below 1")
+    check_certain(certain)
     out = out or Path(f"{path.resolve().stem}.units.csv")
     names = beside(out)
     _check(path, out, names, force)

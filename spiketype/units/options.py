@@ -2,9 +2,20 @@
 
 from pathlib import Path
 
+from spiketype.edge import UserError
 from spiketype.tables import DELIMITERS, PARQUET
 
 CERTAIN = 0.8  # probability of the likelier class below which there is no call
+
+
+def check_certain(certain: float) -> None:
+    """Refuse a probability that the likelier of two classes always has, or never.
+
+    Raises:
+        UserError: says which are possible.
+    """
+    if not 0.5 <= certain < 1:
+        raise UserError(f"--certain is {certain:g}: it must be from 0.5 to below 1")
 
 
 def beside(out: Path) -> tuple[Path, ...]:

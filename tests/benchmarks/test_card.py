@@ -23,6 +23,8 @@ def test_every_benchmark_has_a_card(name: str) -> None:
     for source in found.source:
         assert source.sha256 in text
     for question in found.questions.values():
+        redrawn = "samples" if question.split.optimistic else f"`{question.group}`"
+        assert f"intervals redraw {redrawn}." in card._question("q", question, None)
         assert ("**optimistic**" in card.why(question.split)) == question.split.optimistic
         assert all(each in text for each in (*question.baselines, *question.classes, question.metric))
     assert "None" not in text
@@ -40,7 +42,7 @@ def test_the_card_of_one_that_was_made_counts_its_samples(made: Path, tmp_path: 
     assert "| train |" not in (tmp_path / "c.md").read_text()  # none is in the cache
     status, _, err = bench(capsys, "card", tiny.NAME, "--made", tmp_path)
     assert status == 2
-    assert "is unfinished" in err
+    assert f"{tmp_path} holds no benchmark: run spiketype bench make tiny" in err
 
 
 @pytest.mark.usefixtures("tiny_alone")

@@ -112,6 +112,17 @@ def test_what_was_deposited_is_downloaded_and_verified(made: Path, server: Serve
     assert "is no whole benchmark: delete it" in bench(capsys, "get", tiny.NAME, "--out", place)[2]
 
 
+def test_a_zip_of_the_users_is_left_alone(made: Path, server: Server, tmp_path: Path, monkeypatch, capsys) -> None:
+    """Of the same name, beside the folder; which is the present one, and empty."""
+    (tmp_path / ZIP).write_text("mine")
+    (tmp_path / "tiny").mkdir()
+    monkeypatch.chdir(tmp_path / "tiny")
+    assert bench(capsys, "get", tiny.NAME, "--out", ".")[:2] == (0, f"{tmp_path / 'tiny'}\n")
+    assert tiny.content(Path()) == tiny.content(made)
+    assert (tmp_path / ZIP).read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_download_that_breaks_off_goes_on(made: Path, server: Server, tmp_path: Path, capsys, ranges: bool) -> None:
     server.breaks, server.ranges = [1000, 500], ranges

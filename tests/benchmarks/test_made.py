@@ -1,6 +1,7 @@
 """A benchmark that is made, made again, continued and verified, through the command line."""
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -137,6 +138,72 @@ def test_verify_names_what_is_missing_and_new(made: Path, tmp_path: Path, capsys
     (place / folder.MANIFEST).unlink()
     assert f"{place / folder.MANIFEST} is missing" in bench(capsys, "verify", place)[2]
     assert "no such is no folder" in bench(capsys, "verify", "no such")[2]
+
+
+def test_what_lies_about_and_is_no_plain_file_is_named(made: Path, tmp_path: Path) -> None:
+    place = shutil.copytree(made, tmp_path / "copy")
+    for name, there in (("link", made), ("broken", tmp_path / "nowhere"), ("splits/data", made / folder.DATA)):
+        (place / name).symlink_to(there)
+        with pytest.raises(UserError, match=rf"{name} is no plain file, but a link or the like; put the file itself"):
+            folder.verify(place)
+        (place / name).unlink()
+    os.mkfifo(place / "pipe")
+    with pytest.raises(UserError, match="pipe is no plain file"):
+        folder.verify(place)
+    (place / "pipe").unlink()
+    (place / "samples.parquet.partial").write_text("half")
+    with pytest.raises(UserError, match=r"samples.parquet.partial is new; remove what is not of the benchmark"):
+        folder.verify(place)
+    (place / "samples.parquet.partial").unlink()
+    (place / folder.SAMPLES).unlink()
+    (place / folder.SAMPLES).symlink_to(made / folder.SAMPLES)
+    with pytest.raises(UserError, match=r"samples.parquet is no plain file"):
+        folder.verify(place)
+    (place / folder.SAMPLES).unlink()
+    shutil.copy(made / folder.SAMPLES, place)
+    (place / "empty").mkdir()
+    assert folder.verify(place) == len(tiny.content(made)) - 1
+
+
+def test_parts_that_were_changed_are_noticed_though_the_manifest_was_written_anew(made: Path, tmp_path: Path) -> None:
+    place = shutil.copytree(made, tmp_path / "copy")
+    frame = pd.read_parquet(place / folder.SAMPLES)
+    changed = frame.assign(**{"mtype-random": frame["mtype-random"].where(frame.index != 3, "unused")})
+    for table in (changed, frame.drop(columns="mtype-random")):
+        table.to_parquet(place / folder.SAMPLES, index=False)
+        folder.finish(place)
+        for check in (folder.verify, lambda path: folder.read(path, tiny.NAME)):
+            with pytest.raises(UserError, match="the parts of question mtype-random are not those that were frozen"):
+                check(place)
+    for missing in (folder.SAMPLES, folder.SPECIFICATION, "splits/ei-cells-fold2.json", folder.DATA):
+        shutil.rmtree(place)
+        shutil.copytree(made, place)
+        (shutil.rmtree if missing == folder.DATA else os.remove)(place / missing)
+        (place / folder.MANIFEST).unlink()
+        folder.finish(place)
+        with pytest.raises(UserError, match=rf"manifest.json has no {missing}: delete"):
+            folder.verify(place)
+
+
+def test_words_may_be_mended_and_nothing_else(made: Path, models: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    """One that was made before is read as it was, but not deposited."""
+    place, text = tiny.write(tmp_path / "s", models), (made.parent / "specifications" / "tiny.toml").read_text()
+    monkeypatch.setattr(specification, "FOLDER", place)
+    (place / "tiny.toml").write_text(
+        text.replace("For tests.", "For all tests.").replace("flaws = []", 'flaws = ["x"]')
+    )
+    assert folder.verify(made) == len(tiny.content(made)) - 1
+    assert folder.read(made, tiny.NAME).specification.flaws == ("x",)
+    copy = shutil.copytree(made, tmp_path / "copy")
+    assert "words that were mended since: remove" in bench(capsys, "zip", tiny.NAME, "--made", copy)[2]
+    (copy / folder.MANIFEST).unlink()
+    assert bench(capsys, "make", tiny.NAME, "--out", copy, "--workers", "0")[0] == 0
+    assert bench(capsys, "zip", tiny.NAME, "--made", copy)[0] == 0
+    assert "For all tests." in (copy / folder.CARD).read_text()
+    for old, new in (("per_cell = 20", "per_cell = 21"), ("accuracy_over_cells_percent", "accuracy_percent")):
+        (place / "tiny.toml").write_text(text.replace(old, new))
+        with pytest.raises(UserError, match=r"specification.toml was changed since it was made"):
+            folder.read(made, tiny.NAME)
 
 
 def test_another_division_is_noticed(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

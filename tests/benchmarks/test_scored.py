@@ -16,7 +16,7 @@ from spiketype.datasets import store
 from spiketype.datasets.benchmarks import folder
 from spiketype.datasets.benchmarks.folder import Made
 from spiketype.edge import Json, UserError
-from spiketype.train import run, runs
+from spiketype.train import checked, run, runs
 from spiketype.train.judging.calls import Calls
 from tests.benchmarks import tiny
 from tests.benchmarks.test_made import bench
@@ -24,7 +24,7 @@ from tests.train.optimizers import adam
 
 pytestmark = pytest.mark.usefixtures("tiny_alone")
 SMALL = ("--network", "xs", "--batch", "16", "--steps", "20")
-OF_THE_RUN = {"split", "baselines", "data", "seconds"}  # what a summary says besides of how it came about
+OF_THE_RUN = {"task", "split", "baselines", "data", "seconds"}  # what a summary says besides of how it came about
 M_TYPE = "mtype-random"
 
 
@@ -162,6 +162,25 @@ def test_what_is_not_as_asked_is_refused_with_its_row(benchmark: Made, tmp_path:
         scored(benchmark, M_TYPE, path)
 
 
+def test_tables_of_other_programs_are_read(benchmark: Made, tmp_path: Path) -> None:
+    """Separated by semicolons or tabs, with other endings of Parquet, with whole numbers as pandas writes them."""
+    expected = scored(benchmark, M_TYPE, table(benchmark, tmp_path / "a.csv", by="sample"))
+    frame = pd.read_csv(tmp_path / "a.csv")
+    frame["sample"] = frame["sample"].astype(float).astype(str)  # 3.0
+    for name, mark in (("b.csv", ";"), ("b.tsv", "\t"), ("b.CSV", ",")):
+        frame.to_csv(tmp_path / name, sep=mark, index=False)
+        assert scored(benchmark, M_TYPE, tmp_path / name) == expected
+    for name in ("b.PARQUET", "b.pq"):
+        frame.to_parquet(tmp_path / name)
+        assert scored(benchmark, M_TYPE, tmp_path / name) == expected
+    frame.to_csv(tmp_path / "b.csv.gz")
+    with pytest.raises(UserError, match=r"b.csv.gz is no table .*: give one whose name ends in .csv, .tsv or .parquet"):
+        scored(benchmark, M_TYPE, tmp_path / "b.csv.gz")
+    frame.assign(p_BP=[[1.0]] * len(frame)).to_parquet(tmp_path / "c.parquet")
+    with pytest.raises(UserError, match=r"c.parquet, row 1 \(\d+\): p_BP is .*1.*, which is no number"):
+        scored(benchmark, M_TYPE, tmp_path / "c.parquet")
+
+
 def test_what_was_trained_on_is_not_judged(benchmark: Made, tmp_path: Path) -> None:
     name = benchmark.samples["id"][benchmark.samples[M_TYPE] == "train"][4]
     path = table(benchmark, tmp_path / "a.csv", cell(7, "id", name))
@@ -183,9 +202,30 @@ def test_a_run_on_other_data_is_noticed(benchmark: Made, m_types: Path, tmp_path
     other = benchmark._replace(samples=benchmark.samples | {"m_type": np.roll(benchmark.samples["m_type"], 20)})
     with pytest.raises(UserError, match=r"row 1 .* is BP there, and TTPC1 in the benchmark: the run was on other data"):
         scored(other, M_TYPE, m_types)
+    louder = benchmark._replace(samples=benchmark.samples | {"amplitude_uV": 1.01 * benchmark.samples["amplitude_uV"]})
+    with pytest.raises(UserError, match=r"row 1 \(\d+\) has amplitude_uV \S+ there, and \S+ in the benchmark: the run"):
+        scored(louder, M_TYPE, m_types)
     (tmp_path / "unfinished").mkdir()
     with pytest.raises(UserError, match=r"has no predictions.zarr: finish the run with --resume"):
         scored(benchmark, M_TYPE, tmp_path / "unfinished")
+
+
+def test_a_run_that_divides_otherwise_is_refused(benchmark: Made, tmp_path: Path) -> None:
+    """One that tests groups which it has trained on, and one whose folds are others."""
+    parts = [of_fold(benchmark, tmp_path / f"run{k}", k) for k in (1, 2)]
+    model = parts[0] / runs.MANIFEST
+    model.parent.mkdir()
+    checked.write_json(model, {"members": [{"trained_on": tiny.FOLDS[1]}]})
+    whole = scored(benchmark, "ei-cells", *parts)
+    checked.write_json(model, {"members": [{"trained_on": tiny.FOLDS[1][:1]}]})
+    with pytest.raises(UserError, match=r"run1 was trained on other cells than the folds of ei-cells: train it on"):
+        scored(benchmark, "ei-cells", *parts)
+    checked.write_json(model, {"members": [{}]})
+    checked.write_json(parts[1] / runs.SUMMARY, {"optimistic": False})
+    assert scored(benchmark, "ei-cells", *parts) == whole
+    checked.write_json(parts[1] / runs.SUMMARY, {"optimistic": True})
+    with pytest.raises(UserError, match=r"run2 is optimistic by its own word: .*ei-cells asks for new ones \(cell\)"):
+        scored(benchmark, "ei-cells", *parts)
 
 
 @settings(max_examples=20, deadline=None)

@@ -43,7 +43,7 @@ def summary(binary: bool, by_group: bool) -> dict:
 
 
 def of(by_group: bool, records: list[dict]) -> judge.Tested:
-    return judge.Tested("3drot", "group", 1, Resampling(by_group, 0, 200), records)
+    return judge.Tested("mtype", "3drot", "group", 1, Resampling(by_group, 0, 200), records)
 
 
 def history() -> list[dict]:

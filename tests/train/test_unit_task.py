@@ -492,6 +492,12 @@ def test_options_about_waveforms_are_for_tasks_that_have_them(trained):
     folder = trained
     config = asked.open_config(folder)
     assert asked.for_data(config, True, rate_kHz=20.0).rate_kHz == 20
+    for given, told in (
+        ({"seed": 1}, "there are --label, --rate-khz, --flip"),
+        ({"rate_kHz": "20"}, "is '20', which it"),
+    ):
+        with pytest.raises(UserError, match=told):
+            asked.for_data(config, False, **given)
     mtype = EapTaskConfig(task="mtype")
     assert asked.for_data(mtype, False, rate_kHz=None) == mtype
     with pytest.raises(UserError, match="--flip says nothing of data of the task mtype"):

@@ -47,6 +47,7 @@ def judge(
         mine[split.folds[member["fold"]].test] = True
     found, rows = _of_seeds(model, inputs, tests)
     test = Tested(
+        config.task,
         f"{_what(config)}, rotations {rotation(table.store)}",
         split.kind,
         len(split.folds),
@@ -72,8 +73,9 @@ def _what(config: EapTaskConfig) -> str:
 
 
 class Tested(NamedTuple):
-    """What a judgement is of: the title of its pictures, the split's name, folds, intervals, and the training."""
+    """What a judgement is of: the task, the title of pictures, the split's name, folds, intervals, and the training."""
 
+    task: str
     title: str
     split: str
     folds: int
@@ -151,7 +153,7 @@ def _examples(table: EapTable, inputs: Inputs) -> Figure:
 
 def of_calls(cell_names: tuple[str, ...], calls: Calls, others: Mapping[str, Calls], test: Tested) -> Judgement:
     """Judge calls of samples, whose groups are the cell models, beside others."""
-    result = metrics.summary(calls, cell_names, test.how, test.split, test.folds, others)
+    result = {"task": test.task} | metrics.summary(calls, cell_names, test.how, test.split, test.folds, others)
     heading = figures.heading(test.title, result)
     drawn = {
         "confusion": calls_confusion({"network": calls}, heading),
@@ -166,7 +168,7 @@ def of_calls(cell_names: tuple[str, ...], calls: Calls, others: Mapping[str, Cal
 def of_positions(positions: Positions, mean_um: np.ndarray, test: Tested) -> Judgement:
     """Judge positions beside always saying `mean_um` (row, 3)."""
     how = test.how._replace(resamples=POSITION_RESAMPLES)
-    result = position_summary(positions, mean_um, how, test.split, test.folds)
+    result = {"task": test.task} | position_summary(positions, mean_um, how, test.split, test.folds)
     drawn = {"location": figures.location_figure(positions, result, test.title)}
     return Judgement(result, positions, drawn | _training(test, figures.heading(test.title, result)))
 
@@ -191,7 +193,7 @@ def evaluate(config: EapTaskConfig, model: EapModel, data: Location) -> Judgemen
     by_group = bool(new.any(axis=1).all())
     found, rows = _of_seeds(model, inputs, (new if by_group else np.ones_like(new)) & fresh)
     title, how = f"{_what(config)}, {data.name}", Resampling(by_group, config.seed)
-    test = Tested(title, "other store", len(model.members), how, [])
+    test = Tested(config.task, title, "other store", len(model.members), how, [])
     if not model.classes:
         mean_um = np.tile(np.mean([m["mean_um"] for m in model.members], axis=0), (len(rows), 1))
         return of_positions(_positions(table, rows, found), mean_um, test)
