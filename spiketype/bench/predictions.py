@@ -7,6 +7,7 @@ Other columns are not looked at.
 
 import hashlib
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -211,15 +212,34 @@ def _of_run(folder: Path, question: Question, model: str | None) -> Predictions:
     if question.answer == CLUSTER:
         called = np.array(classes)[chosen.mean(axis=0).argmax(axis=1)]
         return Predictions(path, "", names, 1, called[None, :, None], digest, seed, None, known)
-    if set(classes) != set(question.classes):
+    if not set(classes) >= set(question.classes):
         raise UserError(f"{folder} has the classes {', '.join(classes)}, the question {', '.join(question.classes)}")
     label = store.read(path, "label", unknown=True)
     void = known.void if model is None else ""
     if void:
         chosen = np.full_like(chosen, 1 / len(classes))
-    ordered = chosen[:, :, [classes.index(name) for name in question.classes]]
+    ordered = _of_classes(folder, chosen, classes, question)
     true = tuple(np.array([*classes, ""])[label].tolist())
     return Predictions(path, "", names, 1, ordered, digest, seed, true, known, void)
+
+
+def _of_classes(folder: Path, values: np.ndarray, classes: list[str], question: Question) -> np.ndarray:
+    """Return the probabilities (repeat, row, class) of a question's classes; what a run gives to others is left out.
+
+    A run knows all classes of its store, of which a question may be of those alone that have several groups.
+    """
+    ordered: np.ndarray = values[:, :, [classes.index(name) for name in question.classes]]
+    if len(classes) == len(question.classes):
+        return ordered
+    whole = ordered.sum(axis=2, keepdims=True)
+    others = [name for name in classes if name not in question.classes]
+    print(
+        f"{folder}: {', '.join(others)} are no answers to the question: the {max(1 - whole.mean(), 0):.1%} of probability that"
+        " the run gives to them is left out",
+        file=sys.stderr,
+    )
+    found: np.ndarray = np.divide(ordered, whole, out=np.zeros_like(ordered), where=whole > 0)
+    return found
 
 
 def digest_of(sources: Sequence[Predictions]) -> str:

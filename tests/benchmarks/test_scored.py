@@ -73,13 +73,16 @@ def test_the_score_of_positions_is_the_summary(made: Path, benchmark: Made, tmp_
     assert without(scored(benchmark, "position-cells", path)) == without(runs.read_summary(path))
 
 
-def of_fold(benchmark: Made, path: Path, k: int) -> Path:
-    """The predictions of a run on a fold."""
+def of_fold(benchmark: Made, path: Path, k: int, others: float = 0.0) -> Path:
+    """The predictions of a run on a fold; it may give some probability to a class that the question does not have."""
     rows, rng = np.flatnonzero(benchmark.samples["ei-cells"] == k), np.random.default_rng(k)
     p = rng.dirichlet([1, 1], len(rows))[None].astype(np.float32).astype(float)
     label = (benchmark.samples["ei"][rows] == "excitatory").astype(np.int32)
-    names = tuple(map(str, rows.tolist()))
-    calls = Calls(p, label, np.zeros(len(rows), np.int32), ("inhibitory", "excitatory"), names)
+    names, classes = tuple(map(str, rows.tolist())), ("inhibitory", "excitatory")
+    if others:
+        p = np.concatenate([p * (1 - others), np.full((1, len(rows), 1), others)], axis=2)
+        classes += ("glia",)
+    calls = Calls(p, label, np.zeros(len(rows), np.int32), classes, names)
     path.mkdir()
     calls.write(path / runs.PREDICTIONS, {"opposite": calls.of(p[:, :, ::-1])}, "network")
     return path
@@ -152,6 +155,14 @@ REFUSED = {
     "no names": (lambda f: f.drop(columns="id"), r"a.csv has no column id \(the name of a sample\) or sample"),
     "no rows": (lambda f: f[:0], r"a.csv has no row"),
 }
+
+
+def test_classes_that_are_no_answer_are_left_out_of_a_run(benchmark: Made, tmp_path: Path, capsys) -> None:
+    ours = scored(benchmark, "ei-cells", *(of_fold(benchmark, tmp_path / f"run{k}", k) for k in (1, 2)))
+    more = scored(benchmark, "ei-cells", *(of_fold(benchmark, tmp_path / f"more{k}", k, 0.25) for k in (1, 2)))
+    assert more["balanced_accuracy_percent"] == ours["balanced_accuracy_percent"]
+    assert more["top_calibration_error"] == pytest.approx(ours["top_calibration_error"])
+    assert "glia are no answers to the question: the 25.0% of probability" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("what", REFUSED)
