@@ -233,9 +233,10 @@ def _of_classes(folder: Path, values: np.ndarray, classes: list[str], question: 
         return ordered
     whole = ordered.sum(axis=2, keepdims=True)
     others = [name for name in classes if name not in question.classes]
+    left_out = max(1 - whole.mean(), 0)  # rounding makes it negative
     print(
-        f"{folder}: {', '.join(others)} are no answers to the question: the {max(1 - whole.mean(), 0):.1%} of probability that"
-        " the run gives to them is left out",
+        f"{folder}: {', '.join(others)} are no answers to the question: the {left_out:.1%} of probability that the run"
+        " gives to them is left out",
         file=sys.stderr,
     )
     found: np.ndarray = np.divide(ordered, whole, out=np.zeros_like(ordered), where=whole > 0)
