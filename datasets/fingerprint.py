@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Shaped, UInt64
+from jaxtyping import Float, Shaped, UInt64
 
 from spiketype.datasets.store import OnDisk
 
@@ -48,6 +48,18 @@ def of_rows(*arrays: Shaped[np.ndarray, "row ..."]) -> UInt64[np.ndarray, " row"
     rows = np.concatenate(columns, axis=1) if len(arrays[0]) else np.zeros((0, 1), np.uint8)
     digests = b"".join(hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in rows)
     return np.frombuffer(digests, "<u8").astype(np.uint64)
+
+
+def of_shapes(waveform: Float[np.ndarray, "row ..."]) -> UInt64[np.ndarray, "2 row"]:
+    """Return what tells waveforms from others whatever their gain, twice for each row.
+
+    They are of the waveform as share of its largest value, to a thousandth. What one rounds up or down by chance, the
+    other does not, so a waveform that was multiplied by something has one of them at least.
+    """
+    flat = waveform.reshape(len(waveform), math.prod(waveform.shape[1:])).astype(np.float64)
+    largest = np.nanmax(np.abs(flat), axis=1, keepdims=True, initial=0)
+    share = 1000 * flat / np.where(largest > 0, largest, 1)
+    return np.stack([of_rows(np.round(share + shift)) for shift in (0.0, 0.5)])
 
 
 def _pieces(array: np.ndarray | OnDisk) -> Iterator[np.ndarray]:

@@ -100,3 +100,19 @@ def test_stores_of_one_configuration_and_other_samples_differ(tmp_path):
     found = [samples(path) for path in paths]
     assert found[0] == found[1] != found[2]
     assert of(store.OnDisk(paths[0], "eap_uV")) == of(store.read(paths[0], "eap_uV"))
+
+
+@settings(deadline=None)
+@given(st.floats(1e-6, 1e6), st.integers(0, 2**32 - 1))
+def test_shapes_are_known_in_any_unit(gain, seed):
+    waveform = np.random.default_rng(seed).normal(size=(20, 4, 40)).astype(np.float32)
+    ours, theirs = fingerprint.of_shapes(waveform), fingerprint.of_shapes((gain * waveform).astype(np.float32))
+    assert (ours == theirs).any(axis=0).all()
+    assert not np.isin(fingerprint.of_shapes(waveform[::-1, :, ::-1]), ours).any()
+
+
+def test_waveforms_of_zeros_and_gaps_have_shapes():
+    waveform = np.zeros((3, 1, 8), np.float32)
+    waveform[1, 0, 4:] = np.nan
+    waveform[2, 0, :] = np.nan
+    assert fingerprint.of_shapes(waveform).shape == (2, 3)

@@ -11,19 +11,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 import run_folder
 import xarray as xr
 
 from spiketype.datasets.waveforms.matrix import Units, read_units
-from spiketype.edge import UserError, guard
+from spiketype.edge import NO_CALL, UserError, guard
 from spiketype.models import partitions
 from spiketype.train import asked, checkpoints, evaluate, execute, loop, predict, run, runs
 from spiketype.train.config import from_json, to_json
 from spiketype.train.tasks.cluster import judge
 from spiketype.train.tasks.cluster.config import ClusterConfig
 from spiketype.train.tasks.cluster.model import OUTLIER, ClusterModel, encode, network
-from spiketype.train.tasks.cluster.task import TASKS, prepare
+from spiketype.train.tasks.cluster.task import TASKS, prepare, tell_unused
 
 SMALL = ("--hidden", "16", "16", "--code", "3", "--batch", "32", "--seeds", "2", "--rate-khz", "30")
 SHORT = ("--steps", "100", "--cluster-steps", "60", "--interval", "10", "--neighbours", "5")
@@ -116,6 +117,28 @@ def test_noise_has_no_clusters(tmp_path: Path, capsys: pytest.CaptureFixture[str
     options = ["--task", "cluster", "--data", str(path), "--normalise", "none", "--most", "5", *SMALL, *SHORT]
     run.main([*options, "--out", str(tmp_path / "run")])
     assert "NO CLUSTER STRUCTURE" in capsys.readouterr().out
+    for table in (tmp_path / "run" / "predictions.csv", tmp_path / "new.csv"):
+        if not table.exists():
+            predict.main(tmp_path / "run", path, table)
+        called = pd.read_csv(table)
+        assert set(called["call"]) == {NO_CALL}
+        assert called["reason"].str.startswith("no cluster structure was found").all()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"clusters": 3, "most": 5, "criterion": "bic"}, "--most and --criterion: not used, because --clusters gives"),
+        ({"turn_deg": 5.0}, "--turn-deg: not used, because --augment is none"),
+        ({"turn_deg": 5.0, "augment": "image"}, ""),
+        ({}, ""),
+    ],
+)
+def test_options_that_do_nothing_are_told(given: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    tell_unused(ClusterConfig(**given))
+    found = capsys.readouterr().err
+    assert said in found
+    assert bool(said) == bool(found)
 
 
 THREE_PHASES = ("--clusters", "3", "--pretrain", "layers", "--steps", "60", "--tolerance", "0", "--seeds", "1")
@@ -228,7 +251,7 @@ def model_of_permuted_centres(config: ClusterConfig, units: Units) -> ClusterMod
         "alive": np.tile(np.arange(5) < KINDS, (2, 1)),
         "scale": np.ones(2, np.float32),
     }
-    return ClusterModel.fit(config, net, variables, units)
+    return ClusterModel.fit(config, net, variables, units, None)
 
 
 def test_all_seeds_name_clusters_alike_and_the_model_comes_back(data: Path) -> None:

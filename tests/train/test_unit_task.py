@@ -300,6 +300,15 @@ def test_the_training_data_are_known_by_their_waveforms_wherever_they_lie(traine
         evaluate.main(trained, again)
 
 
+@pytest.mark.parametrize("gain", [1e-3, 1.01])
+def test_the_training_data_are_known_in_another_unit(trained, spikes, tmp_path, gain):
+    known = dict(np.load(spikes))
+    names = np.char.add("other ", known["animal"])
+    np.savez(tmp_path / "mV.npz", **{**known, "waveform": gain * known["waveform"], "animal": names})
+    with pytest.raises(UserError, match="holds the samples that the run was trained on"):
+        evaluate.main(trained, tmp_path / "mV.npz")
+
+
 def test_units_that_were_trained_on_are_left_out_of_a_larger_table(trained, tmp_path, capsys):
     old, new = (np.load(write(tmp_path / f"{seed}.npz", spikes=4, seed=seed)) for seed in (0, 1))
     mixed = {name: np.concatenate([old[name], new[name]]) for name in ("waveform", "label", "animal", "isi")}

@@ -170,8 +170,12 @@ def choice_figure(choice: Json) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         axes.grid()
     structure = choice["structure"]
-    found = "There is structure" if structure["found"] else "There is NO cluster structure, so two clusters were made,"
-    used = f": {choice['criterion']} decides, {choice['chosen']} clusters" if structure["found"] else ""
-    set_title(figure, f"{found} beyond one Gaussian (p = {structure['p']:.3f}){used}")
+    found = "There is" if structure["found"] else "There is NO"
+    used = (
+        f"{choice['criterion']} decides, {choice['chosen']} clusters"
+        if structure["found"]
+        else "two clusters all the same"
+    )
+    set_title(figure, f"{found} structure beyond one Gaussian (p = {structure['p']:.3f}): {used}")
     legend_below(figure, figure.axes[0], columns=4)
     return figure

@@ -36,15 +36,17 @@ def judge(
     config: ClusterConfig, net: Net, units: Units, choice: Choice, variables: Variables, history: History
 ) -> Judgement:
     """Judge the trainings and what they are compared with."""
-    model = ClusterModel.fit(config, net, variables, units)
+    pretrained = np.asarray(variables["pretrained"])
+    chosen = choice.found(pretrained) if config.clusters is None else None
+    structure = None if chosen is None else bool(chosen["structure"]["found"])
+    model = ClusterModel.fit(config, net, variables, units, structure)
     seen = model.see(units.x)
     calls = model.calls(units, seen)
-    pretrained = np.asarray(variables["pretrained"])
     found = {DEC: calls.probability.argmax(axis=2), CONSENSUS: calls.mean.argmax(axis=1)[None]}
     compared = others(units, pretrained, len(model.classes), model.seeds)
     summary = summarise(config, units, calls, found | compared, variables)
-    if config.clusters is None:
-        summary["choice"] = choice.found(pretrained)
+    if chosen is not None:
+        summary["choice"] = chosen
     measured = {f"cluster_{identifier(name)}": each[0] for name, each in compared.items()}
     if units.class_names:
         measured["data_label"] = np.array([*units.class_names, ""])[units.label]  # -1, unknown: the last word
@@ -190,5 +192,5 @@ def _choice(choice: Json) -> str:
     text = ", ".join(f"{name} {k}" for name, k in chosen.items())
     test = f"structure beyond one Gaussian: {structure['excess_sd']:.1f} sd, p = {structure['p']:.3f}"
     if not structure["found"]:
-        return f"NO CLUSTER STRUCTURE was found ({test}): the two clusters above are halves of one cloud"
+        return f"NO CLUSTER STRUCTURE was found ({test}): the two clusters above are halves of one cloud, and no calls"
     return f"number of clusters, without labels: {text}; used: {choice['criterion']}; {test}"

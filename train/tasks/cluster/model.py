@@ -19,6 +19,7 @@ from spiketype.train.task import Variables, in_pieces, of_member
 from spiketype.train.tasks.cluster.config import ClusterConfig
 
 RARE = 99.0  # percent of the trained units that are nearer to their centre than an outlier
+ONE_CLOUD = "no cluster structure was found: the clusters are parts of one cloud"
 OUTLIER = f"farther from its cluster than {RARE:g} % of the units that were trained on"
 MOST_ROWS = 16_384  # that are encoded at once
 
@@ -66,6 +67,7 @@ class ClusterModel:
         far: distance to the nearest centre beyond which a unit fits none, for each member.
         seeds: of the members.
         fingerprint: of the units that were trained on.
+        structure: whether clusters were found to be more than one cloud; None where nobody asked, and in older runs.
     """
 
     net: Net
@@ -75,9 +77,12 @@ class ClusterModel:
     far: Float[np.ndarray, " member"]
     seeds: tuple[int, ...]
     fingerprint: str
+    structure: bool | None
 
     @classmethod
-    def fit(cls, config: ClusterConfig, net: Net, variables: Variables, units: Units) -> "ClusterModel":
+    def fit(
+        cls, config: ClusterConfig, net: Net, variables: Variables, units: Units, structure: bool | None
+    ) -> "ClusterModel":
         """Return the model of a training: it names the clusters by their sizes and says what is far."""
         kept = {name: variables[name] for name in ("params", "alive", "scale")}
         seen = see(net, kept, units.x)
@@ -86,7 +91,7 @@ class ClusterModel:
         rank = np.argsort(np.argsort(-np.bincount(agreed.cluster, minlength=count), kind="stable"))
         far = np.percentile(seen.distance, RARE, axis=1)
         seeds = tuple(member.seed for member in config.members)
-        return cls(net, kept, units.form, rank[agreed.name_of], far, seeds, units.fingerprint)
+        return cls(net, kept, units.form, rank[agreed.name_of], far, seeds, units.fingerprint, structure)
 
     @classmethod
     def restore(cls, config: ClusterConfig, arrays: PyTree, manifest: Json) -> "ClusterModel":
@@ -100,6 +105,7 @@ class ClusterModel:
             np.array(named["far"]),
             tuple(manifest["seeds"]),
             manifest["fingerprint"],
+            manifest.get("structure"),
         )
 
     @property
@@ -119,6 +125,7 @@ class ClusterModel:
             "seeds": list(self.seeds),
             "named": {"of_member": self.name_of.tolist(), "far": self.far.tolist()},
             "fingerprint": self.fingerprint,
+            "structure": self.structure,
         }
 
     def see(self, x: Float[np.ndarray, "unit feature"]) -> Seen:
@@ -142,8 +149,9 @@ class ClusterModel:
         )
 
     def table(self, calls: Calls, certain: float) -> dict[str, np.ndarray]:
-        """Return the table of calls: a unit that is far from all clusters belongs to none."""
-        return calls.table(certain, never={OUTLIER: calls.measured["outlier"] == "yes"})
+        """Return the table of calls: a unit that is far from all clusters belongs to none, and of one cloud all are."""
+        one_cloud = np.full(len(calls.label), self.structure is False)
+        return calls.table(certain, never={ONE_CLOUD: one_cloud, OUTLIER: calls.measured["outlier"] == "yes"})
 
     def _named(self, share: np.ndarray) -> np.ndarray:
         renamed = np.empty_like(share)

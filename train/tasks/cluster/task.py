@@ -1,6 +1,7 @@
 """The cluster task: kinds of units without labels, by deep embedded clustering. Its data and phases."""
 
 import math
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -37,6 +38,7 @@ def prepare(config: ClusterConfig) -> Experiment:
     """
     if config.data is None:
         raise UserError("--data is missing: give a file or folder of waveforms, or digits")
+    tell_unused(config)
     units = read_units(config, config.data)
     config = replace(config, batch=min(config.batch, len(units.x)))  # a step of fewer units sees each once, on average
     partitions.check(config.init, len(units.x))
@@ -67,6 +69,21 @@ def prepare(config: ClusterConfig) -> Experiment:
         batch=config.batch,
         judge=partial(judge.judge, config, net, units, choice),
     )
+
+
+def tell_unused(config: ClusterConfig) -> None:
+    """Say on stderr which options that are not at their defaults do nothing beside the others."""
+    for why, useless, names in (
+        ("--clusters gives the number of clusters", config.clusters is not None, ("most", "criterion")),
+        ("--augment is none", config.augment == "none", ("shift", "turn_deg")),
+        ("--augment is time", config.augment == "time", ("turn_deg",)),
+        ("--network is no vae", config.network != "vae", ("beta",)),
+        ("--contrast is 0", config.contrast == 0, ("neighbours",)),
+    ):
+        given = [name for name in names if getattr(config, name) != getattr(ClusterConfig, name)]
+        if useless and given:
+            flags = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+            print(f"{flags}: not used, because {why}", file=sys.stderr)
 
 
 def changes(config: ClusterConfig, shape: tuple[int, int]) -> dec.Change:

@@ -103,7 +103,7 @@ def frequencies_figure(share: Json, history: History, members: Sequence[Member])
         of = [k for k, member in enumerate(members) if member.variant == variant]
         if of:
             mean = [np.mean([row["human_spiny"][k] for k in of]) for row in history]
-            right.plot(steps, mean, color=colour, label=method.title)
+            right.plot(steps, mean, "o-" if len(steps) == 1 else "-", color=colour, label=method.title)
     right.set(xlabel="training step", title="in human batches, by networks in training")
     for axes in (left, right):
         axes.axhline(share["true"], color=GREY, ls="--", label="human cells, by their labels")

@@ -27,7 +27,10 @@ def importance_figure(importance: PerFeature, table: AllenTable) -> Figure:
     image = axes.imshow(importance[:, order], aspect="auto", cmap="RdBu_r", vmin=-most, vmax=most)
     axes.set(yticks=range(len(importance)), yticklabels=table.class_names, xticks=range(importance.shape[1]))
     axes.set_xticklabels([table.feature_names[k] for k in order], rotation=90)
-    axes.set_title("Importance: loss of log probability of the true class when a feature is shuffled, held-out cells")
+    axes.set_title(
+        "Importance in the model without action potentials: loss of log probability of the true class when a feature is"
+        " shuffled,\nheld-out cells"
+    )
     figure.colorbar(image, label="loss (nats)")
     return figure
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from spiketype.datasets.fingerprint import of_rows
 from spiketype.datasets.options import UnitSplit
 from spiketype.datasets.waveforms.divide import natural
 from spiketype.datasets.waveforms.seen import Seen, seen
@@ -23,11 +22,20 @@ from spiketype.train.judging.baselines import MAJORITY
 from spiketype.train.judging.calls import Calls, held_out, scatter
 from spiketype.train.judging.metrics import MEASURES, balanced_accuracy
 from spiketype.train.judging.report import number, text_table
-from spiketype.train.task import History, Judgement, Variables, known_labels, new_rows
+from spiketype.train.task import History, Judgement, Variables, known_labels, new_where
 from spiketype.train.tasks.unit import beginning
 from spiketype.train.tasks.unit.config import UnitConfig
 from spiketype.train.tasks.unit.figures import figures
-from spiketype.train.tasks.unit.model import UnitData, UnitModel, by_spike, by_unit, ensemble, inputs_of, usual_of
+from spiketype.train.tasks.unit.model import (
+    UnitData,
+    UnitModel,
+    by_spike,
+    by_unit,
+    ensemble,
+    inputs_of,
+    known_by,
+    usual_of,
+)
 
 TRAINED = "trained"  # the parameters that fine-tuning began with, beside those that it has left
 NETWORK, TUNED = "network", "network, tuned on {} units of the animal"
@@ -71,7 +79,7 @@ def judge(
         scales=tuple(scales),
         classes=classes,
         form=data.form,
-        seen=of_rows(table.waveform),
+        seen=known_by(table).ravel(),
         groups=tuple(name for name in np.array(table.animal_names)[np.unique(table.animal)] if name != NOT_SAID),
         usual=usual_of(config, table),
     )
@@ -95,7 +103,8 @@ def evaluate(config: UnitConfig, model: UnitModel, path: Path) -> Judgement:
     known = np.flatnonzero(table.label >= 0)
     if not len(known):
         raise UserError(f"{path} has no labels: use spiketype predict, or name their column with --label when training")
-    new = new_rows(model.seen, of_rows(table.waveform[known]), path, "waveforms")
+    before = np.logical_or.reduce(np.isin(known_by(table.take(known)), model.seen))
+    new = new_where(~before, path, "waveforms")
     known = known[~np.isin(table.unit[known], table.unit[known[~new]])]  # all spikes of a unit
     if not len(known):
         raise UserError(f"{path}: the run was trained on spikes of all its units: give others")

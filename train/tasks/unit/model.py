@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, UInt64
 
+from spiketype.datasets.fingerprint import of_rows, of_shapes
 from spiketype.datasets.options import UnitSplit
 from spiketype.datasets.waveforms import divide, matrix
 from spiketype.datasets.waveforms.divide import Division
@@ -108,7 +109,7 @@ class UnitModel:
         scales: of the folds.
         classes: names.
         form: of the inputs.
-        seen: fingerprints of the waveforms trained on.
+        seen: fingerprints of the waveforms trained on, as of `known_by`.
         groups: names of the animals trained on, or of what stands for them; none in older runs, or where nobody says.
         usual: shapes of the waveforms.
     """
@@ -214,6 +215,11 @@ def by_spike(table: WaveformTable, probability: Float[np.ndarray, "repeat row cl
         tuple(f"{name}:{k}" for name, k in zip(unit, number, strict=True)),
         {_column(table): np.array(table.animal_names)[table.animal], "unit": unit},
     )
+
+
+def known_by(table: WaveformTable) -> UInt64[np.ndarray, "3 row"]:
+    """Return what each waveform of a table is known by: any of the three will do, the first alone in older runs."""
+    return np.concatenate([of_rows(table.waveform)[None], of_shapes(table.waveform)])
 
 
 def usual_of(config: UnitConfig, table: WaveformTable) -> Usual:
