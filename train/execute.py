@@ -97,7 +97,8 @@ def execute(task: Task[Any, Any], config: TaskConfig, folder: Path, save_every_s
         save_every_s: seconds between two checkpoints.
 
     Raises:
-        UserError: the data cannot be had; the folder has a run with other options; the loss is not finite.
+        UserError: the data cannot be had; the folder has a run with other options, or that began with other data;
+            the loss is not finite.
         Stopped: Ctrl-C or SIGTERM; the same call continues.
     """
     began = time.monotonic()
@@ -106,9 +107,10 @@ def execute(task: Task[Any, Any], config: TaskConfig, folder: Path, save_every_s
     processes.wait("prepared")
     if processes.first() and runs.exists(folder):
         runs.check_same(folder, config)
+        runs.check_same_data(folder, experiment.identity)
         runs.clean(folder)
     elif processes.first():
-        runs.create(folder, config)
+        runs.create(folder, config, experiment.identity)
     with progress(hidden=not processes.first()) as bar, _stopping() as stop:
         variables, history = _train(experiment, folder, bar, stop, save_every_s)
         if not processes.first():
