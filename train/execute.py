@@ -154,11 +154,17 @@ def _train(
             kept = _continued(folder, found, fresh) if reached > before else _begin(phase, fresh, state)
             begin = max(reached, before), kept
             report = _report(phase, begin[0], end, log, bar)
-            state = fit(phase.problem, data=phase.data, steps=end, begin=begin, report=report)
+            last = reached if processes.largest(reached > before and _finished(found)) else end
+            state = fit(phase.problem, data=phase.data, steps=last, begin=begin, report=report)
         before = end
     assert state is not None
     variables: Variables = processes.whole(state.variables)
     return variables, log.history if log else []
+
+
+def _finished(found: checkpoints.Checkpoint | None) -> bool:
+    """Say whether all members had finished at a checkpoint, which ended their phase."""
+    return bool(found and found.history and np.all(np.equal(found.history[-1].get("finished", 0), 1)))
 
 
 def _report(
