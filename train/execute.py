@@ -97,7 +97,8 @@ def execute(task: Task[Any, Any], config: TaskConfig, folder: Path, save_every_s
         save_every_s: seconds between two checkpoints.
 
     Raises:
-        UserError: the data cannot be had; the folder has a run with other options; the loss is not finite.
+        UserError: the data cannot be had; the folder has a run with other options, or that began with other data;
+            the loss is not finite.
         Stopped: Ctrl-C or SIGTERM; the same call continues.
     """
     began = time.monotonic()
@@ -106,9 +107,10 @@ def execute(task: Task[Any, Any], config: TaskConfig, folder: Path, save_every_s
     processes.wait("prepared")
     if processes.first() and runs.exists(folder):
         runs.check_same(folder, config)
+        runs.check_same_data(folder, experiment.identity)
         runs.clean(folder)
     elif processes.first():
-        runs.create(folder, config)
+        runs.create(folder, config, experiment.identity)
     with progress(hidden=not processes.first()) as bar, _stopping() as stop:
         variables, history = _train(experiment, folder, bar, stop, save_every_s)
         if not processes.first():
@@ -152,11 +154,17 @@ def _train(
             kept = _continued(folder, found, fresh) if reached > before else _begin(phase, fresh, state)
             begin = max(reached, before), kept
             report = _report(phase, begin[0], end, log, bar)
-            state = fit(phase.problem, data=phase.data, steps=end, begin=begin, report=report)
+            last = reached if processes.largest(reached > before and _finished(found)) else end
+            state = fit(phase.problem, data=phase.data, steps=last, begin=begin, report=report)
         before = end
     assert state is not None
     variables: Variables = processes.whole(state.variables)
     return variables, log.history if log else []
+
+
+def _finished(found: checkpoints.Checkpoint | None) -> bool:
+    """Say whether all members had finished at a checkpoint, which ended their phase."""
+    return bool(found and found.history and np.all(np.equal(found.history[-1].get("finished", 0), 1)))
 
 
 def _report(

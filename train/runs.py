@@ -10,17 +10,19 @@ from typing import Any
 import jax
 import numpy as np
 
-from spiketype import tables
+from spiketype import reading, tables
 from spiketype.damage import readable
 from spiketype.edge import Json, UserError, versions, whole_file
 from spiketype.pictures import save
 from spiketype.train import checked
 from spiketype.train.asked import CONFIG, open_config
 from spiketype.train.config import TaskConfig, to_json
+from spiketype.train.identity import Identity
 from spiketype.train.task import FinalModel, History, Judgement, Task
 from spiketype.train.tasks import get
 
 METRICS, SUMMARY = "metrics.jsonl", "summary.json"
+DATA = "checkpoints/data.msgpack"
 MODEL, MANIFEST = "checkpoints/model.msgpack", "checkpoints/model.json"
 PREDICTIONS, TABLE, FIGURES = "predictions.zarr", "predictions.csv", "figures"
 
@@ -42,8 +44,8 @@ def check_new(folder: Path) -> None:
         raise UserError(f"{folder} cannot be a run folder, a file is in the way: choose another --out")
 
 
-def create(folder: Path, config: TaskConfig) -> None:
-    """Make a run folder and write its configuration, with versions and the command line.
+def create(folder: Path, config: TaskConfig, identity: Identity) -> None:
+    """Make a run folder and write what its data are, and its configuration, with versions and the command line.
 
     Raises:
         UserError: as `check_new`.
@@ -51,6 +53,7 @@ def create(folder: Path, config: TaskConfig) -> None:
     check_new(folder)
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     (folder / FIGURES).mkdir(exist_ok=True)
+    checked.write_msgpack(folder / DATA, identity._asdict())
     checked.write_json(folder / CONFIG, {"config": to_json(config), "versions": versions(), "command": sys.orig_argv})
 
 
@@ -70,6 +73,31 @@ def check_same(folder: Path, config: TaskConfig) -> None:
     theirs, ours = to_json(open_config(folder)), to_json(config)
     if differing := [name for name in ours if ours[name] != theirs.get(name)]:
         raise UserError(f"{folder} holds a run with other options ({', '.join(differing)}): choose another folder")
+
+
+def check_same_data(folder: Path, identity: Identity) -> None:
+    """Refuse to continue a run with other data: it might be judged on what it was trained on.
+
+    A run of an older version does not say what it began with, which is noted.
+
+    Raises:
+        UserError: other data, labels, groups or folds than the run began with; a damaged file.
+    """
+    path = folder / DATA
+    if not path.exists():
+        reading.note(
+            folder, "does not say what data the run began with (older versions did not): they are not compared"
+        )
+        return
+    remedy = f"delete it and repeat --resume {folder}, which then cannot tell whether the data have changed"
+    tree = checked.read_msgpack(path, remedy)
+    with readable(path, "the identity of data", remedy):
+        begun = Identity(str(tree["digest"]), np.asarray(tree["values"], np.float32))
+    if not begun.same(identity):
+        raise UserError(
+            f"{folder} began with other data, labels or --lists than there are now: restore them and repeat --resume, "
+            "or train in another folder"
+        )
 
 
 def write_judgement(folder: Path, judgement: Judgement, summary: Json) -> None:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from spiketype.edge import Json, PyTree, UserError
 from spiketype.location import Location, folder
 from spiketype.train.config import Member
+from spiketype.train.identity import Identity
 from spiketype.train.judging.calls import Calls
 from spiketype.train.loop import Problem
 
@@ -121,6 +122,7 @@ class Experiment:
         keys: (member,) random keys.
         batch: samples in a batch, which the devices share.
         judge: (variables, history) -> judgement.
+        identity: of the data and their folds, which a run that continues must have again.
     """
 
     phases: tuple[Phase, ...]
@@ -128,6 +130,7 @@ class Experiment:
     keys: Key[Array, " member"]
     batch: int
     judge: Callable[[Variables, History], Judgement]
+    identity: Identity
 
 
 C = TypeVar("C")  # a TaskConfig

@@ -27,6 +27,7 @@ from spiketype.datasets.raphe.recordings import open_recording
 from spiketype.simulator.eap import probes
 from spiketype.simulator.neuron.cells import catalogue
 from spiketype.train import asked, checkpoints, runs
+from spiketype.train.identity import Identity
 from spiketype.train.loop import TrainState
 from spiketype.train.tasks.cluster.config import ClusterConfig
 from spiketype.train.tasks.eap.config import EapTaskConfig
@@ -47,6 +48,7 @@ from tests.datasets import (
 from tests.fuzzing.mutate import Files
 from tests.simulator import test_cells, test_netpyne
 
+NO_DATA = Identity("", np.zeros(0, np.float32))
 CELL = "L5_LBC_cNAC187_1"
 
 
@@ -355,13 +357,13 @@ def _state() -> TrainState:
 
 
 def _run(folder: Path) -> Path:
-    runs.create(folder / "run", EapTaskConfig(steps=7, data=Path("some.zarr")))
+    runs.create(folder / "run", EapTaskConfig(steps=7, data=Path("some.zarr")), NO_DATA)
     checkpoints.save(folder / "run", 3, _state(), [{"step": 1, "loss": [0.5]}, {"step": 2, "loss": [0.4]}])
     return folder / "run"
 
 
 def _cluster_run(folder: Path) -> Path:
-    runs.create(folder / "run", ClusterConfig(data=Path("some.npz"), window_ms=(0.3, 0.7)))
+    runs.create(folder / "run", ClusterConfig(data=Path("some.npz"), window_ms=(0.3, 0.7)), NO_DATA)
     return folder / "run"
 
 

@@ -204,7 +204,8 @@ def test_an_interrupted_judging_leaves_no_model_and_is_finished(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
-    options = ("--clusters", "3", "--steps", "10", "--cluster-steps", "10", "--hidden", "8", "--seeds", "1")
+    options = ("--clusters", "3", "--steps", "10", "--hidden", "8", "--seeds", "1")
+    options += ("--cluster-steps", "200", "--tolerance", "1.1")  # it has finished long before
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(judge, "others", _interrupt)
         with pytest.raises(SystemExit):
@@ -214,7 +215,10 @@ def test_an_interrupted_judging_leaves_no_model_and_is_finished(
         predict.main(out, data)
     told = capsys.readouterr().err.strip().splitlines()[-1]
     assert told.startswith(f"error: {out} has no model yet: finish the run with --resume {out}")
+    before = run_folder.metrics(out)
+    assert before[-1]["step"] < 10 + 200
     run.main(["--resume", str(out)])
+    assert run_folder.metrics(out) == before
     predict.main(out, data)
     assert (out / "predictions-units.csv").exists()
 

@@ -26,7 +26,7 @@ import zarr
 from optimizers import adam
 
 from spiketype.datasets import batches, eap, manifest
-from spiketype.edge import guard
+from spiketype.edge import UserError, guard
 from spiketype.simulator.eap import generate as generator
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.train import (
@@ -39,7 +39,7 @@ from spiketype.train import (
 )
 from spiketype.train.tasks.eap import origin
 from spiketype.train.tasks.eap.config import PAPER, EapTaskConfig
-from spiketype.train.tasks.eap.task import find_store
+from spiketype.train.tasks.eap.task import find_store, prepare
 
 pytestmark = pytest.mark.usefixtures("lenient_adam")
 SMALL = ("--network", "xs", "--batch", "32", "--steps", "60")
@@ -141,6 +141,17 @@ def test_resuming_a_finished_run_judges_it_again(trained: Path, tmp_path: Path) 
     shutil.copytree(trained, copy)
     run.main(["--resume", str(copy)])
     assert without_seconds(copy) == without_seconds(trained)
+
+
+def test_a_run_is_not_continued_with_other_lists(store: Path, tmp_path: Path) -> None:
+    parts = [[name for name, _, _ in eap_store.CELLS if name.endswith(end)] for end in ("_1", "_2")]
+    lists = tmp_path / "lists.json"
+    lists.write_text(json.dumps(dict(zip(("train", "test"), parts, strict=True))))
+    config = EapTaskConfig("mtype", data=store, split="lists", lists=lists, network="xs")
+    runs.create(tmp_path / "run", config, prepare(config).identity)
+    lists.write_text(json.dumps(dict(zip(("test", "train"), parts, strict=True))))
+    with pytest.raises(UserError, match="began with other data, labels or --lists than there are now"):
+        run.main(["--resume", str(tmp_path / "run")])
 
 
 def test_evaluate_and_predict_on_another_store(
@@ -303,6 +314,7 @@ def simulate(config: EapConfig, out: Path) -> Path:
         (["--task", "mtype", "--probe", "mea"], "neuropixels1"),
         (["--task", "mtype", "--cell-models", "nowhere"], "nowhere"),
         (["--task", "mtype", "--split", "lists"], "--split lists needs --lists FILE"),
+        (["--task", "mtype", "--lists", "a.json"], "--lists needs --split lists, and --split is auto: give both"),
         (["--task", "mtype", "--store", "nowhere"], "nowhere does not exist"),
         (["--resume", "nowhere"], "nowhere is no run folder"),
         (["--resume", "a", "--steps", "3"], "--resume RUN takes no other options but --save-every"),

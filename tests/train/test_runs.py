@@ -12,15 +12,18 @@ from states import equal, save, state
 from spiketype import edge
 from spiketype.edge import UserError
 from spiketype.train import asked, checkpoints, config, execute, runs, tasks
+from spiketype.train.identity import Identity
 from spiketype.train.judging.figures import training_figure
 from spiketype.train.task import Judgement, Task
 from spiketype.train.tasks.eap.config import EapTaskConfig
 from tests.torture.flips import changes, run_content
 
+BEGUN = Identity("digest", np.arange(3, dtype=np.float32))
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    runs.create(tmp_path / "run", EapTaskConfig(steps=7, data=Path("some.zarr")))
+    runs.create(tmp_path / "run", EapTaskConfig(steps=7, data=Path("some.zarr")), BEGUN)
     return tmp_path / "run"
 
 
@@ -34,13 +37,27 @@ def test_configuration_comes_back(folder: Path) -> None:
 
 def test_a_run_is_not_overwritten(folder: Path) -> None:
     with pytest.raises(UserError, match=r"holds a run already.*--resume"):
-        runs.create(folder, EapTaskConfig())
+        runs.create(folder, EapTaskConfig(), BEGUN)
 
 
 def test_a_run_is_not_continued_with_other_options(folder: Path) -> None:
     runs.check_same(folder, EapTaskConfig(steps=7, data=Path("some.zarr")))
     with pytest.raises(UserError, match=r"other options \((split, steps|steps, split)\)"):
         runs.check_same(folder, EapTaskConfig(steps=8, data=Path("some.zarr"), split="random"))
+
+
+def test_a_run_is_not_continued_with_other_data(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs.check_same_data(folder, BEGUN)
+    for other in (BEGUN._replace(digest="other"), BEGUN._replace(values=BEGUN.values[::-1])):
+        with pytest.raises(UserError, match=f"{folder} began with other data, labels or --lists than there are now"):
+            runs.check_same_data(folder, other)
+    content = (folder / runs.DATA).read_bytes()
+    (folder / runs.DATA).write_bytes(content[:-1])
+    with pytest.raises(UserError, match=r"data.msgpack is damaged .*: delete it and repeat --resume"):
+        runs.check_same_data(folder, BEGUN)
+    (folder / runs.DATA).unlink()  # as in runs of older versions
+    runs.check_same_data(folder, BEGUN)
+    assert "does not say what data the run began with" in capsys.readouterr().err
 
 
 def test_a_file_in_the_way(tmp_path: Path) -> None:

@@ -143,6 +143,21 @@ def test_resuming_gives_the_same_numbers(trained, tmp_path):
     assert ours["rows"]["network"] == theirs["rows"]["network"]  # the forest has fewer trees here
 
 
+def test_a_run_whose_rows_have_moved_is_not_continued(units, tmp_path):
+    """Waveforms with their labels are in another order: units that were trained on would be held out."""
+    path, folder = tmp_path / "units.npz", tmp_path / "run"
+    shutil.copy(units, path)
+    config = UnitConfig(data=path, seeds=1, width=8)
+    runs.create(folder, config, unit.prepare(config).identity)
+    runs.check_same_data(folder, unit.prepare(config).identity)
+    with np.load(path) as found:
+        arrays = dict(found)
+    moved = np.random.default_rng(0).permutation(len(arrays["waveform"]))
+    np.savez(path, **arrays | {name: arrays[name][moved] for name in ("waveform", "label")})
+    with pytest.raises(UserError, match=f"{folder} began with other data, labels or --lists than there are now"):
+        run.main(["--resume", str(folder)])
+
+
 @pytest.mark.long
 def test_a_run_that_is_stopped_inside_fine_tuning_continues_to_the_same_numbers(units, tmp_path, monkeypatch):
     monkeypatch.setattr(baselines, "out_of_fold", no_baselines)

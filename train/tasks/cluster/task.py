@@ -15,6 +15,7 @@ from spiketype.datasets.waveforms.matrix import Units, read_units
 from spiketype.edge import PyTree, UserError
 from spiketype.models import augment, autoencoder, dec, partitions
 from spiketype.models.autoencoder import Net
+from spiketype.train import identity
 from spiketype.train.loop import Metrics, Problem
 from spiketype.train.task import Experiment, Phase, Task, member_keys, of_files
 from spiketype.train.tasks.cluster import judge
@@ -68,6 +69,9 @@ def prepare(config: ClusterConfig) -> Experiment:
         keys=member_keys(config.members, fold=False),
         batch=config.batch,
         judge=partial(judge.judge, config, net, units, choice),
+        identity=identity.of(
+            units.x, (units.label, units.animal), (units.class_names, units.animal_names, units.unit_names)
+        ),
     )
 
 

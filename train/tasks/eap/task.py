@@ -12,15 +12,16 @@ import optax
 from spiketype.datasets import batches, eap, splits, store
 from spiketype.datasets.eap import EapTable, Inputs
 from spiketype.datasets.splits import Split
-from spiketype.edge import Json, PyTree
+from spiketype.edge import Json, PyTree, UserError
 from spiketype.location import Location
 from spiketype.models.augment import quarter_turns
 from spiketype.models.cnn import CNN
 from spiketype.models.losses import cross_entropy, squared_error
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.eap.probes import probe
-from spiketype.train import processes
+from spiketype.train import identity, processes
 from spiketype.train.config import Member
+from spiketype.train.identity import Identity
 from spiketype.train.loop import Problem, step_keys
 from spiketype.train.processes import Spread
 from spiketype.train.task import Data, Experiment, Phase, Task, member_keys, of_members
@@ -97,7 +98,14 @@ def learning_rate(config: EapTaskConfig) -> float | optax.Schedule:
 
 
 def prepare(config: EapTaskConfig) -> Experiment:
-    """Load (or simulate) the samples, split them, and set up one member for every seed and fold."""
+    """Load (or simulate) the samples, split them, and set up one member for every seed and fold.
+
+    Raises:
+        UserError: data or options that do not fit together.
+    """
+    # Not where options are read: runs of before, whose lists were not used, still predict.
+    if config.lists is not None and config.split != "lists":
+        raise UserError(f"--lists needs --split lists, and --split is {config.split}: give both, or leave out --lists")
     path = find_store(config)
     processes.wait("store")
     table = eap.load(path, processes.in_parts)
@@ -134,7 +142,15 @@ def prepare(config: EapTaskConfig) -> Experiment:
         keys=member_keys(members),
         batch=PIECE if config.batch % PIECE == 0 else config.batch,
         judge=partial(judge.judge, config, held_out, inputs, label, split, make_model),
+        identity=_identity(table, split),
     )
+
+
+def _identity(table: EapTable, split: Split) -> Identity:
+    """Return what the data are told by, which is read anyway: the inputs may be larger than the memory."""
+    values = np.concatenate([table.amplitude_uV[:, None], table.position_um], axis=1)
+    exact, names = (table.cell, table.m_type, table.excitatory), (table.cell_names, table.m_type_names)
+    return identity.of(values, exact, names, [(fold.train, fold.test) for fold in split.folds])
 
 
 def _inputs(config: EapTaskConfig, path: Location) -> Inputs:

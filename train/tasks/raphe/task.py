@@ -10,6 +10,7 @@ import numpy as np
 from spiketype.datasets import splits, store
 from spiketype.datasets.raphe import batches, read
 from spiketype.datasets.raphe.table import RapheTable
+from spiketype.train import identity
 from spiketype.train.config import Member
 from spiketype.train.task import Experiment, Phase, Task, member_keys, of_files
 from spiketype.train.tasks.raphe.config import RapheTaskConfig
@@ -90,6 +91,12 @@ def prepare(config: RapheTaskConfig) -> Experiment:
         keys=member_keys(members, variant=True),
         batch=config.batch,
         judge=partial(judge, config, table, split, members, origin),
+        identity=identity.of(
+            table.spike_pA,
+            (table.label, table.cell, table.day),
+            (table.cell_names, table.day_names),
+            [(fold.train, fold.test) for fold in split.folds],
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from spiketype.datasets.allen.species import Part, parts, usable
 from spiketype.datasets.allen.table import DENDRITES, AllenTable
 from spiketype.edge import progress
 from spiketype.models.species import AlignedSvc
+from spiketype.train import identity
 from spiketype.train.config import Member
 from spiketype.train.task import Experiment, Phase, Task, member_keys, of_files
 from spiketype.train.tasks.species.config import METHODS, SpeciesConfig
@@ -66,6 +67,12 @@ def prepare(config: SpeciesConfig) -> Experiment:
         keys=member_keys(members),
         batch=config.batch_size,
         judge=partial(judge, config, table, about, divided, aligned, networks_of),
+        identity=identity.of(
+            table.x,
+            (table.spiny, table.species, table.donor, table.specimen_id),
+            (table.donor_names, table.feature_names),
+            [(part.mouse, part.human, part.test) for part in divided],
+        ),
     )
 
 

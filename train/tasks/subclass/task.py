@@ -18,6 +18,7 @@ from spiketype.edge import PyTree
 from spiketype.models import lspin
 from spiketype.models.lspin import LSPIN
 from spiketype.models.scale import Scale
+from spiketype.train import identity
 from spiketype.train.config import Member
 from spiketype.train.loop import Metrics, Problem
 from spiketype.train.task import Experiment, Phase, Task, member_keys, of_files
@@ -81,6 +82,12 @@ def prepare(config: SubclassConfig) -> Experiment:
         keys=member_keys(members),
         batch=len(table.x),
         judge=partial(judge, config, net, table, parts, optimistic, scales, members),
+        identity=identity.of(
+            table.x,
+            (table.subclass, table.donor, table.specimen_id),
+            (table.class_names, table.donor_names, table.feature_names),
+            [(fold.train, fold.test) for fold in folds],
+        ),
     )
 
 

@@ -20,7 +20,9 @@ from spiketype.models import augment, unit_nets
 from spiketype.models.losses import cross_entropy
 from spiketype.models.scale import Scale
 from spiketype.models.unit_nets import UnitNet
+from spiketype.train import identity
 from spiketype.train.config import Member
+from spiketype.train.identity import Identity
 from spiketype.train.loop import Metrics, Problem
 from spiketype.train.task import Experiment, Phase, Task, member_keys, of_files, of_members
 from spiketype.train.tasks.unit import judge, model
@@ -132,7 +134,17 @@ def prepare(config: UnitConfig) -> Experiment:
         keys=member_keys(members),
         batch=config.batch,
         judge=partial(judge.judge, config, net, data, scales, members),
+        identity=_identity(data),
     )
+
+
+def _identity(data: UnitData) -> Identity:
+    """Return what the rows and their division are told by."""
+    table, division = data.table, data.division
+    exact, names = (table.label, table.unit, table.animal), (table.class_names, table.unit_names, table.animal_names)
+    adapt = division.adapt or [np.zeros(0, int)] * len(division.folds)
+    folds = [(fold.train, fold.test, rows) for fold, rows in zip(division.folds, adapt, strict=True)]
+    return identity.of(table.waveform, exact, names, folds)
 
 
 def stack(parts: Sequence[np.ndarray], data: UnitData, scales: Sequence[Scale], members: Sequence[Member]) -> PyTree:
