@@ -16,6 +16,7 @@ from spiketype.edge import UserError, absent
 IDS = ("specimen_id", "file_name", "specimen__id")
 # Medians of a kind of cell lie within a factor 3 of the usual ones, single cells within 22: beyond 100, it is a unit.
 FACTOR = 100.0
+FILLERS = (-9999.0, -999.0, -99999.0, 9999.0, 99999.0)  # that programs write where nothing was measured
 NEAR_ZERO = ("peak_v", "upstroke_v", "downstroke_v", "f_i_curve_slope", "sag")  # of one cell in a hundred, by chance
 
 
@@ -124,13 +125,37 @@ def read_features(
 
 
 def tell_far(
-    path: Path, far: Bool[np.ndarray, "cell feature"], x: np.ndarray, cells: Sequence[str], feature_names: Sequence[str]
+    path: Path,
+    far: Bool[np.ndarray, "cell feature"],
+    x: np.ndarray,
+    cells: Sequence[str],
+    feature_names: Sequence[str],
+    why: str = "far from all that were trained on",
 ) -> None:
     """Say on stderr which values are far from all usual ones, and count as not measured."""
     told = [f"{feature_names[k]} of {cells[row]} ({x[row, k]:.4g})" for row, k in np.argwhere(far).tolist()]
     if told:
-        head = f"{len(told)} values are far from all that were trained on, and count as not measured: "
+        head = f"{len(told)} values are {why}, and count as not measured: "
         reading.note(path, head + reading.shortened(told), head + ", ".join(told))
+
+
+def measured(
+    path: Path,
+    x: Float64[np.ndarray, "cell feature"],
+    cells: Sequence[str],
+    usual: Sequence[float],
+    feature_names: Sequence[str],
+) -> Float64[np.ndarray, "cell feature"]:
+    """Return x with NaN for what nobody measured, which is told: `FILLERS`, and all beyond `FACTOR` times the usual.
+
+    Raises:
+        UserError: a column is in another unit: `check_units`.
+    """
+    filler = np.isin(x, FILLERS)
+    check_units(path, np.where(filler, np.nan, x), usual, feature_names)
+    wrong = filler | (np.abs(x) > FACTOR * np.abs(usual))
+    tell_far(path, wrong, x, cells, feature_names, "no measurements")
+    return np.where(wrong, np.nan, x)
 
 
 def check_units(
