@@ -59,4 +59,4 @@ def _of_axis(x: Float[np.ndarray, "row _ _"], axis: int) -> tuple[float, float]:
 
 def _peaks(x: Float[np.ndarray, "row _ _"], axis: int) -> Int[np.ndarray, " row"]:
     """Return the place of each row's peak along an axis."""
-    return np.abs(x).max(axis=3 - axis).argmax(axis=1)
+    return np.asarray(np.abs(x).max(axis=3 - axis).argmax(axis=1))

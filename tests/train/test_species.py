@@ -298,6 +298,10 @@ def test_values_that_nobody_measured_are_not_judged_by(tables, tmp_path, capsys)
     damaged.loc[damaged.index[::2], list(FEATURES)[:2]] = np.nan
     emptied = evaluate_species(SpeciesConfig(), model, write(tmp_path / "emptied", {"human": damaged}))
     np.testing.assert_array_equal(found.calls.probability, emptied.calls.probability)
+    with pytest.raises(
+        UserError, match=r"human_ephys_data\.csv is not a folder: runs of species are judged on a folder"
+    ):
+        evaluate_species(SpeciesConfig(), model, tmp_path / "other" / "human_ephys_data.csv")
 
 
 def test_too_few_donors_to_calibrate_are_named(tables, tmp_path):

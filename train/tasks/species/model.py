@@ -230,8 +230,13 @@ def evaluate(config: SpeciesConfig, model: SpeciesModel, data: Path) -> Judgemen
     Cells of donors whose labels the run was trained on are left out.
 
     Raises:
-        UserError: the tables have other features, are those of the run, or no such cell is left.
+        UserError: no folder; the tables have other features, are those of the run, or no such cell is left.
     """
+    if not data.is_dir():
+        raise UserError(
+            f"{data} is not a folder: runs of species are judged on a folder of tables, which name the cells' donors;"
+            " spiketype predict calls the cells of one table"
+        )
     about = model.about
     table = allen.load(data, len(about["features"]))
     table = table.take(new_rows(model.training.rows(), of_rows(table.x, table.spiny), data, "cells"))
