@@ -468,6 +468,8 @@ def config(attrs: Json) -> Json:
 
 
 def _group(path: Location) -> zarr.Group:
+    if isinstance(path, Path) and path.is_file():
+        raise UserError(f"{path} is a file, and a store is a folder of Zarr that spiketype has made: give that folder")
     with readable(path, "a Zarr 3 store"):
         return zarr.open_group(checked(path), mode="r", zarr_format=3, use_consolidated=False)  # its files are checked
 

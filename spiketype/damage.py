@@ -41,7 +41,8 @@ def readable(path: Location | str, kind: str, remedy: str = "") -> Iterator[None
     except FileNotFoundError as error:
         if not isinstance(path, str) and not path.exists():
             raise UserError(f"{path} does not exist{_told(remedy)}") from None
-        raise UserError(f"{path} does not exist, or a part of it is missing ({error}){_told(remedy)}") from None
+        instead = "does not exist" if isinstance(path, str) else f"is not {kind}"
+        raise UserError(f"{path} {instead}, or a part of it is missing ({error}){_told(remedy)}") from None
     except MemoryError as error:
         raise UserError(
             f"{path} cannot be read as {kind}: it asks for more memory than there is{_told(remedy)}"

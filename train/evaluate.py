@@ -24,7 +24,7 @@ def main(
     Args:
         run: The run folder.
         data: Labelled data of the kind that the run was trained on: an EAP store (also at s3://, gs:// or https://), a
-            raphe store, an Allen table or folder, waveforms of units.
+            raphe store, a folder of Allen tables (of subclasses also one table), waveforms of units.
         label: Column of the classes of units; by default as in the run.
         rate_kHz: Sampling rate of waveforms, if the data do not say it; by default as in the run.
         flip: The waveforms are stored upside down.

@@ -1,4 +1,4 @@
-"""Tables of cells in comma-separated values, as people keep them: read correctly, or refused with the mistake named."""
+"""Tables of cells, columns between commas, semicolons or tabs: read correctly, or refused with the mistake named."""
 
 import difflib
 from collections import Counter
@@ -13,18 +13,22 @@ from spiketype import reading
 from spiketype.damage import check_columns, readable
 from spiketype.edge import UserError, absent
 
+MARKS = ",;\t"  # between columns; the first counts where none is there
+DECIMAL_COMMA = r"^(-?\d+),(\d+(?:[eE][-+]?\d+)?)$"
 IDS = ("specimen_id", "file_name", "specimen__id")
 # Medians of a kind of cell lie within a factor 3 of the usual ones, single cells within 22: beyond 100, it is a unit.
 FACTOR = 100.0
+FILLERS = (-9999.0, -999.0, -99999.0, 9999.0, 99999.0)  # that programs write where nothing was measured
 NEAR_ZERO = ("peak_v", "upstroke_v", "downstroke_v", "f_i_curve_slope", "sag")  # of one cell in a hundred, by chance
 
 
-def read(path: Path, mark: str = ",") -> pd.DataFrame:
+def read(path: Path, mark: str | None = None) -> pd.DataFrame:
     """Read a table of text, NaN where a field is empty; the first line names the columns.
 
     Args:
         path: the file.
-        mark: what separates the columns.
+        mark: what separates the columns; by default commas, semicolons or tabs, as in the first lines, and where it is
+            not commas, numbers may have decimal commas.
 
     Raises:
         UserError: no such file; not a table; a column named twice.
@@ -33,13 +37,17 @@ def read(path: Path, mark: str = ",") -> pd.DataFrame:
         raise UserError(absent(path))
     with readable(path, "comma-separated values"):
         with open(path, encoding="utf-8-sig") as file:
-            check_columns(path, file.readline(), mark)
+            first, second = file.readline(), file.readline()
+        # In both lines: names may have tabs around them.
+        own = mark or max(MARKS, key=lambda one: min(line.count(one) for line in (first, second or first)))
+        check_columns(path, first, own)
         # As text: pandas would turn large specimen numbers into floats, and a first column into an index.
-        raw = pd.read_csv(path, sep=mark, header=None, dtype=str, encoding="utf-8-sig")
+        raw = pd.read_csv(path, sep=own, header=None, dtype=str, encoding="utf-8-sig")
     names = ["" if pd.isna(name) else str(name).strip() for name in raw.iloc[0]]
     if repeated := sorted(name for name, times in Counter(names).items() if name and times > 1):
         raise UserError(f"{path} has the column {repeated[0]} twice: remove one")
-    return raw.iloc[1:].set_axis(names, axis=1).reset_index(drop=True)
+    table = raw.iloc[1:].set_axis(names, axis=1).reset_index(drop=True)
+    return table if mark or own == MARKS[0] else table.replace(DECIMAL_COMMA, r"\1.\2", regex=True)
 
 
 def need(path: Path, table: pd.DataFrame, *names: str) -> None:
@@ -111,7 +119,10 @@ def read_features(
             x[:, k] = numbers(path, name, table[name])
     missing = tuple(name for name, empty in zip(feature_names, np.isnan(x).all(axis=0), strict=True) if empty)
     if len(missing) == len(feature_names):
-        raise UserError(f"{path} has no cell with one of the features {', '.join(feature_names[:3])}, ...")
+        known = {name.lower(): name for name in feature_names}
+        found = next((c for c in table.columns if c not in feature_names and c.lower() in known), None)
+        hint = f"; it has {found!r}: write the names of its columns as {known[found.lower()]}" if found else ""
+        raise UserError(f"{path} has no cell with one of the features {', '.join(feature_names[:3])}, ...{hint}")
     column = next((name for name in IDS if name in table), None)
     if column and table[column].isna().any():
         row = int(np.argmax(table[column].isna()))
@@ -124,13 +135,37 @@ def read_features(
 
 
 def tell_far(
-    path: Path, far: Bool[np.ndarray, "cell feature"], x: np.ndarray, cells: Sequence[str], feature_names: Sequence[str]
+    path: Path,
+    far: Bool[np.ndarray, "cell feature"],
+    x: np.ndarray,
+    cells: Sequence[str],
+    feature_names: Sequence[str],
+    why: str = "far from all that were trained on",
 ) -> None:
     """Say on stderr which values are far from all usual ones, and count as not measured."""
     told = [f"{feature_names[k]} of {cells[row]} ({x[row, k]:.4g})" for row, k in np.argwhere(far).tolist()]
     if told:
-        head = f"{len(told)} values are far from all that were trained on, and count as not measured: "
+        head = f"{len(told)} values are {why}, and count as not measured: "
         reading.note(path, head + reading.shortened(told), head + ", ".join(told))
+
+
+def measured(
+    path: Path,
+    x: Float64[np.ndarray, "cell feature"],
+    cells: Sequence[str],
+    usual: Sequence[float],
+    feature_names: Sequence[str],
+) -> Float64[np.ndarray, "cell feature"]:
+    """Return x with NaN for what nobody measured, which is told: `FILLERS`, and all beyond `FACTOR` times the usual.
+
+    Raises:
+        UserError: a column is in another unit: `check_units`.
+    """
+    filler = np.isin(x, FILLERS)
+    check_units(path, np.where(filler, np.nan, x), usual, feature_names)
+    wrong = filler | (np.abs(x) > FACTOR * np.abs(usual))
+    tell_far(path, wrong, x, cells, feature_names, "no measurements")
+    return np.where(wrong, np.nan, x)
 
 
 def check_units(

@@ -14,7 +14,7 @@ import pandas as pd
 from jaxtyping import Float64, Int
 
 from spiketype.damage import readable
-from spiketype.datasets.allen.columns import check_units, need, numbers, read, read_features, specimens
+from spiketype.datasets.allen.columns import measured, need, numbers, read, read_features, specimens
 from spiketype.datasets.allen.features import FEATURES, FEATURES_14, FEATURES_27, FEATURES_41
 from spiketype.edge import UserError
 
@@ -77,10 +77,10 @@ def noise_features(folder: Path) -> pd.DataFrame:
 def _features(path: Path, names: tuple[str, ...]) -> pd.DataFrame:
     table = read(path)
     need(path, table, "specimen_id", *names)
-    columns = {name: numbers(path, name, table[name]) for name in names}
-    found = pd.DataFrame(columns, index=specimens(path, table["specimen_id"]))
-    check_units(path, found.to_numpy(), [FEATURES[name].usual for name in names], names)
-    return found
+    x = np.stack([numbers(path, name, table[name]) for name in names], axis=1)
+    ids = specimens(path, table["specimen_id"])
+    x = measured(path, x, [str(each) for each in ids], [FEATURES[name].usual for name in names], names)
+    return pd.DataFrame(x, columns=list(names), index=ids)
 
 
 def sampling_rates(folder: Path, specimen_id: Int[np.ndarray, " cell"]) -> Float64[np.ndarray, " cell"]:
@@ -151,12 +151,12 @@ def published_cells(path: Path, species: int, known: pd.Index, classes: Sequence
         UserError: a column is missing, empty or in another unit; dendrites, a class or a cell that is unknown; a cell
             that occurs twice.
     """
-    x, _, missing = read_features(path, FEATURES_41)
+    x, names, _ = read_features(path, FEATURES_41)
     table = read(path)
     need(path, table, *FEATURES_41, "dendrite_type", "file_name")
-    if missing:
-        raise UserError(f"{path}: column {missing[0]} is empty in every cell")
-    check_units(path, x, [feature.usual for feature in FEATURES.values()], FEATURES_41)
+    x = measured(path, x, names, [feature.usual for feature in FEATURES.values()], FEATURES_41)
+    if (empty := np.isnan(x).all(axis=0)).any():
+        raise UserError(f"{path}: column {FEATURES_41[int(np.argmax(empty))]} is empty in every cell")
     ids = specimens(path, table["file_name"])
     frame = pd.DataFrame(x, columns=list(FEATURES_41), index=ids)
     frame["species"] = species

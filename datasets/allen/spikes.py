@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int
 
 from spiketype.damage import Archive, readable
-from spiketype.datasets.allen.columns import need, numbers, read, specimens
+from spiketype.datasets.allen.columns import FILLERS, need, numbers, read, specimens
 from spiketype.datasets.allen.database import EPHYS
 
 FILE = "single_spike.npz"
@@ -84,7 +84,8 @@ def _times(path: Path, specimen_id: np.ndarray) -> np.ndarray:
         names = [f"{time}_t_{stimulus}" for time in ("threshold", *TIMES)]
         if not set(names) <= set(table):
             continue
-        start, *ends = (numbers(path, name, table[name])[rows] for name in names)
+        times_s = np.stack([numbers(path, name, table[name])[rows] for name in names])
+        start, *ends = np.where(np.isin(times_s, FILLERS), np.nan, times_s)
         for t, end in enumerate(ends):
             found[has, s * len(TIMES) + t] = 1e3 * (end - start)
     return found

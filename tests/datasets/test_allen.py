@@ -17,7 +17,7 @@ from spiketype.datasets.allen.features import FEATURES, FEATURES_27, FEATURES_41
 from spiketype.datasets.allen.table import SHIPPED
 from spiketype.edge import UserError
 from tests import shared_data
-from tests.datasets import allen_synthetic
+from tests.datasets import allen_synthetic, two_species
 
 
 def frame(cells=6, seed=0):
@@ -128,6 +128,35 @@ def test_units_off_by_a_thousand_are_named(tmp_path):
     x[:, 3] *= 1000
     with pytest.raises(UserError, match=r"column peak_i: median .* where 1 is usual"):
         columns.check_units(tmp_path, x, usual, FEATURES_41)
+
+
+@pytest.mark.parametrize("filler", [-9999, -999, 9999, 1e30])
+def test_what_programs_write_where_nothing_was_measured_counts_as_not_measured(tmp_path, capsys, filler):
+    both = two_species.tables()
+    both["human"].loc[3:6, "ri"] = filler
+    table = allen.load(two_species.write(tmp_path / "filled", both))
+    assert (
+        f"4 values are no measurements, and count as not measured: ri of 5003_1 ({filler:.4g})"
+        in capsys.readouterr().err
+    )
+    both["human"].loc[3:6, "ri"] = np.nan
+    np.testing.assert_array_equal(table.x, allen.load(two_species.write(tmp_path / "emptied", both)).x)
+    both["human"]["ri"] = -9999
+    with pytest.raises(UserError, match="column ri is empty in every cell"):
+        allen.load(two_species.write(tmp_path / "all", both))
+
+
+def test_no_published_value_counts_as_not_measured():
+    """Results stand on them."""
+    folder = shared_data.path("allen")
+    for name, features in (
+        ("mouse_ephys_data", FEATURES_41),
+        ("human_ephys_data", FEATURES_41),
+        ("ephys_features", FEATURES_27),
+    ):
+        x, cells, _ = columns.read_features(folder / f"{name}.csv", features)
+        usual = [FEATURES[each].usual for each in features]
+        np.testing.assert_array_equal(columns.measured(folder, x, cells, usual, features), x)
 
 
 @pytest.fixture

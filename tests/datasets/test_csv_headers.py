@@ -53,6 +53,22 @@ def test_features_of_cells(tmp_path, blank, start):
     assert (ids, missing) == (["565871768", "565871769"], ("sag",))
 
 
+@pytest.mark.parametrize(("mark", "point"), [(";", "."), (";", ","), ("\t", "."), ("\t", ",")])
+def test_features_between_other_marks(tmp_path, mark, point):
+    lines = [["specimen_id", "vrest", "tau"], *CELLS]
+    text = "".join(mark.join(str(each).replace(".", point) for each in line) + "\n" for line in lines)
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    x, ids, _ = allen_columns.read_features(tmp_path / "a.csv", ("vrest", "tau"))
+    np.testing.assert_array_equal(x, [row[1:] for row in CELLS])
+    assert ids == ["565871768", "565871769"]
+
+
+def test_features_in_upper_case_are_named(tmp_path):
+    path = write(tmp_path / "a.csv", ["SPECIMEN_ID", "VREST", "TAU"], CELLS)
+    with pytest.raises(UserError, match="it has 'VREST': write the names of its columns as vrest"):
+        allen_columns.read_features(path, ("tau", "vrest"))
+
+
 def test_features_with_a_name_twice(tmp_path):
     path = write(tmp_path / "a.csv", ["specimen_id", "vrest", " vrest"], CELLS)
     with pytest.raises(UserError, match=r"has the column vrest twice"):

@@ -203,8 +203,14 @@ def test_not_a_store(tmp_path, what):
         path.mkdir()
     if what == "other":
         (path / "zarr.json").write_text("{not json")
+    said = {
+        "nothing": "does not exist$",
+        "file": "is a file, and a store is a folder",
+        "folder": "is not a Zarr 3 store, or a part of it is missing",
+        "other": "cannot be read as a Zarr 3 store",
+    }
     for use in (store.done, store.open_dataset, lambda p: store.validate(p, "toy", ())):
-        with pytest.raises(UserError, match=f"{path} (cannot be read as a Zarr 3 store|does not exist)"):
+        with pytest.raises(UserError, match=f"{path} {said[what]}"):
             use(path)
 
 

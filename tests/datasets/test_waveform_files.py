@@ -381,6 +381,17 @@ def test_times_before_channels_are_refused_where_nothing_names_the_axes(tmp_path
                     waveforms.load(tmp_path / "wrong.npz")
 
 
+def test_channels_that_are_copies_or_sorted_by_size_are_channels(tmp_path):
+    """Where rows have their troughs at places of their own."""
+    rng = np.random.default_rng(1)
+    time = np.arange(40) - rng.integers(10, 20, (40, 1))
+    one = -100 * np.exp(-((time / 3.0) ** 2)) + rng.normal(size=(40, 40))
+    alike = one[:, None] * np.array([1, 0.85, 0.7, 0.6])[:, None] + rng.normal(size=(40, 4, 40))
+    for x in (np.stack([one, one], axis=1), alike):
+        np.savez(tmp_path / "right.npz", waveform=x, rate_kHz=30.0)
+        assert waveforms.load(tmp_path / "right.npz").waveform.shape == x.shape
+
+
 def test_noise_of_curators_and_numbers_of_spikes_in_any_table(tmp_path, capsys):
     columns = {"quality": np.array(["good", "noise", "mua", "good", "good"]), "n_spikes": np.arange(5)}
     np.savez(tmp_path / "a.npz", waveform=made(), rate_kHz=20.0, **columns)

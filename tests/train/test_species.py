@@ -15,7 +15,7 @@ from optimizers import adam
 from spiketype.datasets.allen import database as allen_database
 from spiketype.datasets.allen import table as allen
 from spiketype.datasets.allen.features import FEATURES
-from spiketype.datasets.allen.species import HUMAN, parts, read_species, usable
+from spiketype.datasets.allen.species import HUMAN, parts, read_species, usable, whole
 from spiketype.edge import UserError
 from spiketype.models import explain
 from spiketype.models.species import Cells
@@ -24,6 +24,7 @@ from spiketype.train.judging import calls, metrics
 from spiketype.train.tasks.species import networks, task
 from spiketype.train.tasks.species.config import FOLDS, METHODS, SpeciesConfig
 from spiketype.train.tasks.species.model import SpeciesModel, TrainingCells, fit
+from spiketype.train.tasks.species.model import evaluate as evaluate_species
 from spiketype.train.tasks.species.networks import cells_of
 from tests import shared_data
 from tests.datasets import two_species
@@ -279,6 +280,28 @@ def test_cells_that_lack_features_are_called_at_the_frequencies_of_the_run(table
         prior = fit(table, part, "mouse-to-human", 0).prior[-1]
         assert bool(prior.max() > 0.9) is told
         assert ("of the human cells are estimated to be spiny" in capsys.readouterr().err) is told
+
+
+def test_values_that_nobody_measured_are_not_judged_by(tables, tmp_path, capsys):
+    """`predict` of the same table takes none of them at face value."""
+    table = usable(allen.load(write(tmp_path / "data", tables)), "impute")
+    training = TrainingCells.of(table, whole(table, "mouse-to-human"), "mouse-to-human", 0)
+    none = networks.Networks(networks.network(SpeciesConfig()), (), (), np.zeros((0, 2)), {})
+    about = {"features": list(table.feature_names), "donors": [], "adapted": []}
+    model = SpeciesModel(training.fit("mouse-to-human"), training, "mouse-to-human", none, about)
+    damaged = tables["human"].copy()
+    damaged.loc[damaged.index[::2], list(FEATURES)[:2]] *= 25.0
+    capsys.readouterr()
+    found = evaluate_species(SpeciesConfig(), model, write(tmp_path / "other", {"human": damaged}))
+    said = capsys.readouterr().err
+    assert "60 values are far from all that were trained on, and count as not measured: threshold_v of 5000" in said
+    damaged.loc[damaged.index[::2], list(FEATURES)[:2]] = np.nan
+    emptied = evaluate_species(SpeciesConfig(), model, write(tmp_path / "emptied", {"human": damaged}))
+    np.testing.assert_array_equal(found.calls.probability, emptied.calls.probability)
+    with pytest.raises(
+        UserError, match=r"human_ephys_data\.csv is not a folder: runs of species are judged on a folder"
+    ):
+        evaluate_species(SpeciesConfig(), model, tmp_path / "other" / "human_ephys_data.csv")
 
 
 def test_too_few_donors_to_calibrate_are_named(tables, tmp_path):

@@ -146,6 +146,19 @@ class SpeciesModel:
                 found[rows] = model.probability(Cells(cells.x[rows][:, kept], cells.species[rows]))
         return found
 
+    def believed(self, cells: Cells, names: Sequence[str], data: Path) -> tuple[Cells, Bool[np.ndarray, " cell"]]:
+        """Return cells without values that nobody measured, which are told, and which cells have many of them.
+
+        Args:
+            cells: as given.
+            names: of the cells.
+            data: where they are.
+        """
+        scales = (self.offered.domains.mouse, self.offered.domains.human)
+        wrong = np.stack([far(cells.x, scale) for scale in scales])[cells.species, np.arange(len(cells.x))]
+        allen_columns.tell_far(data, wrong, cells.x, names, self.about["features"])
+        return cells._replace(x=np.where(wrong, np.nan, cells.x)), odd(wrong, cells.x)
+
     def arrays(self) -> PyTree:
         """Return all that is trained or fitted, and the cells of the support vectors."""
         return {
@@ -217,8 +230,13 @@ def evaluate(config: SpeciesConfig, model: SpeciesModel, data: Path) -> Judgemen
     Cells of donors whose labels the run was trained on are left out.
 
     Raises:
-        UserError: the tables have other features, are those of the run, or no such cell is left.
+        UserError: no folder; the tables have other features, are those of the run, or no such cell is left.
     """
+    if not data.is_dir():
+        raise UserError(
+            f"{data} is not a folder: runs of species are judged on a folder of tables, which name the cells' donors;"
+            " spiketype predict calls the cells of one table"
+        )
     about = model.about
     table = allen.load(data, len(about["features"]))
     table = table.take(new_rows(model.training.rows(), of_rows(table.x, table.spiny), data, "cells"))
@@ -230,7 +248,8 @@ def evaluate(config: SpeciesConfig, model: SpeciesModel, data: Path) -> Judgemen
     if not len(table.x):
         kind = SPECIES[TESTED[config.labels]]
         raise UserError(f"{data} has no {kind} cell of a donor whose labels this run was not trained on")
-    cells, networks = Cells(table.x, table.species), model.networks
+    cells, _ = model.believed(Cells(table.x, table.species), [str(number) for number in table.specimen_id], data)
+    networks = model.networks
     found = {OFFERED: model.probability(cells)}
     for method in networks.methods:
         each = [networks.probability(number, cells) for number in networks.numbers(method)]
@@ -263,16 +282,14 @@ def predict(config: SpeciesConfig, model: SpeciesModel, data: Path) -> dict[str,
             allen_columns.check_units(data, x[species == number], scale.median, names)
     if missing:
         print(f"{data}: features that no cell has: {', '.join(missing)}", file=sys.stderr)
-    wrong = np.stack([far(x, domains.mouse), far(x, domains.human)])[species, np.arange(len(x))]
-    allen_columns.tell_far(data, wrong, x, ids, names)
-    x, strange = np.where(wrong, np.nan, x), odd(wrong, x)
-    probability = model.probability(Cells(x, species))
+    cells, strange = model.believed(Cells(x, species), ids, data)
+    probability = model.probability(cells)
     measured = {
         COLUMN: np.array(SPECIES)[species],
         "likeliest": np.array(DENDRITES)[probability.argmax(axis=1)],
-        "missing_features": np.isnan(x).sum(axis=1),
+        "missing_features": np.isnan(cells.x).sum(axis=1),
     }
     unknown, each = np.full(len(x), -1), np.arange(len(x))
     return Calls(probability[None], unknown, each, DENDRITES, tuple(ids), measured).table(
-        config.certain, {ODD: strange, TOO_FEW: too_few(x)}
+        config.certain, {ODD: strange, TOO_FEW: too_few(cells.x)}
     )
