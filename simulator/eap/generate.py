@@ -48,8 +48,7 @@ def generate(
     Args:
         config: what the store holds.
         out: the store, a folder or a URL; an unfinished store of the same configuration is continued.
-        workers: processes at once, by default one per core. 0 computes in this process on JAX's default device,
-            which is what a GPU or TPU wants (and rounds in its own way).
+        workers: processes at once, by default one per core. 0: this process alone, on JAX's default device (for GPUs).
         share: the blocks to write, by default all.
         scheduler: address or file of a Dask scheduler, whose workers are to compute instead.
         yes: begin though it would not fit on the disk.
@@ -63,8 +62,6 @@ def generate(
     _check(out, workers, scheduler)
     made_of = made_of or parts.of(config)
     models, layout = made_of.models, made_of.layout
-    if config.common_average and len(layout.contact_um) < 2:
-        raise UserError(f"--common-average: {config.probe} has one contact, from which nothing would be left")
     found: Attempt | None = None
     tell = partial(_announce, config, layout, models, out, workers, scheduler, yes)
     begun = store.occupied(out)

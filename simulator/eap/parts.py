@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from spiketype.edge import Json
+from spiketype.edge import Json, UserError
 from spiketype.reading import note
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.eap.probes import Probe, probe
@@ -30,9 +30,11 @@ def of(config: EapConfig) -> Parts:
     """Return what a configuration names; its files are read.
 
     Raises:
-        UserError: a cell model or the probe is not there, incomplete or damaged.
+        UserError: a cell model or the probe is not there, incomplete or damaged; the common average of one contact.
     """
     layout = probe(config.probe)
+    if config.common_average and len(layout.contact_um) < 2:
+        raise UserError(f"--common-average: {config.probe} has one contact, from which nothing would be left")
     models = cells.catalogue(config.cell_models, config.exclude, config.axon)
     if differing := cells.axons_differ(models):
         note("cell models", differing)
