@@ -63,6 +63,7 @@ def save(figure: Figure, path: Path) -> Path:
     with rc_context({**STYLE, "figure.constrained_layout.use": False, **WRITTEN}):
         with whole_file(path) as partial:
             figure.savefig(partial, dpi=DPI, format="png")
+        figure.set_layout_engine("none")  # both files have the layout that was found for the first
         _rasterise(figure)
         with whole_file(path.with_suffix(".svg")) as partial:
             figure.savefig(partial, dpi=DPI, format="svg", metadata={"Date": None})

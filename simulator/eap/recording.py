@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32
-from scipy import signal
 
 from spiketype.simulator.eap import features
 from spiketype.simulator.eap.chain import Chain, check_rate
@@ -57,6 +56,8 @@ def _gain_at_0(chain: Chain) -> float:
 
 def _apply(x: np.ndarray, chain: Chain, rate_kHz: float) -> np.ndarray:
     """Run the filters along the last axis, from rest."""
+    from scipy import signal  # takes two seconds: only for those who filter
+
     for corner, kind in ((chain.highpass_Hz, "highpass"), (chain.lowpass_Hz, "lowpass")):
         if corner:
             sos = signal.butter(chain.order, corner, kind, fs=1000 * rate_kHz, output="sos")
@@ -91,6 +92,8 @@ def colouring(n_time: int, dt_ms: float, rate_kHz: float, chain: Chain) -> Float
     scaled afterwards, so that its standard deviation is what one measures in the recording. The matrix is the square
     root of the covariance of that noise in the window.
     """
+    from scipy import signal
+
     check_rate(chain, 1 / dt_ms)
     kept, ratio = features.resample(n_time, dt_ms, rate_kHz).shape[1], features.ratio_of(dt_ms, rate_kHz)
     pad = math.ceil(PAD_MS / dt_ms / ratio.denominator) * ratio.denominator  # so that the window begins at a new sample
