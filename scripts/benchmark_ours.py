@@ -42,6 +42,7 @@ from spiketype.units.training import Labelled
 
 Models = Mapping[str | None, str]  # model in a run folder, None for the run's own -> the method in the table
 EAP_BASELINES: Models = {"majority class": "majority class", "logistic regression": "logistic regression on the images"}
+EAP_WAVEFORMS: Models = {"logistic regression": "logistic regression on the waveforms"}
 EAP_TASKS = {"m_type": "mtype", "ei": "binary", "um": "location"}
 RAPHE: Models = {
     None: "spiketype raphe: consensus and shape, calibrated",
@@ -81,7 +82,10 @@ class Trained(NamedTuple):
 
 
 def of_eap(made: Made, place: Path, question: str) -> Iterator[Trained]:
-    """Yield the network of the task with its defaults; and, where the split is the published one, as published."""
+    """Yield the network of the task with its defaults, on images and, for classes, on waveforms; and as published.
+
+    As published only where the split is the published one.
+    """
     about = made.specification.questions[question]
     files = sorted((place / folder.SPLITS).glob(f"{question}.json")) or sorted(
         (place / folder.SPLITS).glob(f"{question}-fold*.json")
@@ -92,6 +96,9 @@ def of_eap(made: Made, place: Path, question: str) -> Iterator[Trained]:
     ours = tuple(replace(plain, lists=file) for file in files)
     others = {} if task == "location" else EAP_BASELINES
     yield Trained("ours", ours, {None: f"spiketype {task}", **others})
+    if task != "location":
+        waveforms = tuple(replace(each, features="waveform") for each in ours)
+        yield Trained("waveforms", waveforms, {None: f"spiketype {task} on waveforms", **EAP_WAVEFORMS})
     if about.split.optimistic and task != "location":
         theirs = eap.PAPER | {"split": "lists"}
         published = tuple(replace(each, **theirs) for each in ours)  # type: ignore[arg-type]
