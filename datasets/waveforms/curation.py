@@ -5,13 +5,15 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Bool, Shaped
 
-COLUMNS = ("group", "quality", "bc_unitType")  # of phy; of AllenSDK, SpikeInterface and others; of Bombcell
+# Of phy; of AllenSDK, SpikeInterface and others; of Bombcell, by itself and in SpikeInterface; of UnitRefine.
+COLUMNS = ("group", "quality", "bc_unitType", "bombcell_label", "unitrefine_label")
 NOISE, MULTI_UNIT = "noise", ("mua", "multi", "multi-unit", "multiunit")
+NO_UNIT = (NOISE, "artifact", "artefact")  # "artifact" is among the words that SpikeInterface's curation offers
 
 
 def is_noise(words: Shaped[np.ndarray, " unit"]) -> Bool[np.ndarray, " unit"]:
-    """Return which units a column of words calls noise; a column of numbers calls none so."""
-    return np.array([word == NOISE for word in _lower(words)], bool)
+    """Return which units a column of words calls noise or an artifact; a column of numbers calls none so."""
+    return np.array([word in NO_UNIT for word in _lower(words)], bool)
 
 
 def multi_unit(words: Shaped[np.ndarray, " unit"]) -> int:

@@ -29,6 +29,9 @@ SUFFIX = ".nwb"
 SAID_ON = (MEAN, "waveform_sd", "waveforms")  # the columns that say rate and unit; the first that does counts, as pynwb
 NO_LABEL = {"id", "spike_times", "obs_intervals", "electrodes", "electrode_group", "spike_amplitudes", *SAID_ON}
 SLOWEST_MS = 1e4  # between spikes, in the middle of a unit's intervals
+SCRIPT = re.compile(  # "NeuroConv v0.6.4" of NeuroConv; in 0.10 a record with a line "neuroconv_version: 0.10.2"
+    r"neuroconv(?:\s+provenance record.*?neuroconv_version:)?\s*(v?\d[\w.]*)?", re.IGNORECASE | re.DOTALL
+)
 PLAUSIBLE_uV = (1.0, 2e4)  # where the median of the units' amplitudes lies
 
 
@@ -227,8 +230,8 @@ def _units(file: File, label: str | None) -> _Units:
         raise UserError(f"{file.path}: none of its {count} units can be read ({'; '.join(file.left_out)})")
     value = _labels(file, label, count, waveform, channel, electrodes)
     whole = np.stack([waveform[row] for row in kept.tolist()])
-    script = re.search(r"neuroconv\s*v?[\d.]*\w", file.texts["script"], re.IGNORECASE)
-    in_units, whole = _in_microvolts(file, whole, writes_uV=bool(script) or (ragged and ALLEN_PEAK in file.units))
+    script = SCRIPT.search(file.texts["script"])
+    in_units, whole = _in_microvolts(file, whole, writes_uV=script is not None or (ragged and ALLEN_PEAK in file.units))
     spikes = [] if times is None else [np.sort(times[row]) for row in kept.tolist()]
     in_s = times is not None and _are_seconds(file, spikes)
     return _Units(
@@ -244,7 +247,7 @@ def _units(file: File, label: str | None) -> _Units:
         None if not in_s else np.array([autocorrelogram(t) for t in spikes]),
         np.array([len(t) for t in spikes]) if any(map(len, spikes)) else None,
         None if channel is None else electrodes.positions(channel),
-        f"NWB {file.version}" + (f", {script[0]}" if script else ""),
+        f"NWB {file.version}" + (f", NeuroConv {script[1] or ''}".rstrip() if script else ""),
         (file.texts["species"], *_regions(electrodes)),
     )
 

@@ -516,6 +516,21 @@ def test_units_that_were_curated_as_noise_in_a_group_are_left_out_and_multi_unit
     assert "1 units are multi-unit activity, by the column group" in told
 
 
+@pytest.mark.parametrize(
+    ("script", "producer"),
+    [
+        ("Created using NeuroConv v0.6.4", "NeuroConv v0.6.4"),
+        ("NeuroConv provenance record\nneuroconv_version: 0.10.2\nsource_script: a.py", "NeuroConv 0.10.2"),
+        ("NeuroConv provenance record", "NeuroConv"),
+        ("made with neuroconv, by hand", "NeuroConv"),
+    ],
+)
+def test_the_release_of_neuroconv_is_read_as_it_writes_it(tmp_path, script, producer):
+    new = nwb_units.new(source_script=script, source_script_file_name="a.py")
+    path = nwb_units.write(tmp_path / "a.nwb", nwb_units.add(new, nwb_units.spikes((3, 30, 1))))
+    assert waveforms.load(path).producer.split(", ")[1:] == [producer]
+
+
 @pytest.mark.parametrize("factor", [1e5, 3e4])
 def test_spike_times_that_are_no_seconds_give_no_histograms(tmp_path, capsys, factor):
     times = [np.sort(np.random.default_rng(k).uniform(0, 60, 300)) for k in range(3)]

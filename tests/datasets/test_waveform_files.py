@@ -400,3 +400,13 @@ def test_noise_of_curators_and_numbers_of_spikes_in_any_table(tmp_path, capsys):
     said = capsys.readouterr().err
     assert "noise, by quality: row 1" in said
     assert "1 units are multi-unit activity, by quality" in said
+
+
+@pytest.mark.parametrize(
+    ("column", "word"), [("quality", "artifact"), ("bombcell_label", "noise"), ("unitrefine_label", "noise")]
+)
+def test_what_spikeinterface_calls_no_unit_is_left_out(tmp_path, capsys, column, word):
+    words = np.array(["good", word, "good", "good", "good"])
+    np.savez(tmp_path / "a.npz", waveform=made(), rate_kHz=20.0, **{column: words})
+    assert len(waveforms.load(tmp_path / "a.npz").waveform) == 4
+    assert f"by {column}: row 1" in capsys.readouterr().err
