@@ -16,6 +16,7 @@ from spiketype.datasets.allen import database as allen_database
 from spiketype.datasets.allen import table as allen
 from spiketype.datasets.allen.features import FEATURES
 from spiketype.datasets.allen.species import HUMAN, parts, read_species, usable, whole
+from spiketype.datasets.fingerprint import of_names
 from spiketype.edge import UserError
 from spiketype.models import explain
 from spiketype.models.species import Cells
@@ -109,6 +110,7 @@ def test_a_run_calls_of_new_cells_and_another_folder(folder, tables, tmp_path, c
     run.main(["--task", "species", "--data", str(folder), "--out", str(out), *OPTIONS])
     summary = json.loads((out / "summary.json").read_text())
     assert summary["transductive"]
+    assert summary["training_parts"] == [of_names(name.split("_")[0] for name in tables["mouse"]["file_name"])]
     assert summary["offered"] == "aligned SVC"
     rows = summary["rows"]
     assert rows["aligned SVC"]["accuracy_percent"]["value"] > 90

@@ -123,6 +123,7 @@ def rows_of(path):
 @pytest.mark.slow
 def test_a_run_judges_and_draws(finished):
     summary = json.loads((finished / "summary.json").read_text())
+    assert len(set(summary["training_parts"])) == 2
     assert not summary["optimistic"]
     assert summary["rows"]["LSPIN"]["accuracy_percent"]["value"] > 80
     assert summary["rows"]["support vectors and networks"]["accuracy_percent"]["value"] > 90
