@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from jaxtyping import Float, Shaped, UInt64
@@ -32,6 +32,11 @@ def fingerprint(*arrays: Shaped[np.ndarray, "..."] | OnDisk) -> str:
         for piece in _pieces(array):
             digest.update(_content(piece))
     return digest.hexdigest()[:LENGTH]
+
+
+def of_names(names: Iterable[str]) -> str:
+    """Return the fingerprint of a set of names, whatever their order."""
+    return fingerprint(np.array(sorted(set(names)), str))
 
 
 def of_rows(*arrays: Shaped[np.ndarray, "row ..."]) -> UInt64[np.ndarray, " row"]:

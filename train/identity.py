@@ -8,8 +8,9 @@ from jaxtyping import Float, Float32, Int, Shaped
 
 from spiketype.datasets.fingerprint import fingerprint
 
-MOST = 10_000  # rows of which the values are compared
-ROUNDING = 1e-4  # of the largest: simulated on another kind of device, or read on another CPU, values are the same so
+MOST = 100_000  # numbers that are kept of a table: of each row or, where they are more, of as many rows together
+PIECE = 4_000_000  # values that are looked at together
+ROUNDING = 1e-4  # of a row: simulated on another kind of device, or read on another CPU, values are the same so
 
 
 class Identity(NamedTuple):
@@ -17,38 +18,65 @@ class Identity(NamedTuple):
 
     Attributes:
         digest: of what has no rounding: labels, groups, their names, and the rows of each part of each fold.
-        values: a number that comes of the values of a row, of every row or, where they are many, of some.
+        values: a number that comes of the values of each row, or of some rows together.
+        sizes: how large it may be by the size of the values, those of small rows the usual one.
     """
 
     digest: str
-    values: Float32[np.ndarray, " row"]
+    values: Float32[np.ndarray, " number"]
+    sizes: Float32[np.ndarray, " number"]
 
     def same(self, other: "Identity") -> bool:
         """Say whether the other is of the same data, but for rounding."""
         if self.digest != other.digest or self.values.shape != other.values.shape:
             return False
-        return np.allclose(self.values, other.values, rtol=0, atol=ROUNDING * np.abs(self.values).max(initial=0))
+        return bool((np.abs(self.values - other.values) <= ROUNDING * self.sizes).all())
 
 
 def of(
-    x: Float[np.ndarray, "row ..."],
-    exact: Sequence[Shaped[np.ndarray, "row ..."]],
+    tables: Sequence[Float[np.ndarray, "_ ..."]],
+    exact: Sequence[Shaped[np.ndarray, "_ ..."]],
     names: Sequence[Sequence[str]],
     folds: Sequence[Sequence[Int[np.ndarray, " _"]]] = (),
 ) -> Identity:
     """Return the identity of data.
 
     Args:
-        x: values of the rows, NaN where unknown.
+        tables: values, NaN where unknown, of each kind a table of its own: those of a row are compared together. Folds
+            are of the rows of the first.
         exact: what else is known of each row: whole numbers, such as labels and groups.
         names: of classes, groups and features.
         folds: the rows of each part (training, test) of each fold.
     """
-    parts = np.zeros((len(folds), len(x)), np.uint8)
+    parts = np.zeros((len(folds), len(tables[0])), np.uint8)
     for row, fold in zip(parts, folds, strict=True):
         for number, part in enumerate(fold):
             row[part] |= 1 << number
     digest = fingerprint(*exact, *(np.array(each, str) for each in names), parts)
-    some = np.nan_to_num(x[:: -(-len(x) // MOST)].astype(np.float32)).reshape(-1, int(np.prod(x.shape[1:])))
-    # Weights that rise, so that a row of mean 0 has a value of its own.
-    return Identity(digest, some @ np.linspace(1, 2, some.shape[1], dtype=np.float32))
+    values, sizes = zip(*map(_numbers, tables), strict=True)
+    return Identity(digest, np.concatenate(values), np.concatenate(sizes))
+
+
+def by_column(x: Float[np.ndarray, "row feature"]) -> Float[np.ndarray, "row feature"]:
+    """Return features in units of their largest, so that each counts whatever its unit is."""
+    largest = np.nanmax(np.abs(x), axis=0, keepdims=True, initial=0)
+    return np.asarray(x / np.where(largest > 0, largest, 1))
+
+
+def _numbers(x: Float[np.ndarray, "row ..."]) -> tuple[Float32[np.ndarray, " number"], Float32[np.ndarray, " number"]]:
+    """Return the values and sizes of a table, as of `Identity`."""
+    points = int(np.prod(x.shape[1:]))
+    # Weights that rise, so that a row of mean 0 has a value of its own, and rows are not taken for one another.
+    weight, together = np.linspace(1, 2, points, dtype=np.float32), max(1, -(-len(x) // MOST))
+    values, sizes = np.zeros((2, len(x)), np.float32)
+    rows = max(1, PIECE // max(1, points))
+    for first in range(0, len(x), rows):
+        some = np.nan_to_num(x[first : first + rows].astype(np.float32))
+        some = some.reshape(len(some), points)
+        values[first : first + rows], sizes[first : first + rows] = some @ weight, np.abs(some) @ weight
+    if not len(x):
+        return values, sizes
+    values *= 1 + np.arange(len(x), dtype=np.float32) % together / together
+    begins = np.arange(0, len(x), together)
+    sizes = np.maximum(sizes, np.median(sizes))
+    return np.add.reduceat(values, begins), np.add.reduceat(sizes, begins)

@@ -78,21 +78,21 @@ def check_same(folder: Path, config: TaskConfig) -> None:
 def check_same_data(folder: Path, identity: Identity) -> None:
     """Refuse to continue a run with other data: it might be judged on what it was trained on.
 
-    A run of an older version does not say what it began with, which is noted.
+    A run of an older version does not say what it began with, or says it otherwise, which is noted.
 
     Raises:
         UserError: other data, labels, groups or folds than the run began with; a damaged file.
     """
     path = folder / DATA
-    if not path.exists():
+    remedy = f"delete it and repeat --resume {folder}, which then cannot tell whether the data have changed"
+    tree = checked.read_msgpack(path, remedy) if path.exists() else {}
+    if set(tree) != set(Identity._fields):
         reading.note(
             folder, "does not say what data the run began with (older versions did not): they are not compared"
         )
         return
-    remedy = f"delete it and repeat --resume {folder}, which then cannot tell whether the data have changed"
-    tree = checked.read_msgpack(path, remedy)
     with readable(path, "the identity of data", remedy):
-        begun = Identity(str(tree["digest"]), np.asarray(tree["values"], np.float32))
+        begun = Identity(str(tree["digest"]), *(np.asarray(tree[name], np.float32) for name in ("values", "sizes")))
     if not begun.same(identity):
         raise UserError(
             f"{folder} began with other data, labels or --lists than there are now: restore them and repeat --resume, "

@@ -19,6 +19,7 @@ from spiketype.train.identity import Identity
 from spiketype.train.judging.calls import Calls
 from spiketype.train.loop import Problem
 
+TRAINING_PARTS = "training_parts"  # in a summary: what tells the names of the rows that each fold trained on
 History = list[Json]  # lines of metrics.jsonl
 Variables = dict[str, PyTree]  # {"params": ..., and state}, every array with a leading member axis
 Labels = Int[np.ndarray, " row"]

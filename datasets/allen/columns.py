@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 
 from spiketype import reading
 from spiketype.damage import check_columns, readable
+from spiketype.datasets.allen.features import FEATURES
 from spiketype.edge import UserError, absent
 
 MARKS = ",;\t"  # between columns; the first counts where none is there
@@ -18,8 +19,12 @@ DECIMAL_COMMA = r"^(-?\d+),(\d+(?:[eE][-+]?\d+)?)$"
 IDS = ("specimen_id", "file_name", "specimen__id")
 # Medians of a kind of cell lie within a factor 3 of the usual ones, single cells within 22: beyond 100, it is a unit.
 FACTOR = 100.0
+MOST = 30.0  # times the usual: no single cell is beyond
+LARGEST = {"mV": 200.0}  # that a membrane has
 FILLERS = (-9999.0, -999.0, -99999.0, 9999.0, 99999.0)  # that programs write where nothing was measured
 NEAR_ZERO = ("peak_v", "upstroke_v", "downstroke_v", "f_i_curve_slope", "sag")  # of one cell in a hundred, by chance
+SIGNED = (*NEAR_ZERO, "seal_gohm")  # may be of either sign, and so of any size near zero
+SHARES = ("sag",)  # of one, not percent
 
 
 def read(path: Path, mark: str | None = None) -> pd.DataFrame:
@@ -149,6 +154,22 @@ def tell_far(
         reading.note(path, head + reading.shortened(told), head + ", ".join(told))
 
 
+def implausible(x: Float[np.ndarray, "cell feature"], feature_names: Sequence[str]) -> Bool[np.ndarray, "cell feature"]:
+    """Say which values no cell can have, so that they are fillers, in another unit, or of the other sign.
+
+    A membrane has no -1000 mV; a time constant of 17 ms is no 0.017, though a cell in some has that of another unit.
+    """
+    of = [FEATURES.get(name) for name in feature_names]
+    usual = np.array([np.nan if one is None else one.usual for one in of])
+    largest = np.array([np.inf if one is None else LARGEST.get(one.unit, np.inf) for one in of])
+    largest[[name in SHARES for name in feature_names]] = 1.0
+    one_sign = np.array([not name.startswith(SIGNED) for name in feature_names])
+    with np.errstate(invalid="ignore", over="ignore"):  # NaN is not implausible
+        times = x / usual
+        wrong = (np.abs(times) > MOST) | (np.abs(x) > largest) | (one_sign & (times < 1 / FACTOR))
+    return np.asarray(wrong | np.isin(x, FILLERS))
+
+
 def measured(
     path: Path,
     x: Float64[np.ndarray, "cell feature"],
@@ -156,14 +177,13 @@ def measured(
     usual: Sequence[float],
     feature_names: Sequence[str],
 ) -> Float64[np.ndarray, "cell feature"]:
-    """Return x with NaN for what nobody measured, which is told: `FILLERS`, and all beyond `FACTOR` times the usual.
+    """Return x with NaN for what nobody measured, which is told: all that is `implausible`.
 
     Raises:
         UserError: a column is in another unit: `check_units`.
     """
-    filler = np.isin(x, FILLERS)
-    check_units(path, np.where(filler, np.nan, x), usual, feature_names)
-    wrong = filler | (np.abs(x) > FACTOR * np.abs(usual))
+    check_units(path, np.where(np.isin(x, FILLERS), np.nan, x), usual, feature_names)
+    wrong = implausible(x, feature_names)
     tell_far(path, wrong, x, cells, feature_names, "no measurements")
     return np.where(wrong, np.nan, x)
 
@@ -174,7 +194,7 @@ def check_units(
     usual: Sequence[float] | Float[np.ndarray, " feature"],
     feature_names: Sequence[str],
 ) -> None:
-    """Refuse columns of x whose median is so far from the usual one (feature,) that their unit must be another.
+    """Refuse columns of x whose median is so far from the usual one (feature,) that their unit, or sign, is another.
 
     Raises:
         UserError: names the column and the two medians.
@@ -185,9 +205,11 @@ def check_units(
             continue
         ratio = np.median(size) / abs(known)
         few = len(size) < 3 and name.startswith(NEAR_ZERO)
-        if ratio > FACTOR or (ratio < 1 / FACTOR and not few):
-            middle = float(np.nanmedian(values))
+        middle = float(np.nanmedian(values))
+        turned = middle * known < 0 and not name.startswith(SIGNED)
+        if ratio > FACTOR or (ratio < 1 / FACTOR and not few) or turned:
+            what = "sign" if turned else "unit"
             raise UserError(
-                f"{path}, column {name}: median {middle:.3g} where {known:.3g} is usual: another unit? Convert it, or "
-                "leave it empty"
+                f"{path}, column {name}: median {middle:.3g} where {known:.3g} is usual: another {what}? Convert it, or"
+                " leave it empty"
             )

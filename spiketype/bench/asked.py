@@ -11,7 +11,9 @@ from spiketype.bench.predictions import Predictions, digest_of
 from spiketype.datasets.benchmarks.divide import TRAIN, UNUSED, sides
 from spiketype.datasets.benchmarks.samples import Samples
 from spiketype.datasets.benchmarks.specification import Question
+from spiketype.datasets.fingerprint import of_names
 from spiketype.edge import UserError
+from spiketype.units import model as units_model
 
 SAME = 1e-5  # by which, or by which share, what was measured of one sample may differ
 
@@ -161,6 +163,18 @@ def _check_division(each: Predictions, question: Question, name: str, samples: S
             raise UserError(
                 f"{each.source.parent} was trained on other {origin.by}s than the folds of {name}: {remedy}"
             )
+    if origin.parts and question.split.kind != "all":
+        parts = {of_names(samples[question.row][train].tolist()) for train, _ in sides(samples[name])}
+        if not origin.parts <= parts:
+            raise UserError(
+                f"{each.source.parent} was trained on other rows than the folds of {name}, perhaps on tested ones:"
+                f" {remedy}"
+            )
+    if origin.init == units_model.NAME:
+        raise UserError(
+            f"{each.source.parent} began with {origin.init}, which was trained on all that is tested: train it without"
+            " --init, or with a model of scripts/train_units.py --without"
+        )
 
 
 def _named(each: Predictions, question: Question, samples: Samples) -> Sequence[str]:

@@ -10,6 +10,7 @@ from jaxtyping import Shaped
 from spiketype.datasets import store
 from spiketype.edge import Json
 from spiketype.train import checked, runs
+from spiketype.train.task import TRAINING_PARTS
 
 TRAINED_ON = {"trained_on": "cell", "trained_on_days": "day"}  # in what a model says of a member -> column of samples
 SPIKES = "spikes"  # how many a cell has
@@ -26,6 +27,9 @@ class Origin:
         void: why it declares its own result void; "" where it does not.
         by: column of the samples whose names are in `trained_on`.
         trained_on: the groups that each of its folds trained on; none where it does not say.
+        parts: what the names of the rows that each fold trained on are told by, as of `of_names`; none where it does
+            not say.
+        init: the model that it began with; "" where it began with none.
         measured: of each row, by the names of the columns of the samples.
     """
 
@@ -33,6 +37,8 @@ class Origin:
     void: str = ""
     by: str = ""
     trained_on: frozenset[frozenset[str]] = frozenset()
+    parts: frozenset[str] = frozenset()
+    init: str = ""
     measured: Mapping[str, Shaped[np.ndarray, " row"]] = field(default_factory=dict)
 
 
@@ -52,7 +58,15 @@ def read(predictions: Path, arrays: Iterable[str]) -> Origin:
         measured |= dict(zip(AXES, store.read(predictions, TRUE, unknown=True).T, strict=True))
     summary: Json = runs.read_summary(folder) if (folder / runs.SUMMARY).exists() else {}
     by, trained_on = _trained_on(folder)
-    return Origin(bool(summary.get("optimistic")), str(summary.get("void", "")), by, trained_on, measured)
+    return Origin(
+        optimistic=bool(summary.get("optimistic")),
+        void=str(summary.get("void", "")),
+        by=by,
+        trained_on=trained_on,
+        parts=frozenset(map(str, summary.get(TRAINING_PARTS, ()))),
+        init=str(began["model"]) if isinstance(began := summary.get("init"), dict) else "",
+        measured=measured,
+    )
 
 
 def _trained_on(folder: Path) -> tuple[str, frozenset[frozenset[str]]]:

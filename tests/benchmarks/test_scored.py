@@ -15,9 +15,11 @@ from spiketype.bench.score import score
 from spiketype.datasets import store
 from spiketype.datasets.benchmarks import folder
 from spiketype.datasets.benchmarks.folder import Made
+from spiketype.datasets.fingerprint import of_names
 from spiketype.edge import Json, UserError
 from spiketype.train import checked, run, runs
 from spiketype.train.judging.calls import Calls
+from spiketype.train.task import TRAINING_PARTS
 from tests.benchmarks import tiny
 from tests.benchmarks.test_made import bench
 from tests.train.optimizers import adam
@@ -236,6 +238,23 @@ def test_a_run_that_divides_otherwise_is_refused(benchmark: Made, tmp_path: Path
     assert scored(benchmark, "ei-cells", *parts) == whole
     checked.write_json(parts[1] / runs.SUMMARY, {"optimistic": True})
     with pytest.raises(UserError, match=r"run2 is optimistic by its own word: .*ei-cells asks for new ones \(cell\)"):
+        scored(benchmark, "ei-cells", *parts)
+
+
+def test_a_run_that_trained_on_other_rows_is_refused(benchmark: Made, tmp_path: Path) -> None:
+    """On those of the other fold it is as asked; one that trained on tested rows, or began with units-v1, is not."""
+    parts = [of_fold(benchmark, tmp_path / f"run{k}", k) for k in (1, 2)]
+    whole = scored(benchmark, "ei-cells", *parts)
+    ids, fold = benchmark.samples["id"], benchmark.samples["ei-cells"]
+    summary = parts[0] / runs.SUMMARY
+    checked.write_json(summary, {TRAINING_PARTS: [of_names(ids[fold == 2][::-1].tolist())], "init": "k-means"})
+    assert scored(benchmark, "ei-cells", *parts) == whole
+    for trained in (fold > 0, (fold == 2) & (np.arange(len(ids)) != np.argmax(fold == 2))):
+        checked.write_json(summary, {TRAINING_PARTS: [of_names(ids[trained].tolist())]})
+        with pytest.raises(UserError, match="run1 was trained on other rows than the folds of ei-cells"):
+            scored(benchmark, "ei-cells", *parts)
+    checked.write_json(summary, {"init": {"model": "units-v1"}})
+    with pytest.raises(UserError, match="run1 began with units-v1, which was trained on all that is tested"):
         scored(benchmark, "ei-cells", *parts)
 
 

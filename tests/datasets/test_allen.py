@@ -146,6 +146,27 @@ def test_what_programs_write_where_nothing_was_measured_counts_as_not_measured(t
         allen.load(two_species.write(tmp_path / "all", both))
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("vrest", -1000),
+        ("vrest", -0.0722),
+        ("vrest", 72),
+        ("tau", 0.0174),
+        ("tau", 1740),
+        ("sag", 5.9),
+        ("latency", 36),
+    ],
+)
+def test_a_column_that_is_in_another_unit_in_some_rows_counts_as_not_measured_there(tmp_path, capsys, name, wrong):
+    both = two_species.tables()
+    both["mouse"].loc[3:20, name] = wrong
+    table = allen.load(two_species.write(tmp_path / "mixed", both))
+    assert f"18 values are no measurements, and count as not measured: {name} of 1003_1" in capsys.readouterr().err
+    both["mouse"].loc[3:20, name] = np.nan
+    np.testing.assert_array_equal(table.x, allen.load(two_species.write(tmp_path / "emptied", both)).x)
+
+
 def test_no_published_value_counts_as_not_measured():
     """Results stand on them."""
     folder = shared_data.path("allen")

@@ -16,7 +16,7 @@ def frame(name, rng, first):
     x[:, :2] += 4.0 * y[:, None]
     x = 1.5 * x + 2 if name == "human" else x
     usual = np.array([f.usual for f in map(allen_features.FEATURES.get, allen_features.FEATURES_41)])
-    table = pd.DataFrame(np.abs(usual) * (0.1 * x + 1), columns=list(allen_features.FEATURES_41))
+    table = pd.DataFrame(usual * (0.1 * x + 1), columns=list(allen_features.FEATURES_41))
     return table.assign(
         file_name=[f"{first + k}_1" for k in range(len(y))],
         dendrite_type=np.where(y, "spiny", "aspiny"),

@@ -48,7 +48,7 @@ from tests.datasets import (
 from tests.fuzzing.mutate import Files
 from tests.simulator import test_cells, test_netpyne
 
-NO_DATA = Identity("", np.zeros(0, np.float32))
+NO_DATA = Identity("", *np.zeros((2, 0), np.float32))
 CELL = "L5_LBC_cNAC187_1"
 
 

@@ -16,6 +16,7 @@ from spiketype.datasets.allen import database as allen_database
 from spiketype.datasets.allen import table as allen
 from spiketype.datasets.allen.features import FEATURES
 from spiketype.datasets.allen.species import HUMAN, parts, read_species, usable, whole
+from spiketype.datasets.fingerprint import of_names
 from spiketype.edge import UserError
 from spiketype.models import explain
 from spiketype.models.species import Cells
@@ -109,6 +110,7 @@ def test_a_run_calls_of_new_cells_and_another_folder(folder, tables, tmp_path, c
     run.main(["--task", "species", "--data", str(folder), "--out", str(out), *OPTIONS])
     summary = json.loads((out / "summary.json").read_text())
     assert summary["transductive"]
+    assert summary["training_parts"] == [of_names(name.split("_")[0] for name in tables["mouse"]["file_name"])]
     assert summary["offered"] == "aligned SVC"
     rows = summary["rows"]
     assert rows["aligned SVC"]["accuracy_percent"]["value"] > 90
@@ -290,12 +292,13 @@ def test_values_that_nobody_measured_are_not_judged_by(tables, tmp_path, capsys)
     about = {"features": list(table.feature_names), "donors": [], "adapted": []}
     model = SpeciesModel(training.fit("mouse-to-human"), training, "mouse-to-human", none, about)
     damaged = tables["human"].copy()
-    damaged.loc[damaged.index[::2], list(FEATURES)[:2]] *= 25.0
+    columns = ["threshold_i", "peak_i"]
+    damaged.loc[damaged.index[::2], columns] *= 10.0
     capsys.readouterr()
     found = evaluate_species(SpeciesConfig(), model, write(tmp_path / "other", {"human": damaged}))
     said = capsys.readouterr().err
-    assert "60 values are far from all that were trained on, and count as not measured: threshold_v of 5000" in said
-    damaged.loc[damaged.index[::2], list(FEATURES)[:2]] = np.nan
+    assert "60 values are far from all that were trained on, and count as not measured: threshold_i of 5000" in said
+    damaged.loc[damaged.index[::2], columns] = np.nan
     emptied = evaluate_species(SpeciesConfig(), model, write(tmp_path / "emptied", {"human": damaged}))
     np.testing.assert_array_equal(found.calls.probability, emptied.calls.probability)
     with pytest.raises(

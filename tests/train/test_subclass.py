@@ -10,6 +10,7 @@ import pytest
 
 from spiketype.datasets.allen import database as allen_database
 from spiketype.datasets.allen import table as allen
+from spiketype.datasets.allen.cells import NewCells
 from spiketype.datasets.allen.features import FEATURES
 from spiketype.datasets.splits import inner_folds, part_of_each
 from spiketype.edge import UserError
@@ -88,6 +89,21 @@ def test_a_cell_that_lacks_features_gets_the_model_of_those_that_it_has(cells):
     np.testing.assert_allclose(model.probability(new), np.concatenate(expected), atol=1e-12)
 
 
+def test_new_cells_in_other_units_are_not_believed_where_values_scatter(capsys, tmp_path):
+    """A time constant in s is within eight standard deviations of those in ms."""
+    rng, names = np.random.default_rng(0), ("tau", "ri", "latency", "sag", "width")
+    usual = np.array([FEATURES[name].usual for name in names])
+    x = usual * rng.lognormal(0, 0.8, (60, 5))
+    model = model_of(x, np.arange(60) % 3, np.arange(60), {}, names)
+    new = np.tile(usual, (3, 1))
+    new[1, 0] /= 1000
+    new[2, :2] /= 1000
+    found, odd = model.believed(NewCells(new, ("a", "b", "c"), ("",) * 3, ("",) * 3), tmp_path / "new.csv")
+    np.testing.assert_array_equal(np.isnan(found.x).sum(axis=1), [0, 1, 2])
+    np.testing.assert_array_equal(odd, [False, False, True])
+    assert "3 values are far from all that were trained on" in capsys.readouterr().err
+
+
 def test_an_action_potential_with_gaps_is_none(cells):
     x, label, donor = cells
     folds = inner_folds(label, donor, 0)
@@ -123,6 +139,7 @@ def rows_of(path):
 @pytest.mark.slow
 def test_a_run_judges_and_draws(finished):
     summary = json.loads((finished / "summary.json").read_text())
+    assert len(set(summary["training_parts"])) == 2
     assert not summary["optimistic"]
     assert summary["rows"]["LSPIN"]["accuracy_percent"]["value"] > 80
     assert summary["rows"]["support vectors and networks"]["accuracy_percent"]["value"] > 90

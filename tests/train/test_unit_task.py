@@ -23,6 +23,7 @@ from optimizers import adam
 from sklearn.metrics import balanced_accuracy_score
 
 from spiketype.datasets import waveforms
+from spiketype.datasets.fingerprint import of_names
 from spiketype.edge import NO_CALL, UserError
 from spiketype.models import classifiers, unit_nets
 from spiketype.models.augment import of_waveforms, shift_and_noise
@@ -109,8 +110,11 @@ def params_of(path, *names):
     return jax.tree.leaves(tree)
 
 
-def test_a_run_by_animal(trained, capsys):
+def test_a_run_by_animal(trained, spikes):
     summary = summary_of(trained)
+    table, _, _, division = unit.load(asked.open_config(trained), spikes)
+    names = [np.array(table.unit_names)[table.unit[fold.train]].tolist() for fold in division.folds]
+    assert summary["training_parts"] == list(map(of_names, names))
     assert (summary["split"], summary["optimistic"], summary["units"], summary["animals"]) == ("animal", False, 60, 3)
     assert summary["rows"]["network"]["balanced_accuracy_percent"]["value"] > 80
     assert summary["rows"]["majority"]["balanced_accuracy_percent"]["value"] == 50

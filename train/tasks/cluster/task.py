@@ -70,7 +70,7 @@ def prepare(config: ClusterConfig) -> Experiment:
         batch=config.batch,
         judge=partial(judge.judge, config, net, units, choice),
         identity=identity.of(
-            units.x, (units.label, units.animal), (units.class_names, units.animal_names, units.unit_names)
+            (units.x,), (units.label, units.animal), (units.class_names, units.animal_names, units.unit_names)
         ),
     )
 

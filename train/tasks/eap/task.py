@@ -148,7 +148,7 @@ def prepare(config: EapTaskConfig) -> Experiment:
 
 def _identity(table: EapTable, split: Split) -> Identity:
     """Return what the data are told by, which is read anyway: the inputs may be larger than the memory."""
-    values = np.concatenate([table.amplitude_uV[:, None], table.position_um], axis=1)
+    values = (table.amplitude_uV[:, None], table.position_um)
     exact, names = (table.cell, table.m_type, table.excitatory), (table.cell_names, table.m_type_names)
     return identity.of(values, exact, names, [(fold.train, fold.test) for fold in split.folds])
 

@@ -92,8 +92,8 @@ def prepare(config: RapheTaskConfig) -> Experiment:
         batch=config.batch,
         judge=partial(judge, config, table, split, members, origin),
         identity=identity.of(
-            table.spike_pA,
-            (table.label, table.cell, table.day),
+            (table.spike_pA, table.noise_pA),
+            (table.label, table.cell, table.day, table.noise_cell, table.atypical),
             (table.cell_names, table.day_names),
             [(fold.train, fold.test) for fold in split.folds],
         ),

@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from spiketype.datasets.allen.species import HUMAN, Part
 from spiketype.datasets.allen.table import DENDRITES, AllenTable
+from spiketype.datasets.fingerprint import of_names
 from spiketype.datasets.splits import inner_folds
 from spiketype.edge import Json
 from spiketype.models.classifiers import nested
@@ -17,7 +18,7 @@ from spiketype.train.judging.baselines import available, best, out_of_fold
 from spiketype.train.judging.calls import Calls, held_out, scatter
 from spiketype.train.judging.metrics import accuracy
 from spiketype.train.judging.report import number, text_table
-from spiketype.train.task import History, Judgement, Variables
+from spiketype.train.task import TRAINING_PARTS, History, Judgement, Variables
 from spiketype.train.tasks.species import figures
 from spiketype.train.tasks.species.config import METHODS, SpeciesConfig
 from spiketype.train.tasks.species.explain import separability, shapley, views_of
@@ -49,6 +50,8 @@ def judge(
     first = parts[0]
     views, trained = views_of(table, first, networks), table.take(np.concatenate([first.mouse, first.human]))
     summary = summarise(config, table, parts, aligned, calls)
+    names = table.specimen_id.astype(str)
+    summary[TRAINING_PARTS] = [of_names(names[part.fold.train].tolist()) for part in parts]
     summary["separability"] = separability(views, trained, config.seed)
     explained = shapley(table, first, networks, config.seed)
     if explained is not None:

@@ -156,6 +156,7 @@ class SpeciesModel:
         """
         scales = (self.offered.domains.mouse, self.offered.domains.human)
         wrong = np.stack([far(cells.x, scale) for scale in scales])[cells.species, np.arange(len(cells.x))]
+        wrong |= allen_columns.implausible(cells.x, self.about["features"])
         allen_columns.tell_far(data, wrong, cells.x, names, self.about["features"])
         return cells._replace(x=np.where(wrong, np.nan, cells.x)), odd(wrong, cells.x)
 

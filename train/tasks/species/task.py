@@ -68,8 +68,8 @@ def prepare(config: SpeciesConfig) -> Experiment:
         batch=config.batch_size,
         judge=partial(judge, config, table, about, divided, aligned, networks_of),
         identity=identity.of(
-            table.x,
-            (table.spiny, table.species, table.donor, table.specimen_id),
+            (identity.by_column(table.x),),
+            (np.isnan(table.x), table.spiny, table.species, table.donor, table.specimen_id),
             (table.donor_names, table.feature_names),
             [(part.mouse, part.human, part.test) for part in divided],
         ),

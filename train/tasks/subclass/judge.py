@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from spiketype.datasets.allen import splits
 from spiketype.datasets.allen.cells import with_shapes
 from spiketype.datasets.allen.table import AllenTable
+from spiketype.datasets.fingerprint import of_names
 from spiketype.datasets.splits import Fold, inner_folds
 from spiketype.edge import Json, progress
 from spiketype.models import explain, lspin
@@ -26,7 +27,7 @@ from spiketype.train.judging.figures import calls_confusion, reliability_figure
 from spiketype.train.judging.intervals import plain
 from spiketype.train.judging.metrics import MEASURES
 from spiketype.train.judging.report import number, text_table
-from spiketype.train.task import History, Judgement, Variables, of_member
+from spiketype.train.task import TRAINING_PARTS, History, Judgement, Variables, of_member
 from spiketype.train.tasks.subclass import figures
 from spiketype.train.tasks.subclass.config import SubclassConfig
 from spiketype.train.tasks.subclass.model import SubclassModel, headline, widths
@@ -81,6 +82,7 @@ def judge(
     known = (part.subclass, part.donor, part.class_names, tuple(map(str, part.specimen_id)))
     models = {name: Calls(p[:, rows], *known) for name, p in found.items()}
     result = summary(config, table, parts, optimistic, models) | {
+        TRAINING_PARTS: [of_names(table.specimen_id[fold.train].astype(str).tolist()) for fold in folds],
         "gates": lspin.stability(opened),
         "importance_nats": importance.tolist(),
         "lspin_each_seed_percent": [models[first].of(p[:, rows]).value(MEASURES["accuracy_percent"]) for p in seeds],

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from spiketype.datasets.allen.cells import LABEL, NewCells
-from spiketype.datasets.allen.columns import tell_far
+from spiketype.datasets.allen.columns import implausible, tell_far
 from spiketype.datasets.allen.table import AllenTable
 from spiketype.datasets.fingerprint import of_rows
 from spiketype.datasets.splits import inner_folds, part_of_each, rows_of
@@ -134,11 +134,12 @@ class SubclassModel:
     def believed(self, cells: NewCells, data: Path) -> tuple[NewCells, Bool[np.ndarray, " cell"]]:
         """Return cells without values that nobody measured, which are told, and which cells have many of them."""
         width = len(self.features)
-        wrong = far(cells.x[:, :width], Scale.of(self.x[:, :width]))
+        given = cells.x[:, :width]
+        wrong = far(given, Scale.of(self.x[:, :width])) | implausible(given, self.features)
         tell_far(data, wrong, cells.x, cells.names, self.features)
         x = cells.x.copy()
         x[:, :width][wrong] = np.nan
-        return cells._replace(x=x), odd(wrong, cells.x[:, :width])
+        return cells._replace(x=x), odd(wrong, given)
 
     def calls(self, cells: NewCells) -> Calls:
         """Return the calls of cells; intervals redraw donors, or cells where donors are unknown."""

@@ -83,8 +83,8 @@ def prepare(config: SubclassConfig) -> Experiment:
         batch=len(table.x),
         judge=partial(judge, config, net, table, parts, optimistic, scales, members),
         identity=identity.of(
-            table.x,
-            (table.subclass, table.donor, table.specimen_id),
+            (identity.by_column(table.x),),
+            (np.isnan(table.x), table.subclass, table.donor, table.specimen_id),
             (table.class_names, table.donor_names, table.feature_names),
             [(fold.train, fold.test) for fold in folds],
         ),

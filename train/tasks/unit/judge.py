@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
+from spiketype.datasets.fingerprint import of_names
 from spiketype.datasets.options import UnitSplit
 from spiketype.datasets.waveforms.divide import natural
 from spiketype.datasets.waveforms.seen import Seen, seen
@@ -22,7 +23,7 @@ from spiketype.train.judging.baselines import MAJORITY
 from spiketype.train.judging.calls import Calls, held_out, scatter
 from spiketype.train.judging.metrics import MEASURES, balanced_accuracy
 from spiketype.train.judging.report import number, text_table
-from spiketype.train.task import History, Judgement, Variables, known_labels, new_where
+from spiketype.train.task import TRAINING_PARTS, History, Judgement, Variables, known_labels, new_where
 from spiketype.train.tasks.unit import beginning
 from spiketype.train.tasks.unit.config import UnitConfig
 from spiketype.train.tasks.unit.figures import figures
@@ -89,7 +90,10 @@ def judge(
     judgement = _judgement(
         config, table, seen(config, table), data.x[rows, -1], split, optimistic, parts, last, history
     )
-    return dataclasses.replace(judgement, model=offered)
+    names, adapt = np.array(table.unit_names), data.division.adapt or [np.zeros(0, int)] * len(folds)
+    trained = [data.table.unit[np.r_[fold.train, rows]] for fold, rows in zip(folds, adapt, strict=True)]
+    said = judgement.summary | {TRAINING_PARTS: [of_names(names[units].tolist()) for units in trained]}
+    return dataclasses.replace(judgement, model=offered, summary=said)
 
 
 def evaluate(config: UnitConfig, model: UnitModel, path: Path) -> Judgement:

@@ -139,12 +139,13 @@ def prepare(config: UnitConfig) -> Experiment:
 
 
 def _identity(data: UnitData) -> Identity:
-    """Return what the rows and their division are told by."""
-    table, division = data.table, data.division
-    exact, names = (table.label, table.unit, table.animal), (table.class_names, table.unit_names, table.animal_names)
+    """Return what the rows and their division are told by: waveforms, histograms, and what --init says of each."""
+    table, division, points = data.table, data.division, int(np.prod(data.form.shape))
+    exact = (table.label, table.unit, table.animal)
+    names = (table.class_names, table.unit_names, table.animal_names, (str(table.rate_kHz),))
     adapt = division.adapt or [np.zeros(0, int)] * len(division.folds)
     folds = [(fold.train, fold.test, rows) for fold, rows in zip(division.folds, adapt, strict=True)]
-    return identity.of(table.waveform, exact, names, folds)
+    return identity.of((table.waveform, identity.by_column(data.x[:, points:])), exact, names, folds)
 
 
 def stack(parts: Sequence[np.ndarray], data: UnitData, scales: Sequence[Scale], members: Sequence[Member]) -> PyTree:
