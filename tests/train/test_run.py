@@ -486,6 +486,20 @@ def test_no_call_of_samples_that_were_recorded_otherwise(
     assert not capsys.readouterr().err
 
 
+def test_another_recording_of_the_placements_is_new_to_members_that_do_not_know_the_cell(
+    trained: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noisy = shutil.copytree(store, tmp_path / "noisy.zarr")
+    (noisy / manifest.FILE).unlink()
+    amplitude_uV = zarr.open_group(noisy)["amplitude_uV"]
+    assert isinstance(amplitude_uV, zarr.Array)
+    amplitude_uV[:] = np.asarray(amplitude_uV[:]) * 1.01
+    evaluate.main(trained, noisy)
+    assert runs.read_summary(trained / "evaluation-noisy")["samples"] == 160
+    train("location", store, tmp_path / "run", "--split", "random", "--steps", "2")
+    assert "the samples that the run was trained on" in fails(capsys, evaluate.main, tmp_path / "run", noisy)
+
+
 def test_options_of_a_simulation_that_the_store_does_not_have_are_told(
     store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
