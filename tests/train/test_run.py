@@ -39,7 +39,7 @@ from spiketype.train import (
 )
 from spiketype.train.tasks.eap import origin
 from spiketype.train.tasks.eap.config import PAPER, EapTaskConfig
-from spiketype.train.tasks.eap.task import find_store, prepare
+from spiketype.train.tasks.eap.task import find_store, prepare, turnable
 
 pytestmark = pytest.mark.usefixtures("lenient_adam")
 SMALL = ("--network", "xs", "--batch", "32", "--steps", "60")
@@ -482,8 +482,32 @@ def test_no_call_of_samples_that_were_recorded_otherwise(
     assert "rotations norot, there 3drot" in capsys.readouterr().err
     assert not origin.tell_differences(ours, store)
     assert not origin.tell_differences({}, filtered)  # a run of before
+    ours["store"]["contact_um"].reverse()
+    assert not origin.tell_differences(ours, store)  # the order of contacts is none of a lattice
     origin.check_probe({"grid": [10, 10]}, filtered)
     assert not capsys.readouterr().err
+
+
+def test_another_recording_of_the_placements_is_new_to_members_that_do_not_know_the_cell(
+    trained: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noisy = shutil.copytree(store, tmp_path / "noisy.zarr")
+    (noisy / manifest.FILE).unlink()
+    amplitude_uV = zarr.open_group(noisy)["amplitude_uV"]
+    assert isinstance(amplitude_uV, zarr.Array)
+    amplitude_uV[:] = np.asarray(amplitude_uV[:]) * 1.01
+    evaluate.main(trained, noisy)
+    assert runs.read_summary(trained / "evaluation-noisy")["samples"] == 160
+    train("location", store, tmp_path / "run", "--split", "random", "--steps", "2")
+    assert "the samples that the run was trained on" in fails(capsys, evaluate.main, tmp_path / "run", noisy)
+
+
+def test_a_store_that_does_not_say_how_it_was_made_is_not_turned(store: Path, tmp_path: Path) -> None:
+    silent = shutil.copytree(store, tmp_path / "silent.zarr")
+    (silent / manifest.FILE).unlink()
+    zarr.open_group(silent).attrs["config"] = "{}"
+    assert turnable(store)
+    assert not turnable(silent)
 
 
 def test_options_of_a_simulation_that_the_store_does_not_have_are_told(
@@ -515,7 +539,7 @@ def staggered(count: int) -> np.ndarray:
     return np.stack([0 * k, 20.0 * (k % 2) - 10, 10.0 * (k - (count - 1) / 2)], axis=1).astype(np.float32)
 
 
-def test_networks_see_any_probe_and_go_from_one_to_another(tmp_path: Path) -> None:
+def test_networks_see_any_probe_and_go_from_one_to_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     long = eap_store.write(tmp_path / "long.zarr", probe=staggered(24))
     short = eap_store.write(tmp_path / "short.zarr", probe=staggered(15), seed=1)
     array = eap_store.write(tmp_path / "array.zarr", seed=2)
@@ -527,6 +551,9 @@ def test_networks_see_any_probe_and_go_from_one_to_another(tmp_path: Path) -> No
         evaluate.main(folder, place)
         found = runs.read_summary(folder / f"evaluation-{place.stem}")
         assert found["over_cells_percent"]["mean"]["value"] > majority + 10
+    told = re.sub(r"\s+", " ", capsys.readouterr().err)
+    assert "array.zarr: was made otherwise than the store that the run was trained on: 100 contacts over 135 x" in told
+    assert "15 contacts over 20 x 140 um, there 24 contacts over 20 x 230 um" in told
     assert (folder / "figures" / "inputs.png").stat().st_size > 10_000
 
 

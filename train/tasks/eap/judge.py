@@ -16,7 +16,7 @@ from spiketype.models import classifiers
 from spiketype.train.judging.calls import Calls, scatter
 from spiketype.train.judging.figures import calls_confusion, reliability_figure, training_figure
 from spiketype.train.judging.report import number, text_table
-from spiketype.train.task import History, Judgement, Variables, known_labels, new_rows
+from spiketype.train.task import History, Judgement, Variables, known_labels, new_where
 from spiketype.train.tasks.eap import figures, metrics
 from spiketype.train.tasks.eap.config import EapTaskConfig
 from spiketype.train.tasks.eap.metrics import AMPLITUDE, DISTANCE, Resampling
@@ -186,11 +186,13 @@ def evaluate(config: EapTaskConfig, model: EapModel, data: Location) -> Judgemen
         UserError: the samples of the training itself; classes that the network does not know.
     """
     table, inputs = eap.load(data), other_inputs(config, model.about, data)
-    fresh = new_rows(model.seen, seen_of(table), data, "samples")
-    tell_differences(model.about, data)
     trained_on = [set(member["trained_on"]) for member in model.members]
     new = np.array([[name not in cells for name in table.cell_names] for cells in trained_on])[:, table.cell]
     by_group = bool(new.any(axis=1).all())
+    same, placed = np.isin(seen_of(table), model.seen)
+    # Another recording of a placement is new to members that do not know the cell, and to no others.
+    fresh = new_where(~same if by_group else ~(same | placed), data, "samples")
+    tell_differences(model.about, data)
     found, rows = _of_seeds(model, inputs, (new if by_group else np.ones_like(new)) & fresh)
     title, how = f"{_what(config)}, {data.name}", Resampling(by_group, config.seed)
     test = Tested(config.task, title, "other store", len(model.members), how, [])

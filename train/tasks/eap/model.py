@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, UInt64
 
+from spiketype.datasets import store
 from spiketype.datasets.eap import EapTable, Inputs
 from spiketype.datasets.fingerprint import of_rows
 from spiketype.edge import Json, PyTree, UserError
@@ -18,6 +19,7 @@ from spiketype.train.tasks.eap.origin import check_probe
 
 LENGTH_UM = 50.0  # positions are learned in units of this
 BATCH = 1000
+PLACES = 2  # decimals by which placements are known again
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,13 @@ class EapModel:
         net: the network.
         about: what the run tells of itself: classes, grid, members.
         variables: of all members.
-        seen: fingerprints of the samples of the run's store.
+        seen: fingerprints of the samples of the run's store, and of their placements, which runs of before do not have.
     """
 
     net: CNN
     about: Json
     variables: Variables
-    seen: UInt64[np.ndarray, " seen"]
+    seen: UInt64[np.ndarray, "... seen"]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -98,9 +100,16 @@ def classes_of(config: EapTaskConfig, table: EapTable) -> tuple[np.ndarray | Non
     return table.m_type, table.m_type_names
 
 
-def seen_of(table: EapTable) -> UInt64[np.ndarray, " sample"]:
-    """Return what tells each sample from others."""
-    return of_rows(table.position_um, table.amplitude_uV)
+def seen_of(table: EapTable) -> UInt64[np.ndarray, "2 sample"]:
+    """Return what tells each sample from others, and each placement of a cell, whatever probe or noise recorded it.
+
+    Numbers of a placement are rounded, so that an accelerator's are those of a processor.
+    """
+    placed = [table.position_um]
+    if "rotation" in store.validate(table.store, "eap", ()):  # one seed has the same places in all sets of rotations
+        placed.append(store.read(table.store, "rotation"))
+    rounded = [np.round(each.astype(np.float64), PLACES) + 0.0 for each in placed]  # no -0
+    return np.stack([of_rows(table.position_um, table.amplitude_uV), of_rows(*rounded)])
 
 
 def other_inputs(config: EapTaskConfig, manifest: Json, data: Location) -> Inputs:

@@ -74,9 +74,20 @@ def tell_differences(manifest: Json, data: Location) -> bool:
     if not ours or not theirs:  # runs of before do not know, nor do stores of another program
         return False
     recorded = _differences(_recorded(theirs), _recorded(ours))
-    if told := recorded + _differences(_placed(theirs), _placed(ours)):
+    if told := recorded + _differences(_placed(theirs), _placed(ours)) + _elsewhere(manifest["store"], made(data)):
         reading.note(data, f"was made otherwise than the store that the run was trained on: {'; '.join(told)}")
     return bool(recorded)
+
+
+def _elsewhere(ours: Json, theirs: Json) -> list[str]:
+    """Return how two probes differ, of which a lattice takes any; positions suffer from it more than classes."""
+    contact_um = [np.array(each["contact_um"]) for each in (theirs, ours)]
+    places = [{*map(tuple, (np.round(each, 1) + 0.0).tolist())} for each in contact_um]  # in any order; no -0
+    if places[0] == places[1]:
+        return []
+    sizes = [" x ".join(f"{length:.4g}" for length in np.ptp(each[:, 1:], axis=0)) for each in contact_um]
+    found = [f"{len(each)} contacts over {size} um" for each, size in zip(contact_um, sizes, strict=True)]
+    return [", there ".join(found) if found[0] != found[1] else "contacts at other places"]
 
 
 def _differences(theirs: dict[str, str], ours: dict[str, str]) -> list[str]:

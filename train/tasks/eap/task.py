@@ -233,8 +233,10 @@ def turnable(path: Location) -> bool:
     made = store.config(store.attributes(path, "eap"))
     y, z = np.round(store.read(path, "contact_um")[:, 1:].T, 2) + 0.0  # no -0
     same = {*zip(y.tolist(), z.tolist(), strict=True)} == {*zip((0.0 - z).tolist(), y.tolist(), strict=True)}
+    if "box" not in made or made.get("rotation") not in TURNABLE:
+        return False
     (y_low, y_high), (z_low, z_high) = made["box"]["y_um"], made["box"]["z_um"]
-    return bool(made["rotation"] in TURNABLE and same and y_low == z_low == -y_high == -z_high)
+    return bool(same and y_low == z_low == -y_high == -z_high)
 
 
 _OF_CLASSES = Task(prepare, model.restore, judge.evaluate, judge.predict, judge.cell_table)
