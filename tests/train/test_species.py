@@ -3,6 +3,7 @@
 import csv
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from spiketype.datasets.allen import table as allen
 from spiketype.datasets.allen.features import FEATURES
 from spiketype.datasets.allen.species import HUMAN, parts, read_species, usable, whole
 from spiketype.datasets.fingerprint import of_names
-from spiketype.edge import UserError
+from spiketype.edge import Json, UserError
 from spiketype.models import explain
 from spiketype.models.species import Cells
 from spiketype.train import evaluate, loop, predict, run
@@ -155,8 +156,13 @@ def test_a_run_calls_of_new_cells_and_another_folder(folder, tables, tmp_path, c
     assert np.mean(called["likeliest"] == truth[-30:]) > 0.9
     with pytest.raises(UserError, match=r"row 2: species is 'rat', not one of mouse, human"):
         predict.main(out, write_cells(new.assign(species="rat"), tmp_path), None)
-    evaluate.main(out, folder)
+    judged_again(out, folder, tables, rows, tmp_path)
     assert "160 of 220 cells left out: the run was trained on them" in capsys.readouterr().err
+
+
+def judged_again(out: Path, folder: Path, tables: dict[str, pd.DataFrame], rows: Json, tmp_path: Path) -> None:
+    """Evaluate a run on its own folder, on the human cells alone, which gives what it said, and on two cells."""
+    evaluate.main(out, folder)
     evaluate.main(out, write(tmp_path / "human", {"human": tables["human"]}))
     again = json.loads((out / "evaluation-human" / "summary.json").read_text())
     assert again["transductive"]
