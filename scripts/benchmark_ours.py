@@ -84,7 +84,7 @@ class Trained(NamedTuple):
 def of_eap(made: Made, place: Path, question: str) -> Iterator[Trained]:
     """Yield the network of the task with its defaults, on images and, for classes, on waveforms; and as published.
 
-    As published only where the split is the published one.
+    As published but for the split, which is the question's.
     """
     about = made.specification.questions[question]
     files = sorted((place / folder.SPLITS).glob(f"{question}.json")) or sorted(
@@ -99,10 +99,9 @@ def of_eap(made: Made, place: Path, question: str) -> Iterator[Trained]:
     if task != "location":
         waveforms = tuple(replace(each, features="waveform") for each in ours)
         yield Trained("waveforms", waveforms, {None: f"spiketype {task} on waveforms", **EAP_WAVEFORMS})
-    if about.split.optimistic and task != "location":
-        theirs = eap.PAPER | {"split": "lists"}
-        published = tuple(replace(each, **theirs) for each in ours)  # type: ignore[arg-type]
-        yield Trained("published", published, {None: "protocol of Buccino et al. 2018"})
+    theirs = eap.PAPER | {"split": "lists"}
+    published = tuple(replace(each, **theirs) for each in ours)  # type: ignore[arg-type]
+    yield Trained("published", published, {None: "protocol of Buccino et al. 2018"})
 
 
 def of_raphe(made: Made, place: Path, question: str) -> Iterator[Trained]:

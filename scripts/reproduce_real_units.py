@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import tyro
+from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -59,6 +61,7 @@ def main(data: Path, resamples: int = 1000, cells: Path | None = None) -> None:
     print(_shares(sets, simulation), end="\n\n")
     print(_falsifiers(sets, store, simulation), end="\n\n")
     print(_simulations(sets, simulation, cells), end="\n\n")
+    print(_valleys(data, sets, simulation), end="\n\n")
     print(_elsewhere(data), end="\n\n")
     print(_finer(data), end="\n\n")
     print(_contacts(data, store), end="\n\n")
@@ -72,16 +75,16 @@ def _table(tested: Labelled, sets: list[Labelled], simulation: Labelled, resampl
     said: dict[str, np.ndarray] = {
         f"trough to peak at {ms:g} ms": (tested.shape.trough_to_peak_ms - ms) * 20 for ms in THRESHOLDS_MS
     }
-    said["simulated units alone"] = training.fit([], simulation, {}).shape_logit(tested.shape)
+    said["simulated units alone"] = calibrated([], simulation, tested)
     said["the other laboratory"] = calibrated(others, None, tested)
     said["the other laboratory and simulated units"] = calibrated(others, simulation, tested)
     return [[tested.name, name, *_judged(tested, logit, resamples)] for name, logit in said.items()]
 
 
 def calibrated(others: list[Labelled], simulation: Labelled | None, tested: Labelled) -> np.ndarray:
-    """Return logits of a model of other laboratories, calibrated on what simulation alone says of these."""
+    """Return logits of a model of other laboratories, if any, calibrated on what simulation alone says of these."""
     model = training.fit(others, simulation, {})
-    if simulation is not None:
+    if others and simulation is not None:
         alone = training.fit([], simulation, {})
         slope, _ = training.calibration([(alone.shape_logit(each.shape), each.excitatory) for each in others])
         model = replace(model, calibration=np.array([slope, 0.0]))
@@ -211,12 +214,39 @@ def _simulations(sets: list[Labelled], simulation: Labelled, cells: Path | None)
     for name, each in made.items():
         for tested in sets:
             others = [one for one in sets if one is not tested]
-            logits = [training.fit([], each, {}).shape_logit(tested.shape), calibrated(others, each, tested)]
+            logits = [calibrated([], each, tested), calibrated(others, each, tested)]
             auc = [f"{roc_auc_score(tested.excitatory, logit):.3f}" for logit in logits]
             balanced = [f"{_balanced(tested, [logit]):.1f}" for logit in logits]
             rows.append([name, tested.name, auc[0], balanced[0], auc[1], balanced[1]])
     header = ["simulation", "test", "alone: AUC", "balanced (%)", "with the other laboratory: AUC", "balanced (%)"]
     return text_table(header, rows)
+
+
+def _valleys(data: Path, sets: list[Labelled], simulation: Labelled) -> str:
+    """Return what becomes of calls if the threshold goes half the way to the valley of a recording's own logits."""
+    rows = []
+    for tested, file in zip(sets, train_units.SETS.values(), strict=True):
+        others = [each for each in sets if each is not tested]
+        every = _measured(waveforms.load(data / file, rate_kHz=30.0))[0]
+        for name, known in (("simulated units alone", []), ("the other laboratory, too", others)):
+            logits = [calibrated(known, simulation, tested._replace(shape=x)) for x in (tested.shape, every)]
+            for seen, threshold in zip(
+                ("none", "labelled units", "all units"), (0.0, *(_valley(x) / 2 for x in logits)), strict=True
+            ):
+                moved = logits[0] - threshold
+                balanced, sure = _balanced(tested, [moved]), 100 * _surest(tested.excitatory, moved)
+                rows.append([tested.name, name, seen, f"{threshold:.2f}", f"{balanced:.1f}", f"{sure:.1f}"])
+    header = ["test", "trained on", "valley of", "threshold", "balanced (%)", "surest 80 % right"]
+    return text_table(header, rows)
+
+
+def _valley(logit: np.ndarray) -> float:
+    """Return where two Gaussians that are fitted to logits are equally dense, between their means."""
+    pair = GaussianMixture(2, n_init=3, random_state=0).fit(logit[:, None])
+    mean, sd = pair.means_[:, 0], np.sqrt(pair.covariances_[:, 0, 0])
+    x = np.linspace(*np.sort(mean), 1001)
+    low, high = (norm.logpdf(x, mean[k], sd[k]) for k in np.argsort(mean))
+    return float(x[np.argmin(np.abs(low - high))])
 
 
 def _elsewhere(data: Path) -> str:
