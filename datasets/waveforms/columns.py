@@ -11,6 +11,7 @@ from spiketype.damage import readable
 from spiketype.datasets.waveforms import axes, curation
 from spiketype.datasets.waveforms.table import HIGHEST_KHZ, WaveformTable, build, check_rate
 from spiketype.edge import UserError
+from spiketype.typed import short
 
 WAVEFORM, LABEL, UNITS, AS_STORED = "waveform", "label", "units", "as stored"
 WAVEFORMS = (WAVEFORM, "waveforms")  # the first that is there counts
@@ -183,8 +184,8 @@ def _ordered(path: Path, waveform: Column) -> tuple[tuple[str, ...] | None, np.n
     wrong = unknown or any(len(names) > 1 for names in roles.values()) or not (roles["row"] and roles["time"])
     if wrong or any(d.lower() in EITHER for d in roles["channel"]):
         raise UserError(
-            f"{path}: the dimensions of {WAVEFORM!r} are ({', '.join(dims)}), which do not say where rows, channels and"
-            " times are: rename them to unit, channel and time"
+            f"{path}: the dimensions of {WAVEFORM!r} are ({', '.join(map(short, dims))}), which do not say where rows,"
+            " channels and times are: rename them to unit, channel and time"
         )
     return tuple(order), values.transpose([dims.index(name) for name in order])
 
@@ -194,7 +195,9 @@ def _by_row(path: Path, name: str, column: Column, dims: tuple[str, ...] | None)
     if dims is None or column.dims is None or not column.dims:
         return column.values
     if dims[0] not in column.dims:
-        raise UserError(f"{path}: {name} has dimensions ({', '.join(column.dims)}), none of them {dims[0]!r}")
+        raise UserError(
+            f"{path}: {name} has dimensions ({', '.join(map(short, column.dims))}), none of them {short(dims[0])}"
+        )
     return np.moveaxis(column.values, column.dims.index(dims[0]), 0)
 
 

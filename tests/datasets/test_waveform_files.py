@@ -111,6 +111,14 @@ def test_dimensions_that_say_no_order_are_refused(tmp_path):
             waveforms.load(tmp_path / f"{k}.zarr", None, 20.0)
 
 
+def test_a_name_without_end_is_cut_in_a_message(tmp_path):
+    columns = {"waveform": (("unit", "time"), np.ones((4, 20))), "unit": (("x" * 30_000,), np.arange(3))}
+    to_zarr(xr.Dataset(columns), tmp_path / "a.zarr")
+    with pytest.raises(UserError, match=r"unit has dimensions \('xxx.*, none of them 'unit'") as refused:
+        waveforms.load(tmp_path / "a.zarr", None, 20.0)
+    assert len(str(refused.value)) < 500
+
+
 def test_units_that_are_unknown_are_said(tmp_path, capsys):
     store = xr.Dataset({"waveform": (("unit", "time"), made()[:, 0], {"units": "furlong"})}, attrs={"rate_Hz": 20_000})
     to_zarr(store, tmp_path / "a.zarr")
