@@ -29,7 +29,7 @@ def check(config: EapConfig, layout: Probe, models: Sequence[CellModel], sources
         if most < config.threshold_uV:
             raise UserError(
                 f"cell {model.name}: no placement can reach --threshold-uv {config.threshold_uV:g} at a contact of"
-                f" {config.probe}, because its currents give less than {most:.3g} uV in any: lower the threshold or"
+                f" {config.probe}, because its currents give less than {most:.4g} uV in any: lower the threshold or"
                 " move the box nearer"
             )
 
