@@ -38,6 +38,7 @@ DIMENSIONS = {
 Samples = TypeVar("Samples", np.ndarray, jax.Array)  # those in a program are of JAX; both know their functions
 AMPLITUDE = "amplitude_uV"
 PIECE = 10_000  # samples of which amplitudes are read at once
+STORED_BYTES, STORED = 400_000_000, 1000  # of `Inputs.stored`: at most so many; samples that lie together
 COPIES = 3  # of the inputs at once while they are read, scaled and moved to the device
 
 
@@ -233,14 +234,27 @@ class Inputs:
         }
         return self._on_images(arrays, scaled=False)
 
+    def stored(self) -> dict[str, np.ndarray]:
+        """Return the arrays that the inputs are made of: whole, or, of those that are large, samples all over them.
+
+        Which ones does not depend on the machine, nor on what is in memory.
+        """
+        share = -(-self.shape[0] * self._row_bytes() // STORED_BYTES)
+        if share == 1:
+            return {name: array[:] for name, array in self._arrays.items()}
+        starts = range(0, self.shape[0], STORED * share)
+        return {name: np.concatenate([a[k : k + STORED] for k in starts]) for name, a in self._arrays.items()}
+
     def stream(
         self, drawn: Iterable[Int[np.ndarray, "member batch"]]
     ) -> Iterator[tuple[Int[np.ndarray, "member batch"], Float32[np.ndarray, "member batch row column image"]]]:
         """Yield the samples drawn for each of some steps, and their inputs, read from disk: `batches.stream`."""
-        row_bytes = sum(array.dtype.itemsize * math.prod(array.shape[1:]) for array in self._arrays.values())
-        for read in batches.stream(self._arrays, drawn, batches.rows_ahead(row_bytes)):
+        for read in batches.stream(self._arrays, drawn, batches.rows_ahead(self._row_bytes())):
             flat = {name: values.reshape(-1, *values.shape[2:]) for name, values in read.arrays.items()}
             yield read.sample, self._images(flat).reshape(*read.sample.shape, *self.shape[1:])
+
+    def _row_bytes(self) -> int:
+        return sum(array.dtype.itemsize * math.prod(array.shape[1:]) for array in self._arrays.values())
 
     def _images(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
         return self._on_images(arrays, self._scaled)

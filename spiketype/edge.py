@@ -61,8 +61,13 @@ def absent(path: Path) -> str:
     found = URL.search(str(path))
     if found is None:
         return f"{path} does not exist"
-    root = ":///" if found[1].lower() == "file" else "://"
-    return f"{found[1].lower()}{root}{str(path)[found.end() :]}: {_remedy(found)}"
+    return f"{_restored(found)}: {_remedy(found)}"
+
+
+def _restored(found: re.Match[str]) -> str:
+    """Return the URL of which something is left."""
+    scheme = found[1].lower()
+    return f"{scheme}{':///' if scheme == 'file' else '://'}{found.string[found.end() :]}"
 
 
 def _remedy(url: re.Match[str]) -> str:
@@ -83,8 +88,13 @@ def check_out(path: Path, flag: str = "--out") -> None:
         flag: the option that gave it.
 
     Raises:
-        UserError: names the option, the path, and what is in the way.
+        UserError: names the option, the path, and what is in the way; or it is what is left of a URL.
     """
+    if found := URL.match(str(path)):
+        raise UserError(
+            f"{flag} {_restored(found)}: only stores of EAPs are written to URLs, s3:// and gs://: give the path of a"
+            " file or folder"
+        )
     above = next(each for each in (path.absolute().parent, *path.absolute().parents) if each.exists())
     if not above.is_dir():
         raise UserError(f"{flag} {path}: {above} is no folder: choose a path in one")

@@ -6,6 +6,8 @@ renamed nor locked.
 
 import contextlib
 import importlib
+import os
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -32,6 +34,7 @@ DENIED = {
     "gs": "set GOOGLE_APPLICATION_CREDENTIALS to the file of an account that may use the bucket",
 }
 REACH = {"s3": ", AWS_REGION, and AWS_ENDPOINT_URL if it is not Amazon's,"}
+ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT")
 RETRIES = 15  # each after a longer time, from 0.1 s on: a server that is away for some seconds is waited for
 PIECE_BYTES = 2**20  # of an object that are in memory while it is read through
 
@@ -205,8 +208,16 @@ def objects(root: str) -> "ObjectStore":
 
 def _s3(stores: ModuleType, root: str, options: "_Options") -> "ObjectStore":
     """Return a bucket, with the credentials that Amazon's own tools find, or as one that everybody may read."""
-    session = _import("boto3", root).Session()
-    if session.get_credentials() is None:
+    boto3, errors = _import("boto3", root), _import("botocore.exceptions", root)
+    for name in ENDPOINTS:  # the client would abort over another
+        if not re.match("https?://[^/]", given := os.environ.get(name, "https://host")):
+            raise UserError(f"{root}: {name} is {given!r}: give http://HOST:PORT or https://HOST, or unset it")
+    try:
+        session = boto3.Session()
+        credentials = session.get_credentials()
+    except errors.BotoCoreError as error:
+        raise UserError(f"{root}: no credentials can be had ({error}): {DENIED['s3']}") from error
+    if credentials is None:
         return stores.S3Store.from_url(root, skip_signature=True, **options)  # type: ignore[no-any-return]
     provider = _import("obstore.auth.boto3", root).Boto3CredentialProvider(session)
     return stores.S3Store.from_url(root, credential_provider=provider, **options)  # type: ignore[no-any-return]

@@ -144,6 +144,8 @@ def test_what_is_said(call: Callable[[Sequence[str]], None], given: list[str], m
 
 def test_an_output_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
     check_out(tmp_path / "new" / "out.csv")
+    with pytest.raises(UserError, match=r"--out s3://lab/run: only stores of EAPs are written to URLs, s3:// and"):
+        check_out(Path("s3://lab/run"))
     assert not list(tmp_path.iterdir())
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"--abf .*file/out: .*file is no folder"):

@@ -71,7 +71,8 @@ def read(arguments: Sequence[str], prog: str) -> Asked | None:
     if given["resume"]:
         if arguments or given["task"] or given["preset"] or given["out"]:
             raise UserError(
-                "--resume RUN takes no other options but --save-every: the run's own are in its config.json"
+                "--resume RUN takes no other options but --save-every and those of --distributed: the run's own are in"
+                " its config.json"
             )
         folder = Path(given["resume"])
         return Asked(None if where else open_config(folder), folder, True, save_every_s, where)

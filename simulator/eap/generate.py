@@ -17,7 +17,7 @@ from spiketype.datasets import store
 from spiketype.edge import UserError, cores, progress
 from spiketype.location import Location, Remote
 from spiketype.reading import LISTED, note
-from spiketype.simulator.eap import engines, estimate, factored, parts, shares, template
+from spiketype.simulator.eap import engines, estimate, factored, parts, reach, shares, template
 from spiketype.simulator.eap.block_range import WHOLE, Share
 from spiketype.simulator.eap.blocks import BlockTask, medium_of
 from spiketype.simulator.eap.config import EapConfig
@@ -71,7 +71,9 @@ def generate(
         with contextlib.suppress(store.AlreadyThere):
             store.check_new(out)
             found = membrane.attempt(models, workers=workers or None)
-            template.create(out, config, _able(models, found.failures), *found, made_of)
+            able = _able(models, found.failures)
+            reach.check(config, layout, able, found.sources)
+            template.create(out, config, able, *found, made_of)
     template.check_settings(out, config, layout)
     template.check_contents(out, made_of.contents)
     wanted = shares.missing(out, share)

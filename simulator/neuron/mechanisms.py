@@ -39,8 +39,9 @@ for name in names:
 """
 
 
-# What NEURON has without being told.
-_BUILT_IN = {"pas", "hh"}
+# What NEURON has without being told, and the ions whose potentials it reads.
+_BUILT_IN = {"pas": (), "hh": ("na", "k")}
+_FIXED = ("na", "k")  # ions whose potentials no mechanism changes; that of calcium may follow from its concentrations
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,25 @@ def channels(models: Sequence[CellModel]) -> dict[str, str]:
 def missing(model: CellModel) -> list[str]:
     """Return the mechanisms of a NetPyNE file that neither its collection, nor spiketype, nor MEArec has."""
     return [name for name, mod in _used(model).items() if mod is None]
+
+
+def without_ions(model: CellModel) -> list[str]:
+    """Return the sections of a NetPyNE file that lack a potential which a mechanism of theirs reads.
+
+    That of another ion than sodium or potassium is lacking where other sections give it. None where no section gives
+    any ion, which the catalogue tells.
+    """
+    if model.format != "netpyne":
+        return []
+    sections = netpyne.parse(netpyne.read(model.path, model.member), str(model.path)).sections
+    given = {ion for section in sections for ion, values in section.ions.items() if "e" in values}
+    known = {name: nmodl.potentials(mod.text) for name, mod in _used(model).items() if mod is not None}
+    read = {name: {*ions} & {*given, *_FIXED} for name, ions in (*_BUILT_IN.items(), *known.items())}
+    return [
+        section.name
+        for section in sections
+        if given and any("e" not in section.ions.get(ion, {}) for m in section.mechanisms for ion in read.get(m, ()))
+    ]
 
 
 def _mods(models: Sequence[CellModel]) -> Iterator[_Mod]:

@@ -19,10 +19,11 @@ from filelock import FileLock, Timeout
 
 import spiketype
 from spiketype.edge import Json, UserError, cache_dir, cores, keeping_signals, progress, read_json, write_json
+from spiketype.reading import note, shortened
 from spiketype.simulator.neuron import netpyne
 from spiketype.simulator.neuron.cells import CellModel
 from spiketype.simulator.neuron.child import NO_AMPLITUDE, SEARCH, Request
-from spiketype.simulator.neuron.mechanisms import channels, library, missing
+from spiketype.simulator.neuron.mechanisms import channels, library, missing, without_ions
 from spiketype.simulator.neuron.portal import morphologies, with_axon
 from spiketype.simulator.neuron.protocol import Protocol
 from spiketype.simulator.neuron.source import Source
@@ -114,6 +115,8 @@ def attempt(models: Sequence[CellModel], protocol: Protocol = PUBLISHED, workers
             failures[model.name] = failure
         elif not _usable(paths[model.name]):
             waiting.append(model)
+    for model in waiting:
+        _tell_lacking_ions(model)
     if waiting:
         with progress() as bar:
             compiling = bar.add_task("ion channels", total=1)
@@ -123,6 +126,16 @@ def attempt(models: Sequence[CellModel], protocol: Protocol = PUBLISHED, workers
             failures |= _fill(waiting, paths, protocol, mechanisms, workers or cores(), lambda: bar.advance(task))
     sources = {model.name: paths[model.name] for model in models if model.name not in failures}
     return Attempt(Cached(sources), {model.name: failures[model.name] for model in models if model.name in failures})
+
+
+def _tell_lacking_ions(model: CellModel) -> None:
+    """Note sections that find other potentials than those that the file gives for others."""
+    if lacking := without_ions(model):
+        note(
+            model.path,
+            f"{model.name}: mechanisms of {shortened(lacking)} read potentials of ions that the file does not give"
+            " there, and find NEURON's own (ek -77 mV, ena 50 mV)",
+        )
 
 
 def _usable(path: Path) -> bool:

@@ -40,6 +40,21 @@ def suffix(text: str) -> str | None:
     return words[words.index("SUFFIX") + 1] if "SUFFIX" in words[:-1] else None
 
 
+def potentials(text: str) -> list[str]:
+    """Return the ions whose reversal potentials a mechanism reads."""
+    words = pieces(text)
+    found = []
+    for at in (at for at, word in enumerate(words) if word == "READ"):
+        uses = [k for k in range(at) if words[k] == "USEION"]
+        ion = words[uses[-1] + 1] if uses else ""
+        end = at + 2
+        while words[end : end + 1] == (",",):
+            end += 2
+        if f"e{ion}" in words[at + 1 : end : 2]:
+            found.append(ion)
+    return found
+
+
 @lru_cache(maxsize=1000)
 def with_rate(text: str, where: str) -> str:
     """Return a channel whose derivatives ``x' = ...`` are ``x' = spiketype_rate*(...)``, a new global parameter of 1.

@@ -153,6 +153,20 @@ def test_who_may_not_read_is_told_how_and_all_may_read_what_is_public(local, ser
     assert eap.load(location.parse("s3://bucket/private")).m_type_names == eap.load(local).m_type_names
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("AWS_PROFILE", "none", r"no credentials can be had \(.*profile \(none\).*\): set AWS_ACCESS_KEY_ID and"),
+        ("AWS_SECRET_ACCESS_KEY", "", r"no credentials can be had \(.*missing: AWS_SECRET_ACCESS_KEY\): set"),
+        ("AWS_ENDPOINT_URL", "localhost:9000", "AWS_ENDPOINT_URL is 'localhost:9000': give http://HOST:PORT or"),
+    ],
+)
+def test_what_the_environment_cannot_have_is_told(name, value, said, monkeypatch):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=f"s3://bucket/s: {said}"):
+        store.check_new(location.parse("s3://bucket/s"))
+
+
 @pytest.mark.parametrize("library", ["obstore", "boto3"])
 def test_a_library_that_is_missing_is_told(library, monkeypatch):
     monkeypatch.setitem(sys.modules, library, None)

@@ -283,9 +283,15 @@ def test_a_full_disk_is_one_line(tmp_path, models, monkeypatch, capsys):
 
 
 def test_nothing_reaches_the_threshold(tmp_path, small, monkeypatch):
-    monkeypatch.setattr(blocks, "GIVE_UP", 64)
-    with pytest.raises(UserError, match=r"0 of 64 placements reach --threshold-uv 1e\+06 at .*: lower") as caught:
+    with pytest.raises(
+        UserError, match=r"no placement can reach --threshold-uv 1e\+06 at .* less than .*: lower"
+    ) as caught:
         generate.generate(small(threshold_uV=1e6), tmp_path / "s", 0)
+    assert not (tmp_path / "s").exists()
+    most_uV = float(re.search(r"less than ([\d.e+]+) uV", str(caught.value))[1])
+    monkeypatch.setattr(blocks, "GIVE_UP", 64)
+    with pytest.raises(UserError, match=r"0 of 64 placements reach --threshold-uv .* at .*: lower") as caught:
+        generate.generate(small(threshold_uV=0.9 * most_uV), tmp_path / "s", 0)
     largest_uV = float(re.search(r"has ([\d.]+) uV", str(caught.value))[1])
     config = small(threshold_uV=0.99 * largest_uV)
     monkeypatch.setattr(blocks, "GIVE_UP", 1_000)  # one of the first 64 has it, but a block needs 24

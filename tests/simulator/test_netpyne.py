@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from spiketype import reading
 from spiketype.edge import UserError
-from spiketype.simulator.neuron import mechanisms, netpyne
+from spiketype.simulator.neuron import mechanisms, membrane, netpyne
 from spiketype.simulator.neuron.cells import BBP, CellModel, catalogue
 from spiketype.simulator.neuron.child import Request
 from tests import shared_data
@@ -312,6 +312,24 @@ def test_a_mechanism_that_nobody_has_is_told(tmp_path: Path) -> None:
     (model,) = catalogue([tmp_path])
     assert mechanisms.missing(model) == ["Odd", "Strange"]
     assert mechanisms.missing(catalogue()[0]) == []
+
+
+def test_sections_that_lack_ions_which_others_give_are_told(tmp_path: Path) -> None:
+    write(tmp_path)  # the soma's SKv3_1 reads ek, which dend_0 gives
+    given = changed("secs", "soma", "ions", to={"k": {"e": -85.0}})
+    write(tmp_path, "L5_LBC_cNAC187_2", given)
+    fast = {"soma": {"hh": {}}, "dend_0": {"NaTs2_t": {}}}
+    for number, (section, mechanisms_there) in enumerate(fast.items(), 3):
+        cell = json.loads(given)
+        cell["secs"][section]["mechs"] |= mechanisms_there
+        write(tmp_path, f"L5_LBC_cNAC187_{number}", json.dumps(cell).encode())
+    found = [mechanisms.without_ions(model) for model in (*catalogue([tmp_path]), catalogue()[0])]
+    assert found == [["soma"], [], ["soma"], ["dend_0"], []]
+    with reading.recorded(silent=True) as told, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(membrane, "_fill", lambda *arguments: {})
+        patch.setattr(membrane, "library", lambda models: Path())
+        membrane.attempt(catalogue([tmp_path], ["*_[234]"]))
+    assert ["_1: mechanisms of soma read potentials" in note for note in told.notes] == [True]
 
 
 # In NEURON -----------------------------------------------------------------------------------------

@@ -48,6 +48,18 @@ def test_a_row_counts_beside_a_huge_one_and_a_table_beside_one_of_other_sizes() 
     assert identity.of((X, nothing, X[:0]), (), ()).same(identity.of((X, nothing, X[:0]), (), ()))
 
 
+def test_one_value_that_jumps_does_not_count_but_those_of_a_part_do() -> None:
+    width = RNG.uniform(0.3, 1, (1000, 50))
+    begun, jumped, moved = width.copy(), width.copy(), width.copy()
+    jumped[3, 2] += 1 / 32
+    moved[:10] *= 1.1
+    told = [identity.of((X,), (), (), jumping=(each,)) for each in (begun, jumped, moved)]
+    assert [told[0].same(other) for other in told] == [True, True, False]
+    before = identity.of((X,), (), ())  # a run of an older version did not look at it
+    assert before.same(told[0])
+    assert not told[0].same(before)
+
+
 def test_columns_of_all_units_count() -> None:
     x = RNG.normal(size=(50, 3)) * [1e-4, 1, 1e3] + [1e-3, 0, 0]
     x[3, 1] = np.nan

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import eap_store
 import numpy as np
 import pandas as pd
 import pytest
 
+from spiketype.datasets import eap, store
+from spiketype.datasets.options import EapFeatures
 from spiketype.datasets.raphe import table as raphe_table
 from spiketype.datasets.raphe.options import SpikeOptions
 from spiketype.edge import UserError
@@ -17,6 +20,7 @@ from spiketype.simulator.raphe import generate as simulator
 from spiketype.train import run, runs, tasks
 from spiketype.train.config import TaskConfig
 from spiketype.train.tasks.cluster.config import ClusterConfig
+from spiketype.train.tasks.eap.config import EapTaskConfig
 from spiketype.train.tasks.raphe.config import RapheTaskConfig
 from spiketype.train.tasks.species import task as species
 from spiketype.train.tasks.species.config import SpeciesConfig
@@ -39,6 +43,51 @@ def refused_after(config: TaskConfig, change: Change, tmp_path: Path) -> None:
     change(data)
     with pytest.raises(UserError, match=f"{folder} began with other data, labels or --lists than there are now"):
         run.main(["--resume", str(folder)])
+
+
+# ---- EAPs
+
+
+def of_eaps(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Change:
+    """Write an array of a store anew, and its checksums, as another store with the same placements has it."""
+
+    def changed(path: Path) -> None:
+        store.write_block(path, store.OnDisk(path, name).shape[0], 0, {name: change(store.read(path, name))})
+        store.finish(path)
+
+    return changed
+
+
+def one_sample(x: np.ndarray) -> np.ndarray:
+    x[7] *= 1.01
+    return x
+
+
+def one_cell(x: np.ndarray) -> np.ndarray:
+    x[:20] += 0.1
+    return x
+
+
+def elsewhere(x: np.ndarray) -> np.ndarray:
+    """At all contacts but the one of the largest amplitude, which is read in any case."""
+    return np.where(x < x.max(axis=1, keepdims=True), 0.9 * x, x)
+
+
+CHANGES = {"aw": ("width_ms", one_cell), "fw": ("fwhm_ms", one_cell), "waveform": ("eap_uV", one_sample)}
+
+
+@pytest.mark.parametrize("features", CHANGES)
+def test_eaps(features: EapFeatures, tmp_path: Path) -> None:
+    config = EapTaskConfig(data=eap_store.write(tmp_path / "eap.zarr"), features=features, steps=2, network="s")
+    refused_after(config, of_eaps(*CHANGES[features]), tmp_path)
+
+
+def test_amplitudes_of_all_contacts_and_of_large_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eap, "STORED_BYTES", 40_000)  # of 128,000
+    monkeypatch.setattr(eap, "STORED", 10)
+    data = eap_store.write(tmp_path / "eap.zarr")
+    assert len(eap.Inputs(data, "aw", scaled=True).stored()["width_ms"]) == 40
+    refused_after(EapTaskConfig(data=data, steps=2, network="s"), of_eaps("amplitude_uV", elsewhere), tmp_path)
 
 
 # ---- raphe

@@ -25,6 +25,7 @@ import xarray as xr
 import zarr
 from optimizers import adam
 
+from spiketype import reading
 from spiketype.datasets import batches, eap, manifest
 from spiketype.edge import UserError, guard
 from spiketype.simulator.eap import generate as generator
@@ -39,6 +40,7 @@ from spiketype.train import (
 )
 from spiketype.train.tasks.eap import origin
 from spiketype.train.tasks.eap.config import PAPER, EapTaskConfig
+from spiketype.train.tasks.eap.model import EapModel
 from spiketype.train.tasks.eap.task import find_store, prepare, turnable
 
 pytestmark = pytest.mark.usefixtures("lenient_adam")
@@ -500,6 +502,11 @@ def test_another_recording_of_the_placements_is_new_to_members_that_do_not_know_
     assert runs.read_summary(trained / "evaluation-noisy")["samples"] == 160
     train("location", store, tmp_path / "run", "--split", "random", "--steps", "2")
     assert "the samples that the run was trained on" in fails(capsys, evaluate.main, tmp_path / "run", noisy)
+    task, config, model = runs.load_model(tmp_path / "run")
+    assert isinstance(model, EapModel)
+    with reading.recorded(silent=True) as told:  # a run of an older version
+        task.evaluate(config, dataclasses.replace(model, seen=model.seen[0]), noisy)
+    assert "knows its samples by their amplitudes alone" in "".join(told.notes)
 
 
 def test_a_store_that_does_not_say_how_it_was_made_is_not_turned(store: Path, tmp_path: Path) -> None:

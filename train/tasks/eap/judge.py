@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from spiketype import reading
 from spiketype.datasets import eap
 from spiketype.datasets.eap import EapTable, Inputs
 from spiketype.datasets.splits import Split
@@ -192,6 +193,13 @@ def evaluate(config: EapTaskConfig, model: EapModel, data: Location) -> Judgemen
     same, placed = np.isin(seen_of(table), model.seen)
     # Another recording of a placement is new to members that do not know the cell, and to no others.
     fresh = new_where(~same if by_group else ~(same | placed), data, "samples")
+    if not by_group and model.seen.ndim == 1 and model.seen.size:
+        reading.note(
+            data,
+            "the run, of an older version, knows its samples by their amplitudes alone: if this is another recording of"
+            " the same placements (the same seed, with other noise or another probe), it is judged on what it was"
+            " trained on",
+        )
     tell_differences(model.about, data)
     found, rows = _of_seeds(model, inputs, (new if by_group else np.ones_like(new)) & fresh)
     title, how = f"{_what(config)}, {data.name}", Resampling(by_group, config.seed)

@@ -142,15 +142,18 @@ def prepare(config: EapTaskConfig) -> Experiment:
         keys=member_keys(members),
         batch=PIECE if config.batch % PIECE == 0 else config.batch,
         judge=partial(judge.judge, config, held_out, inputs, label, split, make_model),
-        identity=_identity(table, split),
+        identity=_identity(table, split, inputs),
     )
 
 
-def _identity(table: EapTable, split: Split) -> Identity:
-    """Return what the data are told by, which is read anyway: the inputs may be larger than the memory."""
-    values = (table.amplitude_uV[:, None], table.position_um)
+def _identity(table: EapTable, split: Split, inputs: Inputs) -> Identity:
+    """Return what the data are told by; features jump where a peak is at the next sample, or below the threshold."""
+    found = inputs.stored()
+    waveform = [found.pop(name) for name in eap.IMAGES["waveform"] if name in found]
+    values = (table.amplitude_uV[:, None], table.position_um, *waveform)
     exact, names = (table.cell, table.m_type, table.excitatory), (table.cell_names, table.m_type_names)
-    return identity.of(values, exact, names, [(fold.train, fold.test) for fold in split.folds])
+    folds = [(fold.train, fold.test) for fold in split.folds]
+    return identity.of(values, exact, names, folds, list(found.values()))
 
 
 def _inputs(config: EapTaskConfig, path: Location) -> Inputs:
