@@ -69,8 +69,12 @@ def read(
     if like:
         table = _in_order(path, table, like, _places(options, table))
     parts, shape, rate_kHz = (_shape if options.inputs == "shape" else _samples)(options, path, table, like)
+    rest = None if like is None else like.features - sum(part.shape[1] for part in parts)
     if options.histograms and (found := histograms(table)).shape[1]:
-        parts.append(found)
+        if rest == 0:
+            reading.note(path, "its histograms are not used: the network was trained on data without any")
+        else:
+            parts.append(found)
     form = Form(sum(part.shape[1] for part in parts), shape, (), rate_kHz, _places(options, table))
     check_features(path, form, like)
     return table, parts, form
