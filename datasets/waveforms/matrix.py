@@ -15,7 +15,7 @@ from spiketype.datasets.waveforms import contacts
 from spiketype.datasets.waveforms.inputs import histograms, inputs
 from spiketype.datasets.waveforms.read import load
 from spiketype.datasets.waveforms.seen import Seen, seen
-from spiketype.datasets.waveforms.shape import WAVE_MS, largest, measure
+from spiketype.datasets.waveforms.shape import NEEDED_KHZ, WAVE_MS, largest, measure
 from spiketype.datasets.waveforms.table import GroupWord, WaveformTable
 from spiketype.edge import Json, UserError
 
@@ -129,6 +129,9 @@ def _samples(options: WaveformOptions, path: Path, table: WaveformTable, like: F
 def _shape(options: WaveformOptions, path: Path, table: WaveformTable, like: Form | None) -> _Inputs:
     if options.window_ms is not None:
         raise UserError("--window-ms is for --inputs samples: a shape has a window of its own")
+    if table.rate_kHz < NEEDED_KHZ:
+        told = f"below {NEEDED_KHZ:g} kHz the width of a spike is a matter of two or three samples"
+        reading.note(path, f"has {table.rate_kHz:g} kHz: {told}, so that calls of its shape are doubtful")
     measured = measure(largest(table.waveform), table.rate_kHz)
     wave, widths = measured.wave.astype(np.float32), measured.three.astype(np.float32)
     return [wave, widths], (1, wave.shape[1]), 1 / float(WAVE_MS[1] - WAVE_MS[0])

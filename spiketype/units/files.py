@@ -48,7 +48,9 @@ def methods(found: UnitCalls, table: WaveformTable, model: UnitsModel, read: Jso
     )
     given = facts["share_excitatory_given"]
     prior = (
-        "both classes being taken as equally frequent" if given is None else f"with {given:g} excitatory units given"
+        "both classes being taken as equally frequent"
+        if given is None
+        else f"a share of {given:g} of the units being taken to be excitatory"
     )
     flipped = ", turned upside down," if any(source.get("flipped") for source in read["sources"]) else ""
     notes = (*found.notes, *(_shortened(note.removeprefix(f"{table.source}: ")) for note in read["notes"]))

@@ -68,3 +68,10 @@ def test_histograms_are_left_out_where_a_network_was_trained_without_any(tmp_pat
     form = matrix.read(options, with_isi)[2]
     with pytest.raises(UserError, match="it needs the same histograms"):
         matrix.read(options, tmp_path / "a.npz", form)
+
+
+def test_shapes_of_few_samples_are_told(tmp_path, capsys):
+    for rate_kHz, told in {10.0: True, 20.0: False}.items():
+        np.savez(tmp_path / "a.npz", waveform=WAVEFORM, rate_kHz=rate_kHz)
+        matrix.read(Options(inputs="shape"), tmp_path / "a.npz")
+        assert ("has 10 kHz: below 12 kHz the width of a spike" in capsys.readouterr().err) == told
