@@ -18,6 +18,7 @@ from spiketype.edge import Json, UserError
 
 OPERATORS = ("average", "median")  # the first of the computed templates that is there counts
 RATE_TOLERANCE_HZ = 0.1  # SpikeInterface's own, between the recording's rate and the sorting's
+UM = {"um": 1.0, "mm": 1e3, "m": 1e6}  # of probeinterface's units
 BLOCK = 1000  # waveforms held at once while they are averaged
 REMEDY = "compute them with analyzer.compute(['random_spikes', 'templates'])"
 
@@ -233,13 +234,15 @@ class _Analyzer:
         return np.bincount(self.spike_unit[index], minlength=len(self.units))
 
     def contacts(self) -> np.ndarray | None:
-        """Return the position of each channel (channel, 2 or 3), as SpikeInterface's ``get_channel_locations``.
+        """Return the position of each channel (um) (channel, 2 or 3), in the order of ``get_channel_locations``.
 
         None without a probe, or where its wiring does not give every channel a contact of its own.
         """
         probes = self.source.probes()
         try:
-            position = np.concatenate([np.array(probe["contact_positions"], float) for probe in probes])
+            position = np.concatenate(
+                [np.array(probe["contact_positions"], float) * UM[probe.get("si_units", "um")] for probe in probes]
+            )
             wired = np.concatenate([np.array(probe["device_channel_indices"], int) for probe in probes])
         except (KeyError, TypeError, ValueError, OverflowError):  # ValueError: no probes, too
             return None

@@ -13,6 +13,7 @@ from spiketype.edge import UserError
 
 ISI_EDGES_MS = np.r_[0, np.geomspace(1, 1000, 50)]  # 50 bins, of equal width in the logarithm from 1 ms on
 LAG_MS, LAG_BINS = 100.0, 50
+MOST_PAIRS = 8  # a spike that are formed: of cells that fire up to 80 times a second
 ROUNDINGS = 4  # spacings of floats: of both times, their difference and the rate, with a margin
 MOST_HZ, USUAL_HZ = 1000.0, 5.0  # mean rates: no neuron fires faster than the first, many about as fast as the second
 SPIKES_TO_JUDGE = 100  # of a unit: fewer may be a moment's burst
@@ -29,11 +30,18 @@ def isi_histogram(time_ms: Num[np.ndarray, " spike"]) -> Int[np.ndarray, " bin"]
 def autocorrelogram(time_ms: Num[np.ndarray, " spike"]) -> Int[np.ndarray, " bin"]:
     """Count pairs of ascending times by their lag, from 0 to `LAG_MS` in `LAG_BINS` equal bins.
 
-    The pairs below an edge are counted without forming them, by where each time plus the edge is among the times: the
-    work grows with the spikes, not with the pairs, however dense the spikes are.
+    Pairs are formed where they are few. Else those below an edge are counted without forming them, by where each time
+    plus the edge is among the times: that work grows with the spikes, not with the pairs, however dense they are.
     """
     edges_ms = np.arange(1, LAG_BINS + 1) * (LAG_MS / LAG_BINS) - _rounding_ms(time_ms)
     itself_and_earlier = np.arange(1, len(time_ms) + 1)
+    later = np.searchsorted(time_ms, time_ms + edges_ms[-1]) - itself_and_earlier
+    pairs = int(later.sum())
+    if pairs <= MOST_PAIRS * len(time_ms):
+        first = np.repeat(np.arange(len(time_ms)), later)
+        second = first + 1 + np.arange(pairs) - np.repeat(np.cumsum(later) - later, later)
+        of_pair = np.searchsorted(edges_ms, time_ms[second] - time_ms[first], side="right")
+        return np.bincount(np.minimum(of_pair, LAG_BINS - 1), minlength=LAG_BINS)
     below = [np.sum(np.searchsorted(time_ms, time_ms + edge) - itself_and_earlier) for edge in edges_ms]
     return np.diff(np.array(below, np.int64), prepend=0)
 
@@ -53,7 +61,11 @@ def histograms(
         unit: name of each spike's unit.
         names: of the units wanted.
     """
-    times = [np.sort(time_ms[unit == name]) for name in names]
+    values, of_spike = np.unique(unit, return_inverse=True)
+    order = np.argsort(of_spike.astype(np.min_scalar_type(len(values))), kind="stable")  # quick for a narrow type
+    ends = np.cumsum(np.bincount(of_spike, minlength=len(values)))
+    every = dict(zip(values.tolist(), np.split(time_ms[order], ends[:-1]), strict=True)) if len(values) else {}
+    times = [np.sort(every.get(name, time_ms[:0])) for name in names.tolist()]
     empty = np.zeros((0, LAG_BINS), np.int64)
     isi, acg = (np.array([f(t) for t in times]) if times else empty for f in (isi_histogram, autocorrelogram))
     return isi, acg

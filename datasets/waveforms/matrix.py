@@ -15,7 +15,7 @@ from spiketype.datasets.waveforms import contacts
 from spiketype.datasets.waveforms.inputs import histograms, inputs
 from spiketype.datasets.waveforms.read import load
 from spiketype.datasets.waveforms.seen import Seen, seen
-from spiketype.datasets.waveforms.shape import WAVE_MS, largest, measure
+from spiketype.datasets.waveforms.shape import NEEDED_KHZ, WAVE_MS, largest, measure
 from spiketype.datasets.waveforms.table import GroupWord, WaveformTable
 from spiketype.edge import Json, UserError
 
@@ -69,8 +69,12 @@ def read(
     if like:
         table = _in_order(path, table, like, _places(options, table))
     parts, shape, rate_kHz = (_shape if options.inputs == "shape" else _samples)(options, path, table, like)
+    rest = None if like is None else like.features - sum(part.shape[1] for part in parts)
     if options.histograms and (found := histograms(table)).shape[1]:
-        parts.append(found)
+        if rest == 0:
+            reading.note(path, "its histograms are not used: the network was trained on data without any")
+        else:
+            parts.append(found)
     form = Form(sum(part.shape[1] for part in parts), shape, (), rate_kHz, _places(options, table))
     check_features(path, form, like)
     return table, parts, form
@@ -125,6 +129,9 @@ def _samples(options: WaveformOptions, path: Path, table: WaveformTable, like: F
 def _shape(options: WaveformOptions, path: Path, table: WaveformTable, like: Form | None) -> _Inputs:
     if options.window_ms is not None:
         raise UserError("--window-ms is for --inputs samples: a shape has a window of its own")
+    if table.rate_kHz < NEEDED_KHZ:
+        told = f"below {NEEDED_KHZ:g} kHz the width of a spike is a matter of two or three samples"
+        reading.note(path, f"has {table.rate_kHz:g} kHz: {told}, so that calls of its shape are doubtful")
     measured = measure(largest(table.waveform), table.rate_kHz)
     wave, widths = measured.wave.astype(np.float32), measured.three.astype(np.float32)
     return [wave, widths], (1, wave.shape[1]), 1 / float(WAVE_MS[1] - WAVE_MS[0])

@@ -20,7 +20,7 @@ from spiketype.damage import readable
 from spiketype.datasets.waveforms import columns, contacts, curation, nwb_file
 from spiketype.datasets.waveforms.columns import LABEL, MICROVOLTS, WAVEFORM, Column
 from spiketype.datasets.waveforms.histograms import autocorrelogram, isi_histogram
-from spiketype.datasets.waveforms.nwb_file import ALLEN_PEAK, Electrodes, File, blocks, placed, slices
+from spiketype.datasets.waveforms.nwb_file import ALLEN_PEAK, OWN_NAME, Electrodes, File, blocks, placed, slices
 from spiketype.datasets.waveforms.nwb_hdf5 import MEAN
 from spiketype.datasets.waveforms.table import WaveformTable
 from spiketype.edge import UserError
@@ -225,7 +225,8 @@ def _units(file: File, label: str | None) -> _Units:
     times = _spike_times(file, count)
     _leave_out_noise(file, count, label)
     kept = np.array([row for row in range(count) if not file.is_left_out(row)], np.int64)
-    _tell(file, number)
+    name = _names(file, number)
+    _tell(file, name)
     if not len(kept):
         raise UserError(f"{file.path}: none of its {count} units can be read ({'; '.join(file.left_out)})")
     value = _labels(file, label, count, waveform, channel, electrodes)
@@ -239,7 +240,7 @@ def _units(file: File, label: str | None) -> _Units:
         whole,
         in_units,
         _rate_Hz(file),
-        _unique(file, number)[kept],
+        name[kept],
         None if value is None else value[kept],
         file.texts["subject"] or None,
         file.texts["session"] or file.texts["identifier"] or file.path.stem,
@@ -271,20 +272,23 @@ def _regions(electrodes: Electrodes) -> tuple[str, ...]:
     return () if location is None else tuple(np.unique(location.astype(str)).tolist())
 
 
-def _tell(file: File, number: np.ndarray) -> None:
+def _tell(file: File, name: np.ndarray) -> None:
     for why, rows in file.left_out.items():
-        names = [str(number[row]) for row in rows]
+        names = [str(name[row]) for row in rows]
         text = f"unit{'s' * (len(rows) > 1)} {{}} left out: {why}"
         reading.note(file.path, text.format(reading.shortened(names)), text.format(", ".join(names)))
 
 
-def _unique(file: File, number: np.ndarray) -> np.ndarray:
-    """Return the units' ids as words, with the row behind those that occur twice."""
-    words = number.astype(str)
-    again = np.isin(words, [word for word, times in Counter(words.tolist()).items() if times > 1])
-    if again.any():
-        reading.note(file.path, f"ids of units occur twice, and have the row behind them: {words[again][0]}")
-    return np.array([f"{word}.{row}" if again[row] else word for row, word in enumerate(words.tolist())], dtype=str)
+def _names(file: File, number: np.ndarray) -> np.ndarray:
+    """Return what units are called, and tell where that is not their id alone."""
+    words, by_id = number.astype(str), nwb_file.names(number, None)
+    found = nwb_file.names(number, file.units[OWN_NAME].values if OWN_NAME in file.units else None)
+    if (row := np.flatnonzero(found != by_id)).size:
+        told = f"{found[row[0]]} has the id {words[row[0]]}"
+        reading.note(file.path, f"units are called by their {OWN_NAME}, as in the sorting: {told}")
+    elif (row := np.flatnonzero(by_id != words)).size:
+        reading.note(file.path, f"ids of units occur twice, and have the row behind them: {words[row[0]]}")
+    return found
 
 
 # --- units, rate and spikes
@@ -299,7 +303,8 @@ def _in_microvolts(file: File, waveform: np.ndarray, writes_uV: bool) -> tuple[s
     if factor is not None and PLAUSIBLE_uV[0] <= amplitude * factor <= PLAUSIBLE_uV[1]:
         return "uV", waveform.astype(np.float64) * factor
     if factor == MICROVOLTS["v"] and writes_uV and PLAUSIBLE_uV[0] <= amplitude <= PLAUSIBLE_uV[1]:
-        reading.note(file.path, f"says {said}, but its producer writes uV ({amplitude:.3g}): taken as uV")
+        counts = "" if ALLEN_PEAK in file.units else ", or counts of an analyzer made with return_in_uV=False"
+        reading.note(file.path, f"says {said}, but its producer writes uV{counts} ({amplitude:.3g}): taken as uV")
         return "uV", waveform.astype(np.float64)
     what = f"a median amplitude of {amplitude:.3g} cannot be in" if factor is not None else "unknown units"
     reading.note(file.path, f"{what} {said}: waveforms are taken as stored")

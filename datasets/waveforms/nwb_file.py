@@ -21,6 +21,9 @@ REMEDY = (
 POSITIONS = (("rel_x", "rel_y"), ("probe_horizontal_position", "probe_vertical_position"), ("x", "y", "z"))
 
 
+OWN_NAME = "unit_name"  # a column of NeuroConv: what the sorting calls a unit, where `id` is its row
+
+
 class Stored(NamedTuple):
     """A column of a table.
 
@@ -95,6 +98,24 @@ def read(path: Path) -> File:
         for table in (found["units"], found["electrodes"])
     )
     return File(path, found["version"], means[0], found["texts"], found["rates"], units or {}, electrodes)
+
+
+def names(ids: np.ndarray, own: np.ndarray | None) -> np.ndarray:
+    """Return what units are called, as SpikeInterface does: by names of their own if all have one, else by ids.
+
+    Ids that occur twice have the row behind them.
+
+    Args:
+        ids: (unit,).
+        own: the column `OWN_NAME`, or None.
+    """
+    words = ids.astype(str)
+    if own is not None and own.shape == ids.shape:
+        called = np.array([str(name).strip() for name in own.tolist()], dtype=str)
+        if len(set(called.tolist())) == len(called) and "" not in called:
+            return called
+    times = Counter(words.tolist())
+    return np.array([f"{w}.{row}" if times[w] > 1 else w for row, w in enumerate(words.tolist())], dtype=str)
 
 
 def slices(file: File, name: str, count: int) -> list[slice] | None:

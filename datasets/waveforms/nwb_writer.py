@@ -5,7 +5,6 @@ h5py writes them as pynwb does; pynwb, which is not always installed, is the ora
 
 import shutil
 import uuid
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from spiketype.damage import readable
-from spiketype.datasets.waveforms import called
+from spiketype.datasets.waveforms import called, nwb_file
 from spiketype.datasets.waveforms.nwb_hdf5 import MEAN
 from spiketype.edge import UserError, whole_file
 
@@ -56,10 +55,8 @@ def write(source: Path, columns: Mapping[str, Shaped[np.ndarray, " unit"]], out:
 
 def _add(source: Path, file: h5py.File, columns: Mapping[str, Shaped[np.ndarray, " unit"]]) -> None:
     table = _table(source, file)
-    ids = table["id"][()].astype(str).tolist()
-    times = Counter(ids)
-    names = [word if times[word] == 1 else f"{word}.{row}" for row, word in enumerate(ids)]  # as the reader does
-    words, probability = called.aligned(source, columns, names)
+    names = nwb_file.names(table["id"][()], _own_names(table))
+    words, probability = called.aligned(source, columns, names.tolist())
     listed = [n.decode() if isinstance(n, bytes) else str(n) for n in np.ravel(table.attrs["colnames"]).tolist()]
     free = [p for p in PREFIXES if not {p + CALL, p + PROBABILITY} & {*listed, *table}]
     if not free:
@@ -75,6 +72,16 @@ def _add(source: Path, file: h5py.File, columns: Mapping[str, Shaped[np.ndarray,
         column.attrs["object_id"] = str(uuid.uuid4())
         listed.append(free[0] + name)
     table.attrs["colnames"] = np.array(listed, dtype=h5py.string_dtype())
+
+
+def _own_names(table: h5py.Group) -> np.ndarray | None:
+    """Return the column of names, None if there is none that the reader takes."""
+    column = table.get(nwb_file.OWN_NAME)
+    if not isinstance(column, h5py.Dataset):
+        return None
+    if h5py.check_string_dtype(column.dtype):
+        return np.asarray(column.asstr(errors="replace")[()])
+    return np.asarray(column[()]) if column.dtype.kind in "biuf" else None
 
 
 def _table(source: Path, file: h5py.File) -> h5py.Group:

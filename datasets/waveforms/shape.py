@@ -15,6 +15,7 @@ BEFORE_MS, AFTER_MS = 0.25, 0.68  # what all the labelled sets have around the t
 WAVE_MS = np.arange(-0.25, 0.66, 0.05)  # where the waveform is seen, from the trough
 NEEDED_MS = 0.5  # after the trough: with less, the peak of an excitatory cell is not seen
 CLIPPED = 3  # neighbouring samples at the lowest value: an amplifier at its end
+NEEDED_KHZ = 12.0  # below, the time from trough to peak is a matter of two or three samples
 HELD = 3  # samples of one value at the end: filled up to a common length, not measured
 
 

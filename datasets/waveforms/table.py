@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Int32, Num, Shaped
 from numpy.typing import ArrayLike
+from scipy.spatial import cKDTree
 
 from spiketype import reading
 from spiketype.datasets.waveforms import curation
@@ -23,6 +24,7 @@ GroupWord = Literal["animal", "session", "cell model"]  # what a result generali
 HIGHEST_KHZ = 1000.0  # a number above it is in Hz
 LOOKED_AT = 2000  # rows of which the polarity is looked at
 POSITIVE = 0.6  # share of positive rows from which on it is told
+NEAREST_um = 1.0  # between contacts: no probe has them closer
 PER_ROW = ("waveform", "label", "animal", "session", "unit", "autocorrelogram", "isi", "spikes")
 
 
@@ -381,7 +383,11 @@ def _contacts(source: Path, values: ArrayLike | None, channels: int) -> np.ndarr
     if len(contact) != channels or not np.isfinite(contact).all():
         reading.note(source, f"{len(contact)} contact positions do not fit {channels} channels, and are not used")
         return None
-    return contact.astype(np.float64)
+    contact = contact.astype(np.float64)
+    if channels > 1 and (apart := float(np.median(cKDTree(contact).query(contact, 2)[0][:, 1]))) < NEAREST_um:
+        reading.note(source, f"contact positions are not used: they are {apart:.3g} apart, which cannot be um")
+        return None
+    return contact
 
 
 def _words(values: np.ndarray | None, rows: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from spiketype.datasets.waveforms import WaveformTable, shape
-from spiketype.datasets.waveforms.shape import NEEDED_MS, Shape
+from spiketype.datasets.waveforms.shape import NEEDED_KHZ, NEEDED_MS, Shape
 from spiketype.edge import NO_CALL, Json, UserError
 from spiketype.models.label_shift import prevalence
 from spiketype.reading import shortened
@@ -16,7 +16,6 @@ from spiketype.units.options import CERTAIN, check_certain
 UNSURE = "the two classes are about as likely"
 FEWEST_UNITS = 20  # from which on the time scale and the share of excitatory units say anything
 FEWEST_SPIKES = 10  # of which a mean is taken to be one of a unit
-LOWEST_KHZ = 12.0  # below, the time from trough to peak is a matter of two or three samples
 LIKELY_SCALE = (1.2, 3.6)  # of all labelled sets it is 1.5 to 2.7
 
 
@@ -48,7 +47,7 @@ def call(table: WaveformTable, model: UnitsModel, certain: float = CERTAIN, shar
             because an estimate from the units themselves can be far off (docs/results/real-units.md).
 
     Raises:
-        UserError: a share outside 0 to 1; a probability outside 0.5 to 1; a sampling rate below `LOWEST_KHZ`.
+        UserError: a share outside 0 to 1; a probability outside 0.5 to 1; a sampling rate below `NEEDED_KHZ`.
     """
     check_certain(certain)
     _check(table, share)
@@ -84,9 +83,9 @@ def call(table: WaveformTable, model: UnitsModel, certain: float = CERTAIN, shar
 def _check(table: WaveformTable, share: float | None) -> None:
     if share is not None and not 0 < share < 1:
         raise UserError(f"--share is {share:g}: it must be between 0 and 1")
-    if table.rate_kHz < LOWEST_KHZ:
+    if table.rate_kHz < NEEDED_KHZ:
         raise UserError(
-            f"{table.source} has {table.rate_kHz:g} kHz: below {LOWEST_KHZ:g} kHz the width of a spike is a matter of"
+            f"{table.source} has {table.rate_kHz:g} kHz: below {NEEDED_KHZ:g} kHz the width of a spike is a matter of"
             " two or three samples, and nothing is called; export the waveforms before downsampling"
         )
 
@@ -131,7 +130,8 @@ def _recording(
                 f" times in all laboratories that were looked at: is {table.rate_kHz:g} kHz the sampling rate?"
             )
     else:
-        notes.append(f"{int(ok.sum())} units are too few to tell the time scale or the share of excitatory units")
+        count = f"{int(ok.sum())} unit{'s are' if ok.sum() != 1 else ' is'}"
+        notes.append(f"{count} too few to tell the time scale or the share of excitatory units")
     notes.append(_origin(table, model))
     if not ok.all():
         notes.append(f"{int((~ok).sum())} of {len(ok)} units cannot be measured, see their reasons")

@@ -56,6 +56,7 @@ def main(
         from spiketype.datasets.waveforms import phy, phy_writer, writers
         from spiketype.units import call, files, model
     into = [writers.writer(path, wanted, out.resolve().parent, force) for wanted in dict.fromkeys(write)]
+    to_phy = phy_writer.places(path, out, force) if phy.is_phy(path) else None
     with reading.recorded() as read:
         table = waveforms.load(path, None, rate_kHz, flip)
     classifier = model.load()
@@ -67,8 +68,9 @@ def main(
         names, found, table, classifier, read.to_json() | {"recording": found.facts, "notes_of_calls": found.notes}
     )
     print(f"{', '.join(map(str, names))}")
-    if phy.is_phy(path):
-        print(", ".join(map(str, phy_writer.write(path, found.columns, out.resolve().parent))))
+    if to_phy is not None:
+        phy_writer.write(to_phy, found.columns)
+        print(", ".join(map(str, to_phy)))
     for writer in into:
         print(writer.write(path, found.columns, writer.out))
 

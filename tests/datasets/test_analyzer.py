@@ -254,6 +254,10 @@ def test_positions_are_those_of_channels_whatever_their_wiring(written, tmp_path
     group["probes"][0]["device_channel_indices"] = [5, 4, 3, 2, 1, 0]
     file.write_text(json.dumps(group))
     np.testing.assert_array_equal(waveforms.load(folder).contact_um[:, 1], 20 * np.arange(6)[::-1])
+    for units, um in {"mm": 1e3, "m": 1e6}.items():
+        scaled = {"si_units": units, "contact_positions": [[0, 20 * k / um] for k in range(6)]}
+        file.write_text(json.dumps({"probes": [group["probes"][0] | scaled]}))
+        np.testing.assert_allclose(waveforms.load(folder).contact_um[:, 1], 20 * np.arange(6)[::-1])
     for wrong in ([0, 0, 1, 2, 3, 4], None, "no list", [0, 1]):
         group["probes"][0]["device_channel_indices"] = wrong
         file.write_text(json.dumps(group))

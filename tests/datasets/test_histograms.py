@@ -134,6 +134,19 @@ def test_dense_spikes_are_counted_pair_by_pair(steps, start):
     np.testing.assert_array_equal(histograms.autocorrelogram(time_ms), expected)
 
 
+def test_few_pairs_are_formed_and_counted_as_many_that_are_not(monkeypatch):
+    rng = np.random.default_rng(0)
+    samples = np.sort(rng.integers(0, 30_000 * 600, 20_000))  # 33 a second: 3.3 pairs a spike
+    unit, names = rng.integers(0, 9, len(samples)), np.array([3, 0, 12])
+    few = histograms.histograms(samples / 30.0, unit, names)
+    monkeypatch.setattr(histograms, "MOST_PAIRS", 0)
+    many = histograms.histograms(samples / 30.0, unit, names)
+    for a, b in zip(few, many, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert few[0][2].sum() == few[1][2].sum() == 0  # a unit without spikes
+    np.testing.assert_array_equal(few[1][0], histograms.autocorrelogram(samples[unit == 3] / 30.0))
+
+
 def test_the_work_does_not_grow_with_the_pairs():
     """All at once, 40 000 spikes are 8e8 pairs: twelve seconds one by one."""
     began = time.process_time()

@@ -48,3 +48,30 @@ def test_channels_at_other_places_are_refused_and_unknown_ones_told(tmp_path, ca
     form = matrix.read(largest, units(tmp_path, "d"))[2]
     assert form.contact_um is None
     matrix.read(largest, units(tmp_path, "e", contact_um=CONTACT_um * 2), form)  # one channel is seen
+
+
+def test_positions_that_cannot_be_um_put_channels_in_no_order(tmp_path, capsys):
+    form = matrix.read(Options(), units(tmp_path, "a", contact_um=CONTACT_um / 1000))[2]
+    assert form.contact_um is None
+    assert "contact positions are not used: they are 0.0361 apart, which cannot be um" in capsys.readouterr().err
+
+
+def test_histograms_are_left_out_where_a_network_was_trained_without_any(tmp_path, capsys):
+    options = Options(histograms=True)
+    _, without, form = matrix.read(options, units(tmp_path, "a"))
+    with_isi = tmp_path / "b.npz"
+    np.savez(with_isi, waveform=WAVEFORM, rate_kHz=20.0, contact_um=CONTACT_um, isi=np.ones((6, 8), int))
+    _, parts, same = matrix.read(options, with_isi, form)
+    np.testing.assert_array_equal(parts, without)
+    assert same == form
+    assert "its histograms are not used" in capsys.readouterr().err
+    form = matrix.read(options, with_isi)[2]
+    with pytest.raises(UserError, match="it needs the same histograms"):
+        matrix.read(options, tmp_path / "a.npz", form)
+
+
+def test_shapes_of_few_samples_are_told(tmp_path, capsys):
+    for rate_kHz, told in {10.0: True, 20.0: False}.items():
+        np.savez(tmp_path / "a.npz", waveform=WAVEFORM, rate_kHz=rate_kHz)
+        matrix.read(Options(inputs="shape"), tmp_path / "a.npz")
+        assert ("has 10 kHz: below 12 kHz the width of a spike" in capsys.readouterr().err) == told

@@ -121,6 +121,20 @@ def test_a_cell_type_of_the_file_stays_as_it_is(nwb_units, tmp_path):
     assert not (tmp_path / "c.nwb").exists()
 
 
+def test_units_are_called_by_the_names_of_their_sorting(nwb_units, tmp_path, capsys):
+    path = nwb_file(nwb_units, tmp_path / "a.nwb", unit_name=["u3", "u1", "u2", "u9", "u7"])
+    columns = columns_of(path)
+    assert list(columns["unit"]) == ["u3", "u1", "u9", "u7"]
+    said = capsys.readouterr().err
+    assert "(unit u2)" in said
+    assert "units are called by their unit_name, as in the sorting: u3 has the id 0" in said
+    new = units_of(nwb_writer.write(path, columns, tmp_path / "b.nwb"))
+    assert list(new["cell_type"]) == ["excitatory", "unsure", "unsure", "inhibitory", "excitatory"]
+    for names in (["a", "a", "b", "c", "d"], ["", "a", "b", "c", "d"]):
+        columns = columns_of(nwb_file(nwb_units, tmp_path / "c.nwb", unit_name=names))
+        assert list(columns["unit"]) == ["0", "1", "3", "4"]
+
+
 def test_ids_that_occur_twice_and_units_of_another_file(nwb_units, tmp_path):
     path = nwb_file(nwb_units, tmp_path / "a.nwb", id=[7, 8, 9, 7, 5])
     columns = columns_of(path)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from spiketype.datasets import waveforms
-from spiketype.datasets.waveforms import shape
+from spiketype.datasets.waveforms import phy_writer, shape
 from spiketype.datasets.waveforms.table import build
 from spiketype.edge import UserError
 from spiketype.models.label_shift import prevalence
@@ -183,7 +183,8 @@ def test_the_command_leaves_a_table_a_picture_and_text(tmp_path, monkeypatch, ca
     assert (tmp_path / "mine.units.png").read_bytes().startswith(b"\x89PNG")
     assert "trough to peak (ms)" in (tmp_path / "mine.units.svg").read_text()
     text = (tmp_path / "mine.units.md").read_text()
-    assert "12 excitatory, 12 inhibitory of 24" in text
+    assert "24 units, 12 excitatory, 12 inhibitory." in text
+    assert "upside down" not in text
     assert "It was not tested on other species" in text
     with pytest.raises(SystemExit) as stopped:
         command.command_line(["mine.npz"])
@@ -201,6 +202,18 @@ def test_the_command_leaves_a_table_a_picture_and_text(tmp_path, monkeypatch, ca
     assert "would replace mine.units.csv, the data themselves" in capsys.readouterr().err
     command.command_line(["mine.npz", "--force", "--flip"])
     assert "24 no call" in capsys.readouterr().out
+    assert "turned upside down" in (tmp_path / "mine.units.md").read_text()
+
+
+def test_the_text_says_what_was_left_out_by_the_reader(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x = units([0.25] * 3 + [0.62] * 3)
+    x[1] = np.nan
+    np.savez(tmp_path / "mine.npz", waveform=x, rate_kHz=RATE_KHZ)
+    command.command_line(["mine.npz"])
+    text = (tmp_path / "mine.units.md").read_text()
+    assert "- 1 of 6 rows are left out: not finite (NaN or infinite): row 1 (unit 1)\n" in text
+    assert "5 units, 3 excitatory, 2 inhibitory." in text
 
 
 def phy_folder(path, x):
@@ -237,6 +250,39 @@ def test_phy_shows_the_calls_and_keeps_the_curators_files(tmp_path, monkeypatch,
     assert loaded["spiketype"][15] == "excitatory"
     assert 0.5 <= float(loaded["spiketype_probability"][21]) < 0.9
     assert waveforms.load(path, "spiketype").class_names == ("excitatory", "inhibitory", "unsure")
+
+
+def test_calls_that_were_changed_in_phy_are_kept(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path = phy_folder(tmp_path / "phy", units([0.25] * 2))
+    changed = path / "cluster_spiketype.tsv"
+    changed.write_text("cluster_id\tspiketype\n0\texcitatory\n")
+    with pytest.raises(SystemExit):
+        command.command_line([str(path)])
+    assert f"{changed} exists, and may have been changed in phy" in capsys.readouterr().err
+    assert changed.read_text().endswith("0\texcitatory\n")
+    command.command_line([str(path), "--force"])
+    assert changed.read_text().endswith("0\tinhibitory\n1\tinhibitory\n")
+
+
+def test_phy_folders_that_cannot_be_written_leave_files_that_phy_reads_in_no_other_folder(
+    tmp_path, monkeypatch, capsys
+):
+    def closed(path):  # permissions do not hold those back who run tests as root
+        if path.parent.name in ("a", "b"):
+            raise UserError("closed")
+
+    monkeypatch.setattr(phy_writer, "check_out", closed)
+    here = phy_folder(tmp_path / "here", units([0.25] * 2))  # the folder of another sorting, which can be written
+    monkeypatch.chdir(here)
+    for name, to_peak_ms in {"a": 0.25, "b": 0.62}.items():
+        path = phy_folder(tmp_path / name, units([to_peak_ms] * 2))
+        command.command_line([str(path)])
+        assert f"copy {name}.units.cluster_spiketype.tsv there as cluster_spiketype.tsv" in capsys.readouterr().err
+        assert not (path / "cluster_spiketype.tsv").exists()
+    found = [(here / f"{name}.units.cluster_spiketype.tsv").read_text().splitlines()[1] for name in ("a", "b")]
+    assert found == ["0\tinhibitory", "0\texcitatory"]
+    assert not list(here.glob("cluster_*"))
 
 
 def test_the_command_starts_without_jax_or_scikit_learn(tmp_path):
