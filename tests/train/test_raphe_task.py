@@ -26,7 +26,7 @@ from spiketype.datasets.raphe import read, sources
 from spiketype.datasets.raphe import table as raphe
 from spiketype.datasets.raphe import table as raphe_table
 from spiketype.datasets.raphe.options import ReadOptions, SpikeOptions
-from spiketype.edge import Json, guard
+from spiketype.edge import Json, UserError, guard
 from spiketype.simulator.raphe import generate as simulator
 from spiketype.train import asked, checked, evaluate, predict, run, runs
 from spiketype.train.tasks.raphe import control
@@ -302,6 +302,13 @@ def test_a_recording_gets_a_call_and_no_store(
     assert row["unusual"] in ("yes", "no")
     assert float(row["rate_Hz"]) > 0
     assert abf.stem in capsys.readouterr().out
+
+
+def test_recordings_are_no_labelled_store(trained: Path, recordings: Path) -> None:
+    with pytest.raises(UserError, match=r"spiketype raphe extract .* --labels"):
+        evaluate.main(trained, recordings)
+    with pytest.raises(UserError, match=r"spiketype raphe extract .* --labels"):
+        prepare(RapheTaskConfig(data=recordings))
 
 
 def test_recordings_are_read_as_those_that_were_trained_on(
