@@ -29,6 +29,8 @@ HELD = 3  # samples in a row, at 40 kHz, that stay at a limit are cut off by an 
 CLIPPED = 0.1  # share of such spikes from which their shape is not that of the cell
 LEAST_CLIPPED = 3  # spikes: the largest of a recording may be flat where its steps are coarse
 RUN, LEAST_OF_RUN = 6, 5  # spikes one after the other, and how many of them stay at their largest or smallest current
+ARTEFACT = 4.0  # times the median trough: larger crossings are no spikes of the cell
+MOST_ARTEFACTS = 0.2  # share of the crossings; where more are so large, which are the spikes is not known
 UNKNOWN = -1.0  # an interval, rate or variation that a recording does not tell
 NOISE_SIGMAS = 6.0  # what stands out of the noise, where no spike crosses the threshold
 SHORTEST_S = 0.1  # with less, another dimension of an array was taken for time
@@ -106,7 +108,8 @@ def extract(
         )
     if not kept.rows:
         raise UserError(f"{recording.path}: {len(found)} spikes, each cut off by an end of the recording or with NaN")
-    return _collect(recording, options, levels, sigma, found, kept, [*recording.notes, said])
+    found, left_out = _leave_out_artefacts(found, kept)
+    return _collect(recording, options, levels, sigma, found, kept, [*recording.notes, said, *left_out])
 
 
 def _remedy(recording: Recording) -> str:
@@ -260,6 +263,25 @@ def _cut_noise(
             continue
         if np.isfinite(trace[lo:hi]).all():
             kept.noise.append(spikes.interpolate(trace[None, lo:hi], at[None], cutoff)[0].astype(np.float32))
+
+
+def _leave_out_artefacts(found: np.ndarray, kept: _Kept) -> tuple[np.ndarray, list[str]]:
+    """Take what is far larger than most spikes out of what is kept; return the other crossings, and a note.
+
+    In the mean, one artefact would outweigh all spikes.
+    """
+    trough_pA = spikes.shape(np.concatenate(kept.rows)).trough_pA
+    spike = trough_pA >= ARTEFACT * min(float(np.median(trough_pA)), SpikeOptions().threshold_pA)
+    count = int((~spike).sum())
+    if not 0 < count <= MOST_ARTEFACTS * len(spike):
+        return found, []
+    gone = {(kept.segment[k], kept.sample[k]) for k in np.flatnonzero(~spike)}
+    kept.rows, kept.peaks_pA, kept.flat = (
+        [np.concatenate(each)[spike]] for each in (kept.rows, kept.peaks_pA, kept.flat)
+    )
+    kept.sample, kept.segment = (np.array(each)[spike].tolist() for each in (kept.sample, kept.segment))
+    note = f"left out {count} of {len(found)} spikes: over {ARTEFACT:g} times as large as most, so they are artefacts"
+    return np.array([row for row in found if tuple(row.tolist()) not in gone]), [note]
 
 
 def _collect(

@@ -153,6 +153,19 @@ def test_no_real_recording_is_called_cut_off():
                     assert found.clipped == 0
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_artefacts_far_larger_than_the_spikes_are_left_out(current, sign):
+    struck = current.copy()
+    for at in (2_000, 90_000):
+        struck[at : at + 200] += 3000 * np.exp(-np.arange(200) / 10) * np.where(np.arange(200) < 20, 1, -1)
+    found = extract(as_recording(sign * struck))
+    plain = extract(as_recording(sign * current))
+    np.testing.assert_allclose(found.spike_pA, plain.spike_pA, atol=0.1)
+    np.testing.assert_allclose(found.isi_ms, plain.isi_ms, atol=0.1)
+    assert (found.found, found.rate_Hz) == (plain.found, plain.rate_Hz)
+    assert "left out 2 of 21 spikes: over 4 times as large as most" in "; ".join(found.notes)
+
+
 def test_sweeps_are_not_joined(current):
     sweeps = replace(as_recording(current), segments=((0, 80_000), (80_000, 160_000), (300_000, 400_000)))
     found = extract(sweeps)
