@@ -203,7 +203,8 @@ def guard() -> Iterator[None]:
         raise SystemExit(2) from None
     except KeyboardInterrupt as stop:
         number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
-        print(f"{STOPPED[number]}: what is finished is kept; the same command continues from there", file=sys.stderr)
+        kept = str(stop) or "what is finished is kept; the same command continues from there"
+        print(f"{STOPPED[number]}: {kept}", file=sys.stderr)
         raise SystemExit(128 + number) from None
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -214,6 +215,16 @@ def guard() -> Iterator[None]:
         told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
         print(f"error: {told}: {remedy}, then repeat the command{_about_urls(str(error))}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+@contextlib.contextmanager
+def whole() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM say, in `guard`, that nothing is kept of what is written whole or not at all."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        stop.args = ("nothing is kept; the same command begins anew",)
+        raise
 
 
 STOPPED = {signal.SIGINT: "stopped", signal.SIGTERM: "stopped by SIGTERM"}

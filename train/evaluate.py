@@ -7,7 +7,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from spiketype import parsing, reading
-from spiketype.edge import check_platform, guard, importing
+from spiketype.edge import check_platform, guard, importing, whole
 from spiketype.location import Place
 from spiketype.train import asked, named
 
@@ -34,7 +34,7 @@ def main(
         from spiketype.train import runs
     check_platform()
     task, _, model = runs.load_model(run)
-    with reading.recorded() as read:
+    with reading.recorded() as read, whole():
         judgement = task.evaluate(config, model, data)
     folder = run / named.name(run, "evaluation-", data)
     named.keep(run, folder.name, data)

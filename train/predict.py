@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from spiketype import parsing, reading, tables
-from spiketype.edge import UserError, check_out, check_platform, guard, importing
+from spiketype.edge import UserError, check_out, check_platform, guard, importing, whole
 from spiketype.location import Location, Place
 from spiketype.train import asked, named
 
@@ -43,7 +43,7 @@ def main(
         from spiketype.train import runs
     check_platform()
     task, _, model = runs.load_model(run)
-    with reading.recorded() as read:
+    with reading.recorded() as read, whole():
         columns = task.predict(config, model, data)
     tables.write(path, columns, read.to_json())
     if out is None:

@@ -14,7 +14,7 @@ from tyro.conf import Positional, arg
 
 from spiketype import parsing
 from spiketype.datasets.raphe.options import NoisyConfig, ReadOptions, SpikeOptions
-from spiketype.edge import UserError, check_out, guard, importing
+from spiketype.edge import UserError, check_out, guard, importing, whole
 from spiketype.reading import shortened
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def extract_command(
         from spiketype.datasets.raphe.sources import extract, read_labels
         from spiketype.datasets.raphe.table import told, write
     table = read_labels(labels)
-    cells, left_out = extract(list(recordings), spikes, read, table)
+    with whole():
+        cells, left_out = extract(list(recordings), spikes, read, table)
     for cell in cells:
         print(told(cell))
     if left_out:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32
 
 from spiketype.datasets.raphe import spikes
 from spiketype.datasets.raphe.levels import (
@@ -25,9 +25,12 @@ QUIET_MS = (20.0, 6.0)  # a spike-free window begins this long after a spike and
 LARGEST_PA = 1000.0  # published troughs are -60 to -120 pA
 FASTEST_HZ = 60.0  # neurons of the raphe fire a few spikes a second
 LEAST_MADS = 4.0  # noise crosses 3 of its deviations some ten times a second, 4 seldom
-HELD = 3  # samples in a row at the limit of a recording's currents are cut off by an amplifier or a converter
+HELD = 3  # samples in a row, at 40 kHz, that stay at a limit are cut off by an amplifier or a converter
 CLIPPED = 0.1  # share of such spikes from which their shape is not that of the cell
 LEAST_CLIPPED = 3  # spikes: the largest of a recording may be flat where its steps are coarse
+RUN, LEAST_OF_RUN = 6, 5  # spikes one after the other, and how many of them stay at their largest or smallest current
+ARTEFACT = 4.0  # times the median trough: larger crossings are no spikes of the cell
+MOST_ARTEFACTS = 0.2  # share of the crossings; where more are so large, which are the spikes is not known
 UNKNOWN = -1.0  # an interval, rate or variation that a recording does not tell
 NOISE_SIGMAS = 6.0  # what stands out of the noise, where no spike crosses the threshold
 SHORTEST_S = 0.1  # with less, another dimension of an array was taken for time
@@ -49,7 +52,8 @@ class CellSpikes:
         rate_Hz, isi_cv, noise_rms_pA: of the recorded time; -1 unknown.
         drift_pA: range of the recording's baselines, 5th to 95th percentile; -1 unknown.
         duration_s: recorded, without pauses; -1 unknown.
-        clipped: share of the spikes that stay at the largest or smallest current of the recording; -1 unknown.
+        clipped: share of the spikes that stay at the largest or smallest current of the recording, or, where a gain is
+            changed on the way, of the spikes around them; -1 unknown.
         notes: what was chosen or inferred, and what was left out.
     """
 
@@ -104,7 +108,8 @@ def extract(
         )
     if not kept.rows:
         raise UserError(f"{recording.path}: {len(found)} spikes, each cut off by an end of the recording or with NaN")
-    return _collect(recording, options, levels, sigma, found, kept, [*recording.notes, said])
+    found, left_out = _leave_out_artefacts(found, kept)
+    return _collect(recording, options, levels, sigma, found, kept, [*recording.notes, said, *left_out])
 
 
 def _remedy(recording: Recording) -> str:
@@ -122,7 +127,9 @@ class _Kept:
     sample: list[int]
     segment: list[int]
     noise: list[np.ndarray]
-    clipped: int = 0
+    peaks_pA: list[np.ndarray]
+    flat: list[np.ndarray]
+    step_pA: float = np.inf
     cut_short: int = 0
     with_nan: int = 0
 
@@ -141,7 +148,7 @@ def _find(
     quiet = [round(t * rate_kHz) for t in QUIET_MS]
     windows = _window_starts(recording, options.noise_windows)
     found: list[np.ndarray] = []
-    kept = _Kept([], [], [], [])
+    kept = _Kept([], [], [], [], [], [])
     for number, (start, stop) in enumerate(recording.segments):
         last = start - refractory
         for lo, hi in _pieces(start, stop):
@@ -157,22 +164,40 @@ def _find(
             found.append(np.stack([np.full(len(mine), number), mine], axis=1))
             before = len(kept.sample)
             _cut(trace, a, b, mine, number, recording.rate_Hz, threshold, options, kept)
-            kept.clipped += _clipped(current, np.array(kept.sample[before:], int) - a, rate_kHz, levels.ends_pA)
+            _measure_peaks(current, np.array(kept.sample[before:], int) - a, rate_kHz, kept)
             here = windows[(windows >= lo) & (windows < hi)]
             _cut_noise(trace, a, b, here, crossed, quiet, rate_kHz, options.noise_windows, kept)
             advance(0.5 * (hi - lo) / recording.rate_Hz)
     return np.concatenate(found), kept
 
 
-def _clipped(current: np.ndarray, crossed: np.ndarray, rate_kHz: float, ends_pA: tuple[float, float]) -> int:
-    """Return how many spikes stay at the smallest or largest current of the recording for `HELD` samples."""
-    held = np.zeros(len(current), bool)
-    for end in ends_pA:
-        at = current == end
-        held[HELD - 1 :] |= np.logical_and.reduce([at[k : len(at) - HELD + 1 + k] for k in range(HELD)])
-    before = np.concatenate([[0], np.cumsum(held)])
+def _measure_peaks(current: np.ndarray, crossed: np.ndarray, rate_kHz: float, kept: _Kept) -> None:
+    """Keep the smallest and the largest current of spikes, and whether they stay there for `HELD` samples."""
     first, last = (round(ms * rate_kHz) for ms in (-spikes.REFERENCE / spikes.RATE_KHZ, spikes.AFTER_MS))
-    return int((before[crossed + last] > before[crossed + first]).sum())
+    window = current[crossed[:, None] + np.arange(first, last + 1)]
+    peaks = np.stack([window.min(axis=1), window.max(axis=1)], axis=1)
+    held = round(HELD * max(1.0, rate_kHz / spikes.RATE_KHZ))
+    at_peak = np.lib.stride_tricks.sliding_window_view(window[:, None] == peaks[..., None], held, axis=2)
+    steps = np.abs(np.diff(window))
+    kept.peaks_pA.append(peaks)
+    kept.flat.append(np.asarray(at_peak.all(axis=-1).any(axis=-1)))
+    kept.step_pA = min(kept.step_pA, float(steps[steps > 0].min(initial=np.inf)))
+
+
+def _cut_off(kept: _Kept, ends_pA: tuple[float, float], sigma: float) -> Bool[np.ndarray, " spike"]:
+    """Return which spikes are flat at a current that none exceeds, of the recording or of the spikes around.
+
+    The gain, and with it the limit, may be changed on the way. Whole spikes are flat where steps are coarse: then only
+    the limits of the recording count.
+    """
+    peaks_pA, flat = np.concatenate(kept.peaks_pA), np.concatenate(kept.flat)
+    found: np.ndarray = (flat & (peaks_pA == np.array(ends_pA, np.float32))).any(axis=1)
+    found &= found.sum() >= LEAST_CLIPPED
+    for first in range(len(flat) - RUN + 1 if 2 * kept.step_pA <= sigma else 0):
+        run = slice(first, first + RUN)
+        at_end = flat[run] & (peaks_pA[run] == [peaks_pA[run, 0].min(), peaks_pA[run, 1].max()])
+        found[run] |= (at_end & (at_end.sum(axis=0) >= LEAST_OF_RUN)).any(axis=1)
+    return found
 
 
 def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
@@ -240,6 +265,25 @@ def _cut_noise(
             kept.noise.append(spikes.interpolate(trace[None, lo:hi], at[None], cutoff)[0].astype(np.float32))
 
 
+def _leave_out_artefacts(found: np.ndarray, kept: _Kept) -> tuple[np.ndarray, list[str]]:
+    """Take what is far larger than most spikes out of what is kept; return the other crossings, and a note.
+
+    In the mean, one artefact would outweigh all spikes.
+    """
+    trough_pA = spikes.shape(np.concatenate(kept.rows)).trough_pA
+    spike = trough_pA >= ARTEFACT * min(float(np.median(trough_pA)), SpikeOptions().threshold_pA)
+    count = int((~spike).sum())
+    if not 0 < count <= MOST_ARTEFACTS * len(spike):
+        return found, []
+    gone = {(kept.segment[k], kept.sample[k]) for k in np.flatnonzero(~spike)}
+    kept.rows, kept.peaks_pA, kept.flat = (
+        [np.concatenate(each)[spike]] for each in (kept.rows, kept.peaks_pA, kept.flat)
+    )
+    kept.sample, kept.segment = (np.array(each)[spike].tolist() for each in (kept.sample, kept.segment))
+    note = f"left out {count} of {len(found)} spikes: over {ARTEFACT:g} times as large as most, so they are artefacts"
+    return np.array([row for row in found if tuple(row.tolist()) not in gone]), [note]
+
+
 def _collect(
     recording: Recording,
     options: SpikeOptions,
@@ -257,9 +301,10 @@ def _collect(
         notes += [f"WARNING: noise alone crosses {options.mads:g} of its deviations many times: give --mads 6"]
     if (rate_Hz := len(found) / recording.duration_s) > FASTEST_HZ:
         notes += [f"WARNING: {rate_Hz:.0f} spikes a second are those of no raphe neuron: is it noise that crosses?"]
-    clipped = kept.clipped / len(spike_pA) if kept.clipped >= LEAST_CLIPPED else 0.0
+    cut_off = _cut_off(kept, levels.ends_pA, sigma)
+    clipped = float(cut_off.mean())
     if clipped >= CLIPPED:
-        low, high = levels.ends_pA
+        low, high = np.median(np.concatenate(kept.peaks_pA)[cut_off], axis=0)
         notes += [
             f"WARNING: {100 * clipped:.0f} % of the spikes are cut off at {low:.0f} or {high:+.0f} pA of the file"
         ]

@@ -21,8 +21,13 @@ def labelled(path: Path) -> RapheTable:
     """Return the spikes of a store whose cells have a label.
 
     Raises:
-        UserError: as `datasets.raphe.load`; a class has no cell.
+        UserError: as `datasets.raphe.load`; recordings, which have no labels yet; a class has no cell.
     """
+    if path.exists() and not (path / "zarr.json").exists() and sources.find([path])[0]:
+        raise UserError(
+            f"{path} holds recordings and is no store of labelled spikes: make one of them with spiketype raphe extract"
+            f" {path} --out spikes.zarr --labels labels.csv, and give that"
+        )
     table = load(path)
     return keep(table, np.flatnonzero(table.label >= 0), path, "give --labels to spiketype raphe extract")
 

@@ -122,7 +122,22 @@ def test_spikes_that_are_cut_off_are_pointed_out(current, low, high, sign):
     assert "of the spikes are cut off at " in found.notes[-1]
 
 
-@pytest.mark.parametrize("step_pA", [0, 0.3, 1, 3])
+@pytest.mark.parametrize(("low", "high"), [(-60, 1000), (-1000, 8)])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_spikes_that_are_cut_off_in_one_half_are_pointed_out(current, low, high, sign):
+    """A gain is lowered on the way, or an artefact goes further than the spikes do."""
+    half, late = len(current) // 2, current.copy()
+    late[:half] = np.clip(late[:half], low, high)
+    found = extract(as_recording(sign * late), SpikeOptions(polarity="negative" if sign > 0 else "positive"))
+    assert found.clipped == pytest.approx(0.5, abs=0.11)
+    assert "of the spikes are cut off at " in found.notes[-1]
+    burst = np.clip(current, low, high)
+    burst[1000:1020] = [-2000, 2000] * 10
+    found = extract(as_recording(sign * burst), SpikeOptions(polarity="negative" if sign > 0 else "positive"))
+    assert found.clipped > 0.8
+
+
+@pytest.mark.parametrize("step_pA", [0, 0.3, 1, 3, 5])
 def test_whole_spikes_are_not_called_cut_off(current, step_pA):
     found = extract(as_recording(np.round(current / step_pA) * np.float32(step_pA) if step_pA else current))
     assert found.clipped == 0
@@ -136,6 +151,19 @@ def test_no_real_recording_is_called_cut_off():
                 with contextlib.suppress(UserError):  # some have no spike
                     found = extract(open_recording(path, str(channel), "pA"), SpikeOptions(mads=6, polarity=polarity))
                     assert found.clipped == 0
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_artefacts_far_larger_than_the_spikes_are_left_out(current, sign):
+    struck = current.copy()
+    for at in (2_000, 90_000):
+        struck[at : at + 200] += 3000 * np.exp(-np.arange(200) / 10) * np.where(np.arange(200) < 20, 1, -1)
+    found = extract(as_recording(sign * struck))
+    plain = extract(as_recording(sign * current))
+    np.testing.assert_allclose(found.spike_pA, plain.spike_pA, atol=0.1)
+    np.testing.assert_allclose(found.isi_ms, plain.isi_ms, atol=0.1)
+    assert (found.found, found.rate_Hz) == (plain.found, plain.rate_Hz)
+    assert "left out 2 of 21 spikes: over 4 times as large as most" in "; ".join(found.notes)
 
 
 def test_sweeps_are_not_joined(current):

@@ -266,3 +266,14 @@ def test_currents_of_another_unit_and_columns_that_are_swapped_are_refused(tmp_p
     (tmp_path / "b_1.csv").write_text("\n".join(["current,time", *rows]))
     with pytest.raises(UserError, match="the first column does not ascend: expected time, then current"):
         read_csv_spike(tmp_path / "b_1.csv")
+
+
+def test_an_interrupted_extraction_does_not_say_that_a_part_is_kept(tmp_path, monkeypatch, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("spiketype.datasets.raphe.sources.extract", stop)
+    with pytest.raises(SystemExit) as error:
+        command_line(["extract", str(tmp_path), "--out", str(tmp_path / "s.zarr")])
+    assert error.value.code == 130
+    assert capsys.readouterr().err == "stopped: nothing is kept; the same command begins anew\n"

@@ -26,7 +26,7 @@ from spiketype.datasets.raphe import read, sources
 from spiketype.datasets.raphe import table as raphe
 from spiketype.datasets.raphe import table as raphe_table
 from spiketype.datasets.raphe.options import ReadOptions, SpikeOptions
-from spiketype.edge import Json, guard
+from spiketype.edge import Json, UserError, guard
 from spiketype.simulator.raphe import generate as simulator
 from spiketype.train import asked, checked, evaluate, predict, run, runs
 from spiketype.train.tasks.raphe import control
@@ -304,6 +304,13 @@ def test_a_recording_gets_a_call_and_no_store(
     assert abf.stem in capsys.readouterr().out
 
 
+def test_recordings_are_no_labelled_store(trained: Path, recordings: Path) -> None:
+    with pytest.raises(UserError, match=r"spiketype raphe extract .* --labels"):
+        evaluate.main(trained, recordings)
+    with pytest.raises(UserError, match=r"spiketype raphe extract .* --labels"):
+        prepare(RapheTaskConfig(data=recordings))
+
+
 def test_recordings_are_read_as_those_that_were_trained_on(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -358,9 +365,16 @@ def test_a_folder_of_recordings_gets_calls_and_a_list_of_what_was_left_out(
         assert re.search(rf"left out: \S*{name}: .*{why}", told)
 
 
-def test_a_store_gets_calls(trained: Path, store: Path, tmp_path: Path) -> None:
+def test_a_store_gets_calls_and_is_told_where_they_are_too_good(
+    trained: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     predict.main(trained, store, tmp_path / "calls.csv")
-    assert len(rows_of(tmp_path / "calls.csv")) == summary_of(trained)["cells"]
+    cells = summary_of(trained)["cells"]
+    assert len(rows_of(tmp_path / "calls.csv")) == cells
+    assert f"the run was trained on {cells} of {cells} cells: their calls are too good" in capsys.readouterr().err
+    theirs = write(tmp_path / "theirs.zarr", simulated(seed=4, most=1))
+    predict.main(trained, theirs, tmp_path / "theirs.csv")
+    assert "too good" not in capsys.readouterr().err
 
 
 # ---- other labelled stores

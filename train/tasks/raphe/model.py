@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float64, Int, UInt64
+from jaxtyping import Bool, Float, Float64, Int, UInt64
 
+from spiketype import reading
 from spiketype.datasets.fingerprint import of_rows
 from spiketype.datasets.raphe import noisy, read, seen
 from spiketype.datasets.raphe.options import ReadOptions, SpikeOptions
@@ -108,6 +109,11 @@ def usual_of(table: RapheTable, train: Int[np.ndarray, " train"]) -> Usual:
     return Usual.of(noisy.templates(table, train)[np.unique(table.cell[train])])
 
 
+def _known(model: RapheModel, table: RapheTable) -> Bool[np.ndarray, " spike"]:
+    """Return which spikes were trained on: known by their samples, and recordings cut anew by their spikes' times."""
+    return np.asarray(np.isin(seen_of(table), model.seen) | seen.again(model.times_s, table)[table.cell])
+
+
 def evaluate(config: RapheTaskConfig, model: RapheModel, path: Path) -> Judgement:
     """Judge on another store with labels; all its cells are new to the networks.
 
@@ -118,7 +124,7 @@ def evaluate(config: RapheTaskConfig, model: RapheModel, path: Path) -> Judgemen
     """
     table = read.labelled(path)
     read.check_cut(path, model.cut()[0])
-    new = ~np.isin(seen_of(table), model.seen) & ~seen.again(model.times_s, table)[table.cell]
+    new = ~_known(model, table)
     known = np.unique(table.cell[~new_where(new, path, "spikes")])
     kept = np.flatnonzero(~np.isin(table.cell, known))
     table = read.keep(table, kept, path, "the run was trained on those that are: give others")
@@ -132,12 +138,16 @@ def evaluate(config: RapheTaskConfig, model: RapheModel, path: Path) -> Judgemen
 
 
 def predict(config: RapheTaskConfig, model: RapheModel, path: Path) -> dict[str, np.ndarray]:
-    """Return one row a cell: the call with all that qualifies it. What cannot be read is listed on stderr.
+    """Return one row a cell: the call with all that qualifies it.
+
+    What cannot be read, and how many cells were trained on, is said on stderr.
 
     Raises:
         UserError: nothing of `path` gives a spike.
     """
     table = read.read(path, *model.cut())
+    if count := len(np.unique(table.cell[_known(model, table)])):
+        reading.note(path, f"the run was trained on {count} of {len(table.cell_names)} cells: their calls are too good")
     for file, why in table.left_out:
         print(f"left out: {file}: {why}", file=sys.stderr)
     return cells.table_of(model.calls(table), config.certain)
