@@ -60,8 +60,8 @@ Units ({table.producer or "waveforms"}, {table.rate_kHz:g} kHz) were called exci
 spiketype {installed["spiketype"]} (Python {installed["python"]}, NumPy {installed["numpy"]}) from the
 waveform of the largest channel{flipped or ","} {prior}.
 Units whose likelier class had a probability below {facts["certain"]:g}, and units that were positive first, clipped,
-cut off, means of fewer than {FEWEST_SPIKES} spikes or unlike those of the training, were not called: of
-{facts["units"]} units, {called}.{estimated}
+cut off, means of fewer than {FEWEST_SPIKES} spikes or unlike those of the training, were not called. Of
+{facts["units"]} units: {called}.{estimated}
 
 {NAME} is a mean of logistic regressions of the shape of the spike, trained on {model.card["trained_on"]}. On
 laboratories it was not trained on: {model.card["held_out"]}. It was not tested on {model.card["not_tested_on"]}.

@@ -183,7 +183,7 @@ def test_the_command_leaves_a_table_a_picture_and_text(tmp_path, monkeypatch, ca
     assert (tmp_path / "mine.units.png").read_bytes().startswith(b"\x89PNG")
     assert "trough to peak (ms)" in (tmp_path / "mine.units.svg").read_text()
     text = (tmp_path / "mine.units.md").read_text()
-    assert "24 units, 12 excitatory, 12 inhibitory." in text
+    assert "24 units: 12 excitatory, 12 inhibitory." in text
     assert "upside down" not in text
     assert "It was not tested on other species" in text
     with pytest.raises(SystemExit) as stopped:
@@ -213,7 +213,7 @@ def test_the_text_says_what_was_left_out_by_the_reader(tmp_path, monkeypatch):
     command.command_line(["mine.npz"])
     text = (tmp_path / "mine.units.md").read_text()
     assert "- 1 of 6 rows are left out: not finite (NaN or infinite): row 1 (unit 1)\n" in text
-    assert "5 units, 3 excitatory, 2 inhibitory." in text
+    assert "5 units: 3 excitatory, 2 inhibitory." in text
 
 
 def phy_folder(path, x):
