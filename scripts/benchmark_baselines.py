@@ -2,10 +2,10 @@
 
 They are those of scikit-learn, with nothing chosen: k-means, and PCA to 10 with a mixture of Gaussians, of digits;
 logistic regression on standardised features (medians where one is missing) of the cells of the Allen tables, on the
-samples of single raphe spikes (a cell is their mean), and on the measured shapes of real units, beside the threshold of
-0.45 ms from trough to peak that laboratories use; and everywhere the shares of classes, or the mean position, of the
-training part. Each is a table that `spiketype bench score` judges. What EAPs and raphe cells are compared with besides
-is in their runs: scripts/benchmark_ours.py.
+samples of single raphe spikes (a cell is their mean), and on the measured shapes of real units, beside the threshold
+of 0.45 ms from trough to peak that laboratories use; linear regression of positions on amplitudes and widths; and
+everywhere the shares of classes, or the mean position, of the training part. Each is a table that `spiketype bench
+score` judges. What EAPs and raphe cells are compared with besides is in their runs: scripts/benchmark_ours.py.
 """
 
 from pathlib import Path
@@ -18,13 +18,13 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from spiketype.bench.origin import AXES
-from spiketype.datasets import waveforms
+from spiketype.datasets import eap, waveforms
 from spiketype.datasets.allen import cells, species
 from spiketype.datasets.allen.table import find, load
 from spiketype.datasets.benchmarks import folder
@@ -66,12 +66,22 @@ def calls(
     return found
 
 
-def positions(part: np.ndarray, position_um: Float[np.ndarray, "sample 3"]) -> Float[np.ndarray, "sample 3"]:
-    """Return the mean position of the training part for every sample that is tested; NaN elsewhere."""
-    found = np.full(position_um.shape, np.nan)
+def positions(
+    part: np.ndarray, position_um: Float[np.ndarray, "sample 3"], x: Float[np.ndarray, "sample feature"]
+) -> dict[str, Float[np.ndarray, "sample 3"]]:
+    """Return positions by method, of every sample that is tested; NaN elsewhere."""
+    found = {name: np.full(position_um.shape, np.nan) for name in ("mean-position", "linear")}
     for train, rows in sides(part):
-        found[rows] = position_um[train].mean(axis=0)
+        found["mean-position"][rows] = position_um[train].mean(axis=0)
+        model = make_pipeline(StandardScaler(), LinearRegression())
+        found["linear"][rows] = model.fit(x[train], position_um[train]).predict(x[rows])
     return found
+
+
+def images(place: Path) -> Float[np.ndarray, "sample feature"]:
+    """Return amplitudes and widths of all contacts, on the scales that networks see."""
+    inputs = eap.Inputs(place / folder.DATA, "aw", scaled=True)
+    return inputs.rows(np.arange(inputs.shape[0])).reshape(inputs.shape[0], -1)
 
 
 def units(made: Made, data: Path | None) -> Shape:
@@ -118,8 +128,9 @@ def tables(made: Made, place: Path, asked: str, data: Path | None) -> dict[str, 
     if question.answer == "cluster":
         return {key: pd.DataFrame({"cluster": found}) for key, found in clusters(len(question.classes)).items()}
     if question.answer == "position":
-        mean_um = positions(samples[asked], np.stack([samples[axis] for axis in AXES], axis=1))
-        return {"mean-position": pd.DataFrame(mean_um, columns=list(AXES)).dropna()}
+        position_um = np.stack([samples[axis] for axis in AXES], axis=1)
+        where_um = positions(samples[asked], position_um, images(place))
+        return {key: pd.DataFrame(each, columns=list(AXES)).dropna() for key, each in where_um.items()}
     found = calls(question, samples[asked], samples[question.label], features(made, place, data))
     if made.specification.generator.kind == "units":
         excitatory = 1 / (1 + np.exp(-20 * (units(made, data).trough_to_peak_ms - WIDE_MS)))
