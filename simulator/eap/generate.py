@@ -71,9 +71,8 @@ def generate(
         with contextlib.suppress(store.AlreadyThere):
             store.check_new(out)
             found = membrane.attempt(models, workers=workers or None)
-            able = _able(models, found.failures)
-            reach.check(config, layout, able, found.sources)
-            template.create(out, config, able, *found, made_of)
+            reach.check(config, layout, found.sources)
+            template.create(out, config, _able(models, found.failures), *found, made_of)
     template.check_settings(out, config, layout)
     template.check_contents(out, made_of.contents)
     wanted = shares.missing(out, share)

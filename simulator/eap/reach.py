@@ -1,6 +1,6 @@
 """The most that any placement of a cell can reach, by its currents alone: what can never be is refused at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -8,7 +8,6 @@ from spiketype.edge import UserError
 from spiketype.simulator.eap.box import Box
 from spiketype.simulator.eap.config import EapConfig
 from spiketype.simulator.eap.probes import Probe, points
-from spiketype.simulator.neuron.cells import CellModel
 from spiketype.simulator.neuron.source import Source
 
 SHELL_UM = 1.0  # distances of the soma that are looked at together
@@ -16,19 +15,19 @@ ALLOWED = 10  # times the error of the currents' factors, which is measured, not
 ROUNDING = 1.01
 
 
-def check(config: EapConfig, layout: Probe, models: Sequence[CellModel], sources: Mapping[str, Source]) -> None:
-    """Refuse a threshold that no placement of one of the models can reach, before candidates are searched in vain.
+def check(config: EapConfig, layout: Probe, sources: Mapping[str, Source]) -> None:
+    """Refuse a threshold that no placement of one of the cell models can reach, before candidates are searched in vain.
 
     Raises:
         UserError: names the cell model and what it could reach at most.
     """
     soma_um = nearest_um(points(layout, config.contact_points), config.box)
-    for model in models:
-        most = most_uV(sources[model.name], soma_um, config.sigma_S_per_m)
+    for name, source in sources.items():
+        most = most_uV(source, soma_um, config.sigma_S_per_m)
         most = ROUNDING * (most + ALLOWED * config.error_uV)
         if most < config.threshold_uV:
             raise UserError(
-                f"cell {model.name}: no placement can reach --threshold-uv {config.threshold_uV:g} at a contact of"
+                f"cell {name}: no placement can reach --threshold-uv {config.threshold_uV:g} at a contact of"
                 f" {config.probe}, because its currents give less than {most:.4g} uV in any: lower the threshold or"
                 " move the box nearer"
             )
