@@ -270,6 +270,16 @@ def test_columns_of_the_database_in_any_order_and_more_of_them_give_the_same(dat
     np.testing.assert_array_equal(before.specimen_id, after.specimen_id)
 
 
+def test_columns_without_a_name_are_left_out(database):
+    path = database / allen_database.DETAILS
+    change(path, lambda t: t.drop(columns="line_name"))
+    before = allen.load(database, features=27)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([f",{lines[0]},", *(f"{k},{line},x" for k, line in enumerate(lines[1:]))]))
+    after = allen.load(database, features=27)
+    np.testing.assert_array_equal(before.specimen_id, after.specimen_id)
+
+
 @pytest.mark.parametrize(
     ("edit", "said"),
     [

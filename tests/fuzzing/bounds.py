@@ -24,8 +24,8 @@ from types import FrameType
 import numpy as np
 
 from spiketype import reading
-from spiketype.datasets import piped
 from spiketype.edge import UserError
+from tests.fuzzing import forks
 from tests.fuzzing.mutate import CANARY, Files, mutated
 from tests.fuzzing.readers import READERS, Reader
 
@@ -141,9 +141,14 @@ def run(name: str, first: int, last: int, seed: int = 0) -> Outcome:
     """Make the readings from number `first` to before `last` in this process."""
     files, start = READERS[name].example()
     outcome = Outcome()
-    for number in range(first, last):
-        _keep(outcome, number, attempt(READERS[name], damaged(name, files, seed, number), start))
+    with _its_processes(READERS[name]):
+        for number in range(first, last):
+            _keep(outcome, number, attempt(READERS[name], damaged(name, files, seed, number), start))
     return outcome
+
+
+def _its_processes(reader: Reader) -> contextlib.AbstractContextManager[None]:
+    return forks.copied() if reader.slow else contextlib.nullcontext()
 
 
 def _keep(outcome: Outcome, number: int, found: str) -> None:
@@ -199,44 +204,12 @@ class _Killer:
 def _child(name: str, first: int, last: int, seed: int) -> None:
     files, start = READERS[name].example()
     attempt(READERS[name], files, start)  # whatever a library keeps once it is used
-    if READERS[name].slow:
-        import h5py  # noqa: F401
-        import scipy.io  # noqa: F401
-
-        piped.subprocess.run = _run_by_fork  # type: ignore[assignment]
-    _limit_addresses()
     out = os.fdopen(os.dup(1), "w")
-    for number in range(first, last):
-        found = attempt(READERS[name], damaged(name, files, seed, number), start)
-        print(found.replace("\n", "\x1f"), file=out, flush=True)
-
-
-def _run_by_fork(command: list[str], **_: bool) -> "subprocess.CompletedProcess[bytes]":
-    """Do what the command of `piped.ask` does in a copy of this process, which has imported its libraries."""
-    source, sink = os.pipe()
-    child = os.fork()
-    if not child:
-        with open(sink, "wb") as out:
-            code = 1
-            try:
-                sys.stdout = io.TextIOWrapper(out, write_through=True)
-                piped.main(*command[-2:])
-                code = 0
-            except Exception as error:
-                out.write(f"{error or type(error).__name__}".encode("utf-8", "replace"))
-            out.flush()
-            os._exit(code)
-    os.close(sink)
-    try:
-        with open(source, "rb") as answer:
-            said = answer.read()
-    except BaseException:
-        os.kill(child, signal.SIGKILL)
-        raise
-    finally:
-        _, status = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(status)
-    return subprocess.CompletedProcess(command, code, b"" if code else said, said if code else b"")
+    with _its_processes(READERS[name]):
+        _limit_addresses()
+        for number in range(first, last):
+            found = attempt(READERS[name], damaged(name, files, seed, number), start)
+            print(found.replace("\n", "\x1f"), file=out, flush=True)
 
 
 def _limit_addresses() -> None:
