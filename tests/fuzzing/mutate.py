@@ -321,8 +321,8 @@ def npy_bytes(array: np.ndarray) -> bytes:
 def array_changed(content: bytes, rng: Rng) -> bytes:
     """Change the kind, the dimensions or the values of an array."""
     array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-    if not array.dtype.itemsize or array.size > len(content):
-        raise ValueError("damaged before")  # many elements of no bytes, over which NumPy goes one by one
+    if not array.dtype.itemsize or max(array.shape, default=0) > len(content):
+        raise ValueError("damaged before")  # elements or rows of no bytes, over which NumPy goes one by one
     return npy_bytes(_one((_other_kind, _other_shape, _other_values), rng)(array, rng))
 
 
