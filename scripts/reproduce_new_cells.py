@@ -60,13 +60,14 @@ class Tested(NamedTuple):
     classes: tuple[str, ...]
 
 
-def main(cells: Path, out: Path = Path("runs/new-cells"), workers: int | None = None) -> None:
+def main(cells: Path, out: Path = Path("runs/new-cells"), workers: int | None = None, seeds: int = 1) -> None:
     """Make what is missing, and print the tables.
 
     Args:
         cells: Folder or zip archive of NetPyNE cell files, such as those of S1_Thal_NetPyNE_Frontiers_2022.
         out: Folder of the stores and runs.
         workers: Processes at once; by default one per core.
+        seeds: Networks of each run, whose probabilities are averaged.
     """
     both = EapConfig(per_cell=PER_CELL, seed=SEED, cell_models=("bbp", str(cells.resolve())), axon="full")
     stores = {
@@ -76,8 +77,8 @@ def main(cells: Path, out: Path = Path("runs/new-cells"), workers: int | None = 
     layer5 = replace(both, per_cell=3 * PER_CELL, axon="as-given", exclude=(*OTHER_LAYERS, *ALONE))
     of_types = generate(layer5, out / "layer5.zarr", workers)
     print(_told(stores[0.0]), end="\n\n")
-    print(_excitatory(stores, out), end="\n\n")
-    print(_m_types(of_types, out))
+    print(_excitatory(stores, out, seeds), end="\n\n")
+    print(_m_types(of_types, out, seeds))
 
 
 def _told(path: Path) -> str:
@@ -91,16 +92,16 @@ def _told(path: Path) -> str:
     )
 
 
-def _excitatory(stores: dict[float, Path], out: Path) -> str:
+def _excitatory(stores: dict[float, Path], out: Path, seeds: int) -> str:
     """Return how well excitatory and inhibitory are told on types that were not trained on, and trained on 13 alone."""
     rows = []
     for noise_uV, path in stores.items():
         for features, steps in STEPS["binary"].items():
-            config = EapTaskConfig(task="binary", data=path, features=features, split="type", steps=steps)
+            config = EapTaskConfig(task="binary", data=path, features=features, split="type", steps=steps, seeds=seeds)
             rows += _rows("other types", noise_uV, features, _run(config, out / f"binary-{features}-{noise_uV:g}uV"))
     path = stores[0.0]
     lists = _thirteen(path, out / "13.json")
-    few = EapTaskConfig(task="binary", data=path, split="lists", lists=lists, steps=STEPS["binary"]["aw"])
+    few = EapTaskConfig(task="binary", data=path, split="lists", lists=lists, steps=STEPS["binary"]["aw"], seeds=seeds)
     rows += _rows("the 13 of layer 5", 0.0, "aw", _run(few, out / "binary-aw-13"))
     header = ["trained on", "noise (uV)", "inputs", "axons of the tested", "types", "balanced (%)"]
     header += ["of the surest 80 % right", "logistic regression, balanced (%)"]
@@ -141,6 +142,8 @@ def _thirteen(path: Path, lists: Path) -> Path:
 
 def _run(config: EapTaskConfig, folder: Path) -> Tested:
     """Return what a run says, which is made where it is missing."""
+    if config.seeds > 1:
+        folder = folder.with_name(f"{folder.name}-{config.seeds}seeds")
     once(config, folder)
     assert config.data is not None
     table, axon = eap.load(config.data), store.read(config.data, "axon")
@@ -161,12 +164,12 @@ def _run(config: EapTaskConfig, folder: Path) -> Tested:
     )
 
 
-def _m_types(path: Path, out: Path) -> str:
+def _m_types(path: Path, out: Path, seeds: int) -> str:
     """Return how well m-types of layer 5 are called: of models that were not trained on, and recognised again."""
     rows, confusions = [], []
     for split, name in (("group", "cell models not trained on"), ("random", "cell models trained on (optimistic)")):
         for features, steps in STEPS["mtype"].items():
-            config = EapTaskConfig(task="mtype", data=path, features=features, split=split, steps=steps)
+            config = EapTaskConfig(task="mtype", data=path, features=features, split=split, steps=steps, seeds=seeds)
             tested = _run(config, out / f"mtype-{features}-{split}")
             alike = _alike(tested.classes)
             y, p, unit = tested.label, tested.probability, tested.type
