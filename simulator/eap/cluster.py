@@ -63,13 +63,8 @@ def run(
     Raises:
         UserError: no scheduler, workers of another environment, or several that died with one task.
     """
-    address = scheduler if "://" in scheduler else _address(Path(scheduler))
-    try:
-        client = Client(address, timeout=ANSWER_S, set_as_default=False)
-    except (OSError, ValueError) as error:  # a time that is up is an OSError
-        raise UserError(f"no Dask scheduler answers at {address}: start one, or give its address ({error})") from error
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # else tracebacks before the one sentence
-    with client:
+    address = _address(scheduler)
+    with _client(address) as client:
         client.register_plugin(OneThread(environment), name="spiketype-one-thread")
         if not client.nthreads():
             note("cluster", f"{address} has no workers yet: waiting for some")
@@ -84,7 +79,28 @@ def run(
             yield of[future]
 
 
-def _address(file: Path) -> str:
+def check(scheduler: str) -> None:
+    """Refuse a scheduler that does not answer.
+
+    Raises:
+        UserError: there is none.
+    """
+    _client(_address(scheduler)).close()
+
+
+def _client(address: str) -> Client:
+    try:
+        client = Client(address, timeout=ANSWER_S, set_as_default=False)
+    except (OSError, ValueError) as error:  # a time that is up is an OSError
+        raise UserError(f"no Dask scheduler answers at {address}: start one, or give its address ({error})") from error
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # else tracebacks before the one sentence
+    return client
+
+
+def _address(scheduler: str) -> str:
+    if "://" in scheduler:
+        return scheduler
+    file = Path(scheduler)
     found = read_json(file, f"--scheduler is {file}: give tcp://HOST:PORT, or the JSON file of a Dask scheduler")
     if not isinstance(address := found.get("address"), str):
         raise UserError(f"{file} holds no address of a Dask scheduler: give the file of its --scheduler-file")

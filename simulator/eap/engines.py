@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
+from types import ModuleType
 
 from spiketype.edge import UserError, cores, install
 from spiketype.simulator.eap import factored
@@ -65,11 +66,24 @@ def cluster(tasks: Sequence[BlockTask], scheduler: str) -> Iterator[BlockTask]:
     Raises:
         UserError: Dask is not installed; or as `cluster.run`.
     """
+    yield from _dask().run(write_block, tasks, scheduler, ONE_THREAD)
+
+
+def check_cluster(scheduler: str) -> None:
+    """Refuse a scheduler that does not answer.
+
+    Raises:
+        UserError: there is none, or Dask is not installed.
+    """
+    _dask().check(scheduler)
+
+
+def _dask() -> ModuleType:
     try:
         from spiketype.simulator.eap import cluster as dask
     except ImportError as error:
         raise UserError(f"--scheduler needs Dask ({error}): {install('spiketype[cluster]')}") from error
-    yield from dask.run(write_block, tasks, scheduler, ONE_THREAD)
+    return dask
 
 
 class _Queue:

@@ -63,11 +63,11 @@ def generate(
     made_of = made_of or parts.of(config)
     models, layout = made_of.models, made_of.layout
     found: Attempt | None = None
-    tell = partial(_announce, config, layout, models, out, workers, scheduler, yes)
+    begin = partial(_begin, config, layout, models, out, workers, scheduler, yes)
     begun = store.occupied(out)
     if not begun:
         store.choose_block(config.per_cell)  # refused now, not after the currents
-        tell(len(models) * config.per_cell // share.of)
+        begin(len(models) * config.per_cell // share.of)
         with contextlib.suppress(store.AlreadyThere):
             store.check_new(out)
             found = membrane.attempt(models, workers=workers or None)
@@ -80,7 +80,7 @@ def generate(
         run_samples = store.run_of(out) * store.choose_block(config.per_cell)
         batch = estimate.batch_within(memory_limit_GB, config, len(layout.contact_um), run_samples)
         if begun:
-            tell(len(wanted) * store.choose_block(config.per_cell))
+            begin(len(wanted) * store.choose_block(config.per_cell))
         models = template.models_of(out, models)
         needed = [models[cell] for cell in shares.cells_of(out, wanted)]
         found = found or membrane.attempt(needed, workers=workers or None)
@@ -108,7 +108,7 @@ def cached(config: EapConfig, name: str) -> Path:
     return path
 
 
-def _announce(
+def _begin(
     config: EapConfig,
     layout: Probe,
     models: Sequence[CellModel],
@@ -118,7 +118,9 @@ def _announce(
     yes: bool,
     samples: int,
 ) -> None:
-    """Say how much is about to be made; how fast a cluster or an accelerator is, is not known."""
+    """Refuse a cluster that does not answer, and say how much is about to be made, and in what time, if it knows."""
+    if scheduler:
+        engines.check_cluster(scheduler)
     known = None if scheduler or workers == 0 else (workers or cores())
     new = _new(config, layout, models) if known else (0, 0)
     found = estimate.estimate(config, len(layout.contact_um), samples, *new)

@@ -244,11 +244,12 @@ if __name__ == "__main__":
 """
 
 
-def test_no_scheduler_is_said_in_a_sentence(tmp_path, config, monkeypatch):
+def test_no_scheduler_is_said_in_a_sentence_before_anything_is_computed(tmp_path, config, monkeypatch):
     pytest.importorskip("distributed")
     from spiketype.simulator.eap import cluster
 
     monkeypatch.setattr(cluster, "ANSWER_S", 1)
+    monkeypatch.delattr(generate.membrane, "attempt")
     for scheduler, expected in (
         ("tcp://127.0.0.1:9", "no Dask scheduler answers at tcp://127.0.0.1:9"),
         (str(tmp_path / "none.json"), "none.json: give tcp://HOST:PORT, or the JSON file"),
@@ -256,6 +257,7 @@ def test_no_scheduler_is_said_in_a_sentence(tmp_path, config, monkeypatch):
     ):
         with pytest.raises(UserError, match=expected):
             generate.generate(config, tmp_path / "s", scheduler=scheduler)
+    assert not (tmp_path / "s").exists()
 
 
 @pytest.mark.slow
