@@ -16,7 +16,7 @@ from spiketype.datasets import manifest
 from spiketype.datasets.benchmarks import samples
 from spiketype.datasets.benchmarks.samples import Samples
 from spiketype.datasets.benchmarks.specification import GENERATED, Specification, load, names, parse
-from spiketype.edge import UserError, cache_dir
+from spiketype.edge import UserError, absent, cache_dir
 from spiketype.reading import shortened
 
 SPECIFICATION, DATA, SAMPLES, SPLITS, MANIFEST = (
@@ -92,7 +92,7 @@ def verify(folder: Path) -> int:
         UserError: files that are missing, damaged or new; it names them.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder: give that of a benchmark")
+        raise UserError(f"{folder} is no folder: give that of a benchmark" if folder.exists() else absent(folder))
     if not (folder / SPECIFICATION).is_file() and not (folder / MANIFEST).is_file():
         raise UserError(
             f"{folder} is no benchmark (it has neither {MANIFEST} nor {SPECIFICATION}): give the folder of one"
