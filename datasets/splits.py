@@ -20,6 +20,7 @@ from jaxtyping import Int, Shaped
 from sklearn.model_selection import StratifiedGroupKFold
 
 from spiketype.edge import UserError, read_json
+from spiketype.typed import short
 
 KINDS = ("random", "kfold", "group", "leave-one-out", "lists")
 INNER = 4  # parts of a training part, for calibration and the choice of hyperparameters
@@ -303,7 +304,7 @@ def _named(item: object, n_sample: int, group: np.ndarray | None, names: Sequenc
     valid = [] if group is None else [names[g] for g in np.unique(group)]
     if not isinstance(item, str) or item not in valid:
         known = ", ".join(sorted(valid)) or "none, these data have no groups"
-        raise UserError(f"{path}: unknown name {item!r}: valid names are {known}; or give sample indices")
+        raise UserError(f"{path}: unknown name {short(item)}: valid names are {known}; or give sample indices")
     return np.flatnonzero(group == list(names).index(str(item)))
 
 

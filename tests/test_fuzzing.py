@@ -46,7 +46,7 @@ def test_a_damaged_file_is_made_again() -> None:
 
 def test_the_bounds_find_what_they_are_to_find(tmp_path) -> None:
     """The judge itself: it sees an exception, code that was run, a hang and a waste of memory."""
-    from tests.fuzzing.readers import Reader
+    from tests.fuzzing.reader import Reader
 
     def judged(read) -> str:
         return bounds.attempt(Reader(lambda folder: folder, read), {"a": b"x"}, "a").splitlines()[0]

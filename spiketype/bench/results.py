@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -93,8 +94,10 @@ def merit(path: Path, result: Json, metric: str) -> float:
     Raises:
         UserError: the file has none.
     """
-    value = (result["numbers"].get(metric) or {}).get("value")
-    if value is None:
+    numbers = result["numbers"]
+    found = numbers.get(metric) if isinstance(numbers, dict) else None
+    value = found.get("value") if isinstance(found, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise UserError(f"{path} has no {metric}, by which results are ranked: write it again")
     return float(value)
 

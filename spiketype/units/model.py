@@ -8,7 +8,7 @@ shape, and the waveform; their logits are averaged and calibrated on laboratorie
 Intervals between spikes are not used: the one labelled set that has their histogram does not say its bins.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -19,8 +19,8 @@ from scipy.spatial import cKDTree
 
 from spiketype import models
 from spiketype.damage import Archive, readable
-from spiketype.datasets.waveforms.shape import NEEDED_MS, Shape
-from spiketype.edge import Json, read_json, whole_file, write_json
+from spiketype.datasets.waveforms.shape import NEEDED_MS, WAVE_MS, Shape
+from spiketype.edge import Json, UserError, read_json, whole_file, write_json
 
 CLASSES = ("excitatory", "inhibitory")
 EXCITATORY = frozenset({"exc", "excitatory", "pyr", "pyramidal", "pyramidal cell"})  # words of labels, in lower case
@@ -28,6 +28,7 @@ EXPERTS = ("width", "shape", "wave")  # what each sees: `views`
 WEIGHTS = Path(models.__path__[0]) / "weights"
 NAME = "units-v1"
 ARRAYS = ("calibration", "examples", "spread", "scales", "quantiles")
+TOLD = ("regions", "trained_on", "held_out", "not_tested_on")  # of the card, in words
 NEIGHBOURS = 5
 
 
@@ -119,14 +120,56 @@ def load(folder: Path = WEIGHTS, name: str = NAME) -> UnitsModel:
         UserError: it is not there, or damaged.
     """
     path = folder / f"{name}.npz"
-    remedy = "install spiketype again"
+    remedy = (
+        "install spiketype again" if folder == WEIGHTS else "copy it again, or train it with scripts/train_units.py"
+    )
     with readable(path, "the weights of the model", remedy):
         archive = Archive(path, remedy)
         arrays = {each: archive.read(each) for each in archive.names}
-        experts = tuple(Linear(*(arrays[f"{kind}_{field}"] for field in Linear._fields)) for kind in EXPERTS)
-        usual, found = float(arrays["usual"]), {field: arrays[field] for field in ARRAYS}
-    card = read_json(folder / f"{name}.json", f"{folder} is damaged: install spiketype again")
-    return UnitsModel(experts=experts, card=card, usual=usual, **found)
+        inputs = [[arrays[f"{kind}_{field}"] for field in Linear._fields] for kind in EXPERTS]
+        others = {field: arrays[field] for field in (*ARRAYS, "usual")}
+    card = read_json(folder / f"{name}.json", f"{folder} is damaged: {remedy}")
+    if not (_are_numbers(arrays.values()) and _fit(inputs, **others) and _has_words(card)):
+        raise UserError(f"{folder} is damaged: {remedy}")
+    usual = float(others.pop("usual"))
+    return UnitsModel(experts=tuple(Linear(*each) for each in inputs), card=card, usual=usual, **others)
+
+
+def _are_numbers(arrays: Iterable[np.ndarray]) -> bool:
+    return all(x.dtype.kind == "f" and np.isfinite(x).all() for x in arrays)
+
+
+def _fit(
+    inputs: Sequence[Sequence[np.ndarray]],
+    calibration: np.ndarray,
+    examples: np.ndarray,
+    spread: np.ndarray,
+    scales: np.ndarray,
+    quantiles: np.ndarray,
+    usual: np.ndarray,
+) -> bool:
+    """Say whether arrays have shapes that go together, and what is divided by is positive."""
+    measured, count = 4 + len(WAVE_MS[::3]), scales.size
+    known, levels = examples.size // measured, quantiles.size // (3 * count or 1)
+    expected = [[(n,), (n,), (n,), ()] for n in (1, 3, len(WAVE_MS))]
+    shapes = [x.shape for x in (calibration, examples, spread, scales, quantiles, usual)]
+    if [[x.shape for x in each] for each in inputs] != expected:
+        return False
+    if shapes != [(2,), (known, measured), (measured,), (count,), (count, 3, levels), ()]:
+        return False
+    return (
+        known >= NEIGHBOURS
+        and levels > 0
+        and all((x > 0).all() for x in (*(sd for _, sd, *_ in inputs), spread, usual))
+    )
+
+
+def _has_words(card: Json) -> bool:
+    """Say whether a card has what is told of the model."""
+    lists = [card.get(name, []) for name in ("origin", "fingerprints")]
+    return all(isinstance(card.get(name), str) for name in TOLD) and all(
+        isinstance(words, list) and all(isinstance(word, str) for word in words) for words in lists
+    )
 
 
 def views(shape: Shape) -> tuple[Float[np.ndarray, "row _"], ...]:

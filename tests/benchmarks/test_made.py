@@ -137,7 +137,7 @@ def test_verify_names_what_is_missing_and_new(made: Path, tmp_path: Path, capsys
     assert f"{place}: 2 files are missing: splits/ei-cells-fold1.json, splits/mtype-random.json; delete" in found
     (place / folder.MANIFEST).unlink()
     assert f"{place / folder.MANIFEST} is missing" in bench(capsys, "verify", place)[2]
-    assert "no such is no folder" in bench(capsys, "verify", "no such")[2]
+    assert "no such does not exist" in bench(capsys, "verify", "no such")[2]
 
 
 def test_what_lies_about_and_is_no_plain_file_is_named(made: Path, tmp_path: Path) -> None:

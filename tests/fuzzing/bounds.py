@@ -27,7 +27,8 @@ from spiketype import reading
 from spiketype.edge import UserError
 from tests.fuzzing import forks
 from tests.fuzzing.mutate import CANARY, Files, mutated
-from tests.fuzzing.readers import READERS, Reader
+from tests.fuzzing.reader import Reader
+from tests.fuzzing.readers import READERS
 
 MOST_S = 10.0  # of the processor for a reading
 WAITED_TIMES = 12  # as long by the clock, for readings by another process, and where the machine is busy

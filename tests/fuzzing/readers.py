@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import h5py
@@ -45,34 +45,12 @@ from tests.datasets import (
     test_phy,
     test_waveform_recordings,
 )
-from tests.fuzzing.mutate import Files
+from tests.fuzzing import judged
+from tests.fuzzing.reader import Reader
 from tests.simulator import test_cells, test_netpyne
 
 NO_DATA = Identity("", *np.zeros((2, 0), np.float32))
 CELL = "L5_LBC_cNAC187_1"
-
-
-@dataclass(frozen=True)
-class Reader:
-    """A reader of files.
-
-    Attributes:
-        make: write what it reads into an empty folder, and return the path to give it.
-        read: reads a path.
-        slow: it starts a process for every file.
-    """
-
-    make: Callable[[Path], Path]
-    read: Callable[[Path], object]
-    slow: bool = False
-
-    def example(self) -> tuple[Files, str]:
-        """Return its files, and the path to give it, relative to them."""
-        with tempfile.TemporaryDirectory() as made:
-            folder = Path(made).resolve()
-            path = self.make(folder)
-            found = sorted(p for p in folder.rglob("*") if p.is_file())
-            return {str(p.relative_to(folder)): p.read_bytes() for p in found}, str(path.relative_to(folder))
 
 
 def arrays(rows: int = 4, channels: int = 2, times: int = 20) -> dict[str, np.ndarray]:
@@ -413,4 +391,5 @@ READERS: dict[str, Reader] = {
     "netpyne-zip": Reader(_netpyne_zip, _read_cells),
     "run": Reader(_run, _read_run),
     "run-cluster": Reader(_cluster_run, lambda path: asked.open_config(path)),
+    **judged.READERS,
 }

@@ -138,7 +138,22 @@ def test_a_model_is_saved_and_read_again(shipped, tmp_path):
     assert again.card == shipped.card
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 2e6
     (tmp_path / "units-v1.npz").write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"units-v1.npz (cannot be read|does not exist).*: install spiketype again"):
+    with pytest.raises(UserError, match=r"units-v1.npz (cannot be read|does not exist).*: copy it again, or train it"):
+        model.load(tmp_path)
+
+
+def test_a_model_whose_arrays_do_not_fit_is_damaged(shipped, tmp_path):
+    shipped.save(tmp_path)
+    card = (tmp_path / "units-v1.json").read_text()
+    whole = dict(np.load(tmp_path / "units-v1.npz"))
+    for change in ({"spread": whole["spread"][1:]}, {"wave_sd": -whole["wave_sd"]}, {"usual": np.array(np.nan)}):
+        np.savez(tmp_path / "units-v1.npz", **whole | change)
+        with pytest.raises(UserError, match="is damaged: copy it again"):
+            model.load(tmp_path)
+    np.savez(tmp_path / "units-v1.npz", **whole)
+    model.load(tmp_path)
+    (tmp_path / "units-v1.json").write_text(card.replace('"regions"', '"religions"'))
+    with pytest.raises(UserError, match="is damaged: copy it again"):
         model.load(tmp_path)
 
 
