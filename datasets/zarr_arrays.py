@@ -2,6 +2,8 @@
 
 import math
 import os
+import re
+import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import numcodecs
 import numcodecs.abc
 import zarr
 from numcodecs.pickles import Pickle
+from zarr.codecs import BloscCodec
 from zarr.storage import LocalStore
 
 from spiketype.damage import ALWAYS_BYTES, INFLATED, PICKLED, check_size, readable
@@ -17,8 +20,9 @@ from spiketype.datasets.checked import CheckedObjects
 from spiketype.edge import UserError
 from spiketype.location import Location
 
-ABOUT = ("zarr.json", ".zarray", ".zattrs")
 MARKS = ("zarr.json", ".zarray")
+CHUNK = re.compile(r"c|(?:c\.)?\d+(?:\.\d+)*")  # names of files
+BLOSC_HEADER, BLOSC_BYTES, COPIED = struct.Struct("<xxBxIII"), 16, 2  # a flag: the content is not compressed
 COMPRESSORS = ("zstd", "gzip", "blosc")  # of Zarr 3, which has them from numcodecs
 
 
@@ -68,15 +72,43 @@ def check_chunks(array: "zarr.Array[Any]", where: str) -> None:
     for shape in (array.chunks, array.shards or ()):
         if math.prod(shape) * array.dtype.itemsize > max(ALWAYS_BYTES, 2 * array.nbytes):
             raise UserError(f"{where} is in chunks of {' x '.join(map(str, shape))}, larger than itself: it is damaged")
-    if array.dtype.kind in "TO" and not array.shards:
-        _check_words(array, where)
+    if not array.shards:
+        if array.compressors and isinstance(array.compressors[-1], numcodecs.Blosc | BloscCodec):
+            _check_blosc(array, where)
+        if array.dtype.kind in "TO":
+            _check_words(array, where)
+
+
+def _check_blosc(array: "zarr.Array[Any]", where: str) -> None:
+    """Refuse chunks of Blosc whose header does not fit the file: the library believes it, reads beyond, and crashes."""
+    known = array.dtype.kind not in "TO" and not array.filters
+    expected = math.prod(array.chunks) * array.dtype.itemsize if known else None
+    for file in _in_folder(array):
+        if not CHUNK.fullmatch(file.name):
+            continue
+        with open(file, "rb") as opened:
+            head = opened.read(BLOSC_BYTES)
+        if not _fits_blosc(head, file.stat().st_size, expected):
+            raise UserError(f"{where} has a chunk {file.name} that is not as Blosc wrote it: it is damaged")
+
+
+def _fits_blosc(head: bytes, stored: int, expected: int | None) -> bool:
+    """Say whether the header of a chunk can be true: its sizes, and that of its blocks."""
+    if len(head) < BLOSC_BYTES:
+        return False
+    flags, whole, block, compressed = BLOSC_HEADER.unpack(head)
+    if compressed != stored or expected not in (None, whole):
+        return False
+    if flags & COPIED:
+        return bool(compressed == whole + BLOSC_BYTES)
+    return bool(0 < block <= whole and BLOSC_BYTES + 4 * -(-whole // block) <= compressed)
 
 
 def _check_words(array: "zarr.Array[Any]", where: str) -> None:
     """Refuse chunks of words that begin with a larger number of them than they can have: as much would be allocated."""
     most = math.prod(array.chunks)
     for file in _files(array):
-        if file.name in ABOUT:
+        if not CHUNK.fullmatch(file.name):
             continue
         with readable(where, "words"):
             said = int.from_bytes(_beginning(file, array.compressors), "little")
