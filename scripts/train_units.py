@@ -25,9 +25,8 @@ SETS = {"A1 (Lakunina et al. 2020)": "a1_lakunina2020.npz", "CellExplorer ground
 STORE = EapConfig(per_cell=80, waveform_kHz=32.0, threshold_uV=40.0, probe="neuropixels1")
 # Species and regions of the labelled sets, by the words that files have for them.
 ORIGIN = ("mouse", "mice", "mus musculus", "house mouse", "a1", "aud", "auditory cortex", "primary auditory cortex")
-ORIGIN += ("visp", "visl", "visal", "visam", "vispm", "visrl", "v1", "visual cortex", "primary visual cortex")
-ORIGIN += ("ca1", "ca2", "ca3", "dg", "hp", "hip", "hpc", "hippocampus", "hippocampal formation")
-ORIGIN += ("sub", "pros", "subiculum")
+ORIGIN += ("visp", "visl", "visal", "visam", "visrl", "v1", "visual cortex", "primary visual cortex")
+ORIGIN += ("ca1", "ca3", "dg", "hip", "hpc", "hippocampus", "hippocampal formation", "sub", "pros", "subiculum")
 LICENCES = {
     "A1 (Lakunina et al. 2020)": "as in EricKenjiLee/PhysMAP_Manuscript",
     "CellExplorer ground truth": "as in petersenpeter/CellExplorer",

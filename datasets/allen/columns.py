@@ -52,8 +52,7 @@ def read(path: Path, mark: str | None = None) -> pd.DataFrame:
     if repeated := sorted(name for name, times in Counter(names).items() if name and times > 1):
         raise UserError(f"{path} has the column {repeated[0]} twice: remove one")
     # Without the columns that have no name: pandas takes two such for one named twice.
-    named = np.array([bool(name) for name in names], bool)
-    table = raw.iloc[1:].set_axis(names, axis=1).loc[:, named].reset_index(drop=True)
+    table = raw.iloc[1:].set_axis(names, axis=1).loc[:, [*map(bool, names)]].reset_index(drop=True)
     return table if mark or own == MARKS[0] else table.replace(DECIMAL_COMMA, r"\1.\2", regex=True)
 
 

@@ -64,9 +64,8 @@ def generate(
     models, layout = made_of.models, made_of.layout
     found: Attempt | None = None
     begin = partial(_begin, config, layout, models, out, workers, scheduler, yes)
-    begun = store.occupied(out)
-    if not begun:
-        store.choose_block(config.per_cell)  # refused now, not after the currents
+    block = store.choose_block(config.per_cell)  # refused now, not after the currents
+    if not (begun := store.occupied(out)):
         begin(len(models) * config.per_cell // share.of)
         with contextlib.suppress(store.AlreadyThere):
             store.check_new(out)
@@ -77,10 +76,9 @@ def generate(
     template.check_contents(out, made_of.contents)
     wanted = shares.missing(out, share)
     if len(wanted):
-        run_samples = store.run_of(out) * store.choose_block(config.per_cell)
-        batch = estimate.batch_within(memory_limit_GB, config, len(layout.contact_um), run_samples)
+        batch = estimate.batch_within(memory_limit_GB, config, len(layout.contact_um), store.run_of(out) * block)
         if begun:
-            begin(len(wanted) * store.choose_block(config.per_cell))
+            begin(len(wanted) * block)
         models = template.models_of(out, models)
         needed = [models[cell] for cell in shares.cells_of(out, wanted)]
         found = found or membrane.attempt(needed, workers=workers or None)
