@@ -15,7 +15,7 @@ from spiketype.location import Location
 
 INFLATED = 100  # times that compressed data may grow: real ones grow by a few, made ones by a thousand and more
 ALWAYS_BYTES = 2 * 10**7  # that any file may claim
-MOST_COLUMNS = 50_000  # of a table of text: each takes a thousand times the memory of the mark behind its name
+MOST_COLUMNS = 20_000  # of a table of text: each takes a thousand times the memory of the mark behind its name
 LETTERS = 300  # of what a library says that are told
 PICKLED = "it holds Python objects (pickles), which are not read because reading would run them"
 

@@ -47,8 +47,18 @@ class Dataclass(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
 
+LETTERS = 4000  # of a message: a damaged file's words may be as long as the file
+START, END = 3000, 900  # what is kept of a longer one
+
+
 class UserError(ValueError):
     """A mistake that the user can mend: the message names the file or value, and the remedy."""
+
+    def __init__(self, message: str) -> None:
+        """Keep the message, of a very long one its start and its end."""
+        if (length := len(message)) > LETTERS:
+            message = f"{message[:START]}[... {length - START - END} letters ...]{message[-END:]}"
+        super().__init__(message)
 
 
 # What is left of a URL that was given as a path: a Path has one slash where two are.

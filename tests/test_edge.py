@@ -1,6 +1,7 @@
 """Where the program meets the user and the machine: progress in a file, compiled programs that are kept."""
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from spiketype import edge
+from spiketype.edge import UserError
 
 
 def test_progress_writes_lines_where_it_cannot_draw(
@@ -45,3 +47,13 @@ def test_compiled_programs_are_kept_for_the_next_time(tmp_path: Path) -> None:
     assert all(path.is_relative_to(tmp_path / "spiketype" / "compiled") for path in first)
     assert kept() == first  # read without a word
     assert kept(JAX_COMPILATION_CACHE_DIR=str(tmp_path / "elsewhere")) > first
+
+
+def test_a_message_with_a_word_as_long_as_its_file_keeps_its_file_and_its_remedy() -> None:
+    error = UserError(f"a.csv: column {'(' * 300_000!r} is not known: remove it")
+    assert str(error).startswith("a.csv: column '((((")
+    assert str(error).endswith("(((' is not known: remove it")
+    assert "[... 296" in str(error)
+    assert len(str(error)) < 4100
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)  # from a worker
+    assert str(UserError("a" * 4000)) == "a" * 4000

@@ -72,13 +72,13 @@ def read(path: Path, names=(*PLACED, *FEATURES), cell: int | None = None) -> dic
 
 
 def test_workers_and_interruptions_change_no_byte(tmp_path, models):
-    common = ("--cell-models", str(models), "--per-cell", "24", "--probe", "mea4x4", "--threshold-uv", "5")
+    common = ("--cell-models", str(models), "--per-cell", "1000", "--probe", "mea4x4", "--threshold-uv", "5")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     process = start(whole, *common, "--workers", "2")
     out, err = process.communicate()
     assert process.returncode == 0, err
     assert out == f"{whole}\n"
-    assert "144/144" in err
+    assert "6000/6000" in err
 
     process = start(broken, *common, "--workers", "1")
     wait_for(broken.exists)
@@ -94,7 +94,7 @@ def test_workers_and_interruptions_change_no_byte(tmp_path, models):
     process.kill()
     process.communicate()
     wait_for(lambda: not alive(process.pid))  # the workers as well
-    assert 2 <= blocks_done(broken) < 6
+    assert 2 <= blocks_done(broken) < 60  # 30 ms each: enough of them to come in between on a busy machine
     with pytest.raises(UserError, match="unfinished"):
         store.validate(broken, "eap", ())
 
