@@ -79,6 +79,13 @@ def check_size(what: str, claimed: int, stored: int) -> None:
         )
 
 
+def first_lines(path: Path) -> tuple[str, str]:
+    """Return the first two lines of a table of text that are not blank, as pandas, which leaves out blank ones."""
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        lines = (line for line in file if line.strip(" \r\n"))
+        return next(lines, ""), next(lines, "")
+
+
 def check_columns(path: Path, line: str, mark: str) -> None:
     """Refuse a table of text whose first line has more columns than any table.
 

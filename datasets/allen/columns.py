@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Float64, Int64
 
 from spiketype import reading
-from spiketype.damage import check_columns, readable
+from spiketype.damage import check_columns, first_lines, readable
 from spiketype.datasets.allen.features import FEATURES
 from spiketype.edge import UserError, absent
 
@@ -41,8 +41,7 @@ def read(path: Path, mark: str | None = None) -> pd.DataFrame:
     if not path.exists():
         raise UserError(absent(path))
     with readable(path, "comma-separated values"):
-        with open(path, encoding="utf-8-sig") as file:
-            first, second = file.readline(), file.readline()
+        first, second = first_lines(path)
         # In both lines: names may have tabs around them.
         own = mark or max(MARKS, key=lambda one: min(line.count(one) for line in (first, second or first)))
         check_columns(path, first, own)

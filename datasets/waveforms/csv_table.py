@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from spiketype import reading
-from spiketype.damage import check_columns, readable
+from spiketype.damage import check_columns, first_lines, readable
 from spiketype.datasets.waveforms import columns
 from spiketype.datasets.waveforms.columns import ABOUT, GROUPS, LABEL, WAVEFORM, Column
 from spiketype.datasets.waveforms.table import WaveformTable
@@ -44,8 +44,7 @@ def load(path: Path, label: str | None, rate_kHz: float | None) -> WaveformTable
 
 def _read(path: Path) -> pd.DataFrame:
     """Read words, a column each; a line of names is one that has text, or numbers in even steps."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        first, second = file.readline(), file.readline()
+    first, second = first_lines(path)
     # In both lines: names may have tabs around them, and numbers decimal commas.
     mark = max(",;\t", key=lambda one: min(line.count(one) for line in (first, second or first)))
     check_columns(path, first, mark)

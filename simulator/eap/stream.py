@@ -6,6 +6,7 @@ blocks of a stream begin where those of no store end.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
 
-from spiketype.datasets import store
+from spiketype.datasets import batches, store
 from spiketype.edge import Json, UserError, progress
 from spiketype.location import Location
 from spiketype.simulator.eap import blocks, engines, factored, lowrank, parts, placement, recording, shares, template
@@ -28,6 +29,8 @@ from spiketype.simulator.neuron import membrane
 
 FIRST_BLOCK = 2**31  # of a stream; a store has fewer
 BATCHES = {"cpu": 5, "other": 40}  # candidates of a block at once: few are wasted, or a device is kept busy
+APART = 8  # times smaller than the largest of its group is no cell: one of 3,584 segments would have all others padded
+OF_CELLS = ("start_um", "end_um", "diameter_um", "segments")  # of `Factors`: the others are of spikes
 TOGETHER = ("position_um", "rotation", "candidate")  # of a sample, beside what is extracted from its potential
 
 
@@ -35,10 +38,10 @@ class Cells(NamedTuple):
     """The cells of a store on a device: all that its samples are made of.
 
     Attributes:
-        start_um, end_um, diameter_um: of the segments, padded to those of the largest cell.
-        segments: how many are real.
-        spatial, temporal: factors of the spikes of all cells, one cell after the other.
-        spikes: of each cell; all have equally many in ``spatial``.
+        groups: cells of about the same size, stacked, and padded to the largest of them; ``spatial`` and ``temporal``
+            are those of the spikes of all, one cell after the other, equally many each.
+        group, place: where in them each cell is.
+        spikes: of each cell.
         key: data of the key of each cell's blocks.
         rotation: number of the rotation set of each cell.
         low_um, high_um: corners of the box.
@@ -46,12 +49,9 @@ class Cells(NamedTuple):
         resampling, colouring: of the recording.
     """
 
-    start_um: Float[Array, "cell segment 3"]
-    end_um: Float[Array, "cell segment 3"]
-    diameter_um: Float[Array, "cell segment"]
-    segments: Int[Array, " cell"]
-    spatial: Float[Array, "cell_spike segment rank"]
-    temporal: Float[Array, "cell_spike rank time"]
+    groups: tuple[Factors, ...]
+    group: Int[Array, " cell"]
+    place: Int[Array, " cell"]
     spikes: Int[Array, " cell"]
     key: UInt32[Array, "cell word"]
     rotation: Int[Array, " cell"]
@@ -101,29 +101,27 @@ def _config(path: Location, found: Json) -> EapConfig:
 
 
 def _together(config: EapConfig, tasks: Sequence[BlockTask], cells: Sequence[Cell]) -> Cells:
-    segments, rank = (max(cell.factors.spatial.shape[axis] for cell in cells) for axis in (1, 2))
-    spikes = max(cell.spikes for cell in cells)
-    padded = [lowrank.pad(cell.factors, segments, rank) for cell in cells]
-
-    def of_spikes(name: str) -> jax.Array:
-        arrays = [np.asarray(getattr(factors, name)) for factors in padded]
-        return jnp.asarray(np.concatenate([np.pad(a, ((0, spikes - len(a)), (0, 0), (0, 0))) for a in arrays]))
-
-    def of_cells(name: str) -> jax.Array:
-        return jnp.stack([getattr(factors, name) for factors in padded])
-
+    shape = np.array([cell.factors.spatial.shape for cell in cells])
+    group = _groups(shape.prod(axis=1))
+    members = [np.flatnonzero(group == number).tolist() for number in range(group.max() + 1)]
+    n_bytes = sum(4 * len(chosen) * int(shape[chosen].max(axis=0).prod()) for chosen in members)
+    if not batches.fits(n_bytes):
+        raise UserError(
+            f"the currents of {len(cells)} cell models take {n_bytes / 1e9:.1f} GB, which is too much for the memory of"
+            " this device: train on the samples of the store, without --stream"
+        )
+    place = np.zeros(len(cells), np.int32)
+    for chosen in members:
+        place[chosen] = np.arange(len(chosen))
     keys = [placement.stream(config.seed, task.model.name) for task in tasks]
     turns = [placement.number_of(config.rotation, task.model.m_type, task.model.excitatory) for task in tasks]
     low_um, high_um = map(jnp.asarray, placement.corners_um(config.box))
     matrices = recording.matrices(config, cells[0].times, cells[0].dt_ms)
     resampling, colouring = (None if matrix is None else jnp.asarray(matrix) for matrix in matrices)
     return Cells(
-        start_um=of_cells("start_um"),
-        end_um=of_cells("end_um"),
-        diameter_um=of_cells("diameter_um"),
-        segments=of_cells("segments"),
-        spatial=of_spikes("spatial"),
-        temporal=of_spikes("temporal"),
+        groups=tuple(_stacked([cells[k] for k in chosen]) for chosen in members),
+        group=jnp.asarray(group),
+        place=jnp.asarray(place),
         spikes=jnp.array([cell.spikes for cell in cells], jnp.int32),
         key=jnp.stack([jax.random.key_data(key) for key in keys]),
         rotation=jnp.array(turns, jnp.int32),
@@ -133,6 +131,31 @@ def _together(config: EapConfig, tasks: Sequence[BlockTask], cells: Sequence[Cel
         resampling=resampling,
         colouring=colouring,
     )
+
+
+def _groups(size: Int[np.ndarray, " cell"]) -> Int[np.ndarray, " cell"]:
+    """Return the group of each cell: none is `APART` times smaller than the largest of its own."""
+    group = np.zeros(len(size), np.int32)
+    number, largest = -1, np.inf
+    for cell in np.argsort(-size, kind="stable"):
+        if size[cell] * APART <= largest:
+            number, largest = number + 1, size[cell]
+        group[cell] = number
+    return group
+
+
+def _stacked(cells: Sequence[Cell]) -> Factors:
+    """Return the factors of a group of cells, with equally many spikes each."""
+    segments, rank = (max(cell.factors.spatial.shape[axis] for cell in cells) for axis in (1, 2))
+    spikes = max(cell.spikes for cell in cells)
+    padded = [lowrank.pad(cell.factors, segments, rank) for cell in cells]
+
+    def of_spikes(name: str) -> jax.Array:
+        arrays = [np.asarray(getattr(factors, name)) for factors in padded]
+        return jnp.asarray(np.concatenate([np.pad(a, ((0, spikes - len(a)), (0, 0), (0, 0))) for a in arrays]))
+
+    of_cells = {name: jnp.stack([getattr(factors, name) for factors in padded]) for name in OF_CELLS}
+    return Factors(**of_cells, spatial=of_spikes("spatial"), temporal=of_spikes("temporal"))
 
 
 def samples(
@@ -152,10 +175,12 @@ def samples(
     cpu = jax.default_backend() == "cpu"
     size = batch or BATCHES["cpu" if cpu else "other"]
 
-    def of_block(args: tuple[jax.Array, jax.Array]) -> dict[str, Array]:
-        return _accepted(cells, how, *args, count, size)
+    def of_block(cells: Cells, cell: jax.Array, block: jax.Array) -> dict[str, Array]:
+        return _accepted(cells, how, cell, block, count, size)
 
-    found: dict[str, Array] = jax.lax.map(of_block, (cell, block)) if cpu else jax.vmap(of_block)((cell, block))
+    # On a CPU one block after the other, of all networks that are trained at once: it computes its own group alone.
+    each = jax.custom_batching.sequential_vmap(of_block) if cpu else of_block
+    found: dict[str, Array] = jax.vmap(each, (None, 0, 0))(cells, cell, block)
     return found
 
 
@@ -192,13 +217,20 @@ def _candidates(
     cells: Cells, how: How, cell: jax.Array, key: jax.Array, first: jax.Array, size: int
 ) -> tuple[dict[str, Array], jax.Array]:
     """Return what a store would hold of candidates from `first` on, and the amplitude that each reaches."""
-    of_cell = cells.start_um[cell], cells.end_um[cell], cells.diameter_um[cell]
     spikes = cells.spikes[cell].astype(jnp.float32)
     placed = placement.drawn(key, first, size, cells.rotation[cell], cells.low_um, cells.high_um, spikes)
-    each = cells.spatial.shape[0] // len(cells.segments)
-    seen = Placement(placed.position_um, placed.rotation, cell * each + placed.spike)
-    factors = Factors(*of_cell, cells.spatial, cells.temporal, cells.segments[cell])
     number = first + jnp.arange(size, dtype=jnp.uint32)
-    matrices = cells.resampling, cells.colouring
-    arrays, reached_uV = blocks.simulate(factors, cells.contacts_um, seen, number, key, *matrices, how.recording)
+    place, matrices = cells.place[cell], (cells.resampling, cells.colouring)
+
+    def simulated(group: Factors) -> tuple[dict[str, Array], jax.Array]:
+        one = group._replace(**{name: getattr(group, name)[place] for name in OF_CELLS})
+        each = len(group.spatial) // len(group.segments)
+        seen = Placement(placed.position_um, placed.rotation, place * each + placed.spike)
+        made: tuple[dict[str, Array], jax.Array] = blocks.simulate(
+            one, cells.contacts_um, seen, number, key, *matrices, how.recording
+        )
+        return made
+
+    # Where blocks are made at once, all groups are computed for each; they are few.
+    arrays, reached_uV = jax.lax.switch(cells.group[cell], [partial(simulated, group) for group in cells.groups])
     return arrays | dict(zip(TOGETHER, (placed.position_um, placed.rotation, number), strict=True)), reached_uV

@@ -19,7 +19,7 @@ from jaxtyping import Float, Shaped
 
 from spiketype.bench import origin
 from spiketype.bench.origin import AXES, Origin
-from spiketype.damage import readable
+from spiketype.damage import first_lines, readable
 from spiketype.datasets import manifest, store
 from spiketype.datasets.allen.columns import read as read_csv
 from spiketype.datasets.benchmarks.specification import Question
@@ -139,8 +139,8 @@ def _of_table(path: Path, question: Question) -> Predictions:
 
 
 def _csv(path: Path) -> dict[str, list[Any]]:
-    with readable(path, "a table of text"), open(path, encoding="utf-8-sig") as file:
-        line = file.readline()
+    with readable(path, "a table of text"):
+        line, _ = first_lines(path)
     cells = {mark: {cell.strip().strip('"') for cell in line.split(mark)} for mark in SEPARATORS}
     frame = read_csv(path, next((mark for mark in SEPARATORS if cells[mark] & set(NAMES)), SEPARATORS[0]))
     return {str(name): ["" if value != value else value for value in frame[name]] for name in frame.columns}

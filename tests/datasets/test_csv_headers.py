@@ -9,6 +9,7 @@ from spiketype.datasets.allen.table import read_lines
 from spiketype.datasets.raphe.sources import read_labels
 from spiketype.edge import UserError
 
+STARTS = ["", "\ufeff", "\n \r\n"]  # blank lines are none
 BLANKS = ["{}", " {}", "{} ", "\t{}  ", '" {} "', "\u00a0{}"]
 
 
@@ -22,7 +23,7 @@ UNITS = [[k, "PV" if k % 2 else "SOM", f"m{k % 2}", 30.0, k, -k - 1.5, k / 2] fo
 UNIT_NAMES = ["unit", "label", "animal", "rate_kHz", "t0", "t1", "t2"]
 
 
-@pytest.mark.parametrize("start", ["", "\ufeff"])
+@pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("blank", BLANKS)
 def test_waveforms(tmp_path, blank, start):
     path = write(tmp_path / "a.csv", UNIT_NAMES, UNITS, blank, start)
@@ -44,7 +45,7 @@ def test_waveforms_with_a_name_twice(tmp_path, blank, twice):
 CELLS = [["565871768", -70.5, 17.2], ["565871769", -71.5, 18.2]]
 
 
-@pytest.mark.parametrize("start", ["", "\ufeff"])
+@pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("blank", BLANKS)
 def test_features_of_cells(tmp_path, blank, start):
     path = write(tmp_path / "a.csv", ["specimen_id", "vrest", "tau"], CELLS, blank, start)
@@ -73,6 +74,14 @@ def test_features_with_a_name_twice(tmp_path):
     path = write(tmp_path / "a.csv", ["specimen_id", "vrest", " vrest"], CELLS)
     with pytest.raises(UserError, match=r"has the column vrest twice"):
         allen_columns.read_features(path, ("vrest",))
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_lines_of_damage_that_would_fill_the_memory(tmp_path, start):
+    (tmp_path / "a.csv").write_text(f"{start}{',' * 100_000}\n1,2,3\n", encoding="utf-8")
+    for read in (waveforms.load, allen_columns.read):
+        with pytest.raises(UserError, match="has 100001 columns in its first line: it is damaged, or no table"):
+            read(tmp_path / "a.csv")
 
 
 LINES = [["Pvalb-IRES-Cre", "aspiny", "Pvalb+"], ["Sst-IRES-Cre", " aspiny ", "Sst+"]]

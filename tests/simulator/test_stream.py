@@ -9,7 +9,7 @@ import pytest
 from eap_program import folder_of
 from synthetic_source import attempted, stand_in
 
-from spiketype.datasets import store
+from spiketype.datasets import batches, store
 from spiketype.edge import UserError
 from spiketype.simulator.eap import generate, stream
 from spiketype.simulator.eap.config import EapConfig
@@ -79,6 +79,30 @@ def test_candidates_at_once_and_members_change_no_sample(plain, monkeypatch) -> 
     same({k: np.asarray(v[1]) for k, v in both.items()}, path, [1, 3], 9)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")  # which does all blocks at once
     same(drawn(path, cell, [0, 0], 9), path, cell, 9)
+
+
+def test_cells_of_other_sizes_are_padded_apart_and_have_the_same_samples(plain, monkeypatch) -> None:
+    monkeypatch.setattr(stream, "APART", 1)
+    cells_of, _ = stream.of_store(plain)
+    assert len(cells_of.groups) == len(NAMES)
+    same(drawn(plain, [0, 3, 1, 2], [0, 0, 0, 0], 9), plain, [0, 3, 1, 2], 9)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    same(drawn(plain, [0, 3, 1, 2], [0, 0, 0, 0], 9), plain, [0, 3, 1, 2], 9)
+
+
+def test_cells_that_fill_the_memory_are_refused_in_a_sentence(plain, monkeypatch) -> None:
+    monkeypatch.setattr(batches, "fits", lambda n_bytes: n_bytes < 1000)
+    with pytest.raises(UserError, match=r"the currents of 4 cell models take 0\.0 GB, which is too much .* --stream"):
+        stream.of_store(plain)
+
+
+def test_no_cell_is_much_smaller_than_the_largest_of_its_group() -> None:
+    size = np.random.default_rng(0).integers(700, 800_000, 400)
+    group = stream._groups(size)
+    for number in range(group.max() + 1):
+        assert size[group == number].max() < stream.APART * size[group == number].min()
+    assert group.max() <= np.log(800 / 0.7) / np.log(stream.APART)
+    assert np.array_equal(stream._groups(np.array([100, 13, 12, 1])), [0, 0, 1, 2])
 
 
 def test_blocks_differ(plain) -> None:
