@@ -30,6 +30,7 @@ NAME = "units-v1"
 ARRAYS = ("calibration", "examples", "spread", "scales", "quantiles")
 TOLD = ("regions", "trained_on", "held_out", "not_tested_on")  # of the card, in words
 NEIGHBOURS = 5
+LEAST = 1e-9  # of what is divided by, as weights and measures are of order one; and 1 / LEAST is more than any of them
 
 
 class Linear(NamedTuple):
@@ -136,7 +137,7 @@ def load(folder: Path = WEIGHTS, name: str = NAME) -> UnitsModel:
 
 
 def _are_numbers(arrays: Iterable[np.ndarray]) -> bool:
-    return all(x.dtype.kind == "f" and np.isfinite(x).all() for x in arrays)
+    return all(x.dtype.kind == "f" and (np.abs(x) < 1 / LEAST).all() for x in arrays)  # NaN is not
 
 
 def _fit(
@@ -160,7 +161,7 @@ def _fit(
     return (
         known >= NEIGHBOURS
         and levels > 0
-        and all((x > 0).all() for x in (*(sd for _, sd, *_ in inputs), spread, usual))
+        and all((x > LEAST).all() for x in (*(sd for _, sd, *_ in inputs), spread, usual))
     )
 
 

@@ -66,7 +66,14 @@ def test_an_option_of_the_generator_that_is_not_written_out_is_refused(tmp_path,
         ("test_fraction = 0.25\nsha256", "test_fraction = 0.25\nshasum", "split: shasum is unknown, there are kind,"),
         ("sha256 = ", "sha256 = 'a' #", "sha256 is 'a', not 64 hexadecimal digits"),
         (f'"{tiny.CELLS[1]}", ', f'"{tiny.CELLS[0]}", ', "question ei-cells: a group is tested twice"),
-        ("seed = 0", "seed = 0\nseed = 1", "tiny.toml is no TOML (Cannot overwrite a value"),
+        ("seed = 0", "seed = 0\nseed = 1", "tiny.toml cannot be read as TOML: Cannot overwrite a value"),
+        (
+            "seed = 0",
+            f"seed = 0\na = {'1' * 5000}",
+            "tiny.toml cannot be read as TOML: Exceeds the limit (4300 digits)",
+        ),
+        ("seed = 0", f"seed = 0\na = {'[' * 5000}", "tiny.toml cannot be read as TOML: maximum recursion depth"),
+        ("seed = 0", f"seed = 0\n{'a.' * 50_000}a = 1", "bytes, which no specification has: copy it again"),
     ],
 )
 def test_what_cannot_be_is_said_in_a_sentence(old: str, new: str, expected: str) -> None:

@@ -146,7 +146,9 @@ def test_a_model_whose_arrays_do_not_fit_is_damaged(shipped, tmp_path):
     shipped.save(tmp_path)
     card = (tmp_path / "units-v1.json").read_text()
     whole = dict(np.load(tmp_path / "units-v1.npz"))
-    for change in ({"spread": whole["spread"][1:]}, {"wave_sd": -whole["wave_sd"]}, {"usual": np.array(np.nan)}):
+    changes = [{"spread": whole["spread"][1:]}, {"wave_sd": -whole["wave_sd"]}, {"usual": np.array(np.nan)}]
+    changes += [{"spread": 1e-300 * whole["spread"]}, {"calibration": np.array([1e300, 0])}]
+    for change in changes:
         np.savez(tmp_path / "units-v1.npz", **whole | change)
         with pytest.raises(UserError, match="is damaged: copy it again"):
             model.load(tmp_path)
