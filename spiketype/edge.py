@@ -55,10 +55,14 @@ class UserError(ValueError):
     """A mistake that the user can mend: the message names the file or value, and the remedy."""
 
     def __init__(self, message: str) -> None:
-        """Keep the message, of a very long one its start and its end."""
-        if (length := len(message)) > LETTERS:
-            message = f"{message[:START]}[... {length - START - END} letters ...]{message[-END:]}"
-        super().__init__(message)
+        super().__init__(cut(message))
+
+
+def cut(message: str) -> str:
+    """Return a message, of a very long one its start and its end."""
+    if len(message) <= LETTERS:
+        return message
+    return f"{message[:START]}[... {len(message) - START - END} letters ...]{message[-END:]}"
 
 
 # What is left of a URL that was given as a path: a Path has one slash where two are.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from spiketype.edge import Json
+from spiketype.edge import Json, cut
 from spiketype.location import Location
 
 LISTED = 10  # names that are shown of a list; the record has them all
@@ -75,7 +75,7 @@ def _keep(kind: str, entry: Json | str, shown: str) -> None:
         return
     kept.append(entry)
     if not _SILENT.get():
-        print(shown, file=sys.stderr)
+        print(cut(shown), file=sys.stderr)
 
 
 def shortened(names: list[str]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spiketype import edge
+from spiketype import edge, reading
 from spiketype.edge import UserError
 
 
@@ -57,3 +57,10 @@ def test_a_message_with_a_word_as_long_as_its_file_keeps_its_file_and_its_remedy
     assert len(str(error)) < 4100
     assert str(pickle.loads(pickle.dumps(error))) == str(error)  # from a worker
     assert str(UserError("a" * 4000)) == "a" * 4000
+
+
+def test_a_note_with_such_a_word_is_kept_whole_and_shown_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    with reading.recorded() as found:
+        reading.note("a.csv", f"column {'(' * 300_000!r} is not used")
+    assert len(found.notes[0]) > 300_000
+    assert len(capsys.readouterr().err) < 4100
