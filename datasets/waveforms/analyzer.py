@@ -282,6 +282,7 @@ class _Analyzer:
     def histograms(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the histograms of intervals and lags (unit, bin), each segment's own, summed over segments."""
         time_ms, names = self.spike_sample * (1000 / self.rate_Hz), np.arange(len(self.units))
+        histograms.check_times(self.source.path, time_ms)
         parts = [self.spike_segment == segment for segment in range(self.segments)]
         found = [histograms.histograms(time_ms[part], self.spike_unit[part], names) for part in parts]
         isi, acg = (np.sum(counts, axis=0) for counts in zip(*found, strict=True))

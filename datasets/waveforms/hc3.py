@@ -395,6 +395,7 @@ def _spikes(xml: Path, number: int, recorded: Recorded) -> tuple[np.ndarray, np.
         raise UserError(f"{xml.parent}: spikes of one group differ in number: {told}: one of the files is cut off")
     if not len(sample):
         raise UserError(f"{spk} holds no spike")
+    histograms.check_times(res, sample / recorded.rate_kHz)
     return waveform, cluster[1:], sample
 
 

@@ -17,6 +17,8 @@ MOST_PAIRS = 8  # a spike that are formed: of cells that fire up to 80 times a s
 ROUNDINGS = 4  # spacings of floats: of both times, their difference and the rate, with a margin
 MOST_HZ, USUAL_HZ = 1000.0, 5.0  # mean rates: no neuron fires faster than the first, many about as fast as the second
 SPIKES_TO_JUDGE = 100  # of a unit: fewer may be a moment's burst
+YEAR_MS = 3.156e10
+LATEST_MS = 100 * YEAR_MS  # that a spike may be from time zero, such as 1970: much larger floats tell no lags apart
 MS_OF = {"seconds": 1000.0, "milliseconds": 1.0, "microseconds": 1e-3}
 
 
@@ -71,6 +73,19 @@ def histograms(
     return isi, acg
 
 
+def check_times(where: Path, time_ms: Num[np.ndarray, " spike"]) -> None:
+    """Refuse times of spikes that no recording has.
+
+    Raises:
+        UserError: it names the file, and the years.
+    """
+    latest_ms = float(np.abs(time_ms).max(initial=0))
+    if latest_ms > LATEST_MS:
+        raise UserError(
+            f"{where}: a spike is {latest_ms / YEAR_MS:.3g} years from the recording's start: it is damaged"
+        )
+
+
 def check_samples(
     where: Path, sample: Num[np.ndarray, " spike"], unit: Shaped[np.ndarray, " spike"], rate_Hz: float
 ) -> None:
@@ -83,11 +98,12 @@ def check_samples(
         rate_Hz: of the recording.
 
     Raises:
-        UserError: a number is negative or no whole one, or a unit fires faster than `MOST_HZ`; it says which unit of
-            time the numbers are likely in.
+        UserError: a number is negative, no whole one, or too large, or a unit fires faster than `MOST_HZ`; it says
+            which unit of time the numbers are likely in.
     """
     if not len(sample):
         return
+    check_times(where, sample * (1000 / rate_Hz))
     strange = sample[(sample < 0) | (sample != np.round(sample))]
     counts = np.unique(unit, return_counts=True)[1]
     span_ms = float(sample.max() - sample.min()) * (1000 / rate_Hz)

@@ -19,7 +19,7 @@ from spiketype import reading
 from spiketype.damage import readable
 from spiketype.datasets.waveforms import columns, contacts, curation, nwb_file
 from spiketype.datasets.waveforms.columns import LABEL, MICROVOLTS, WAVEFORM, Column
-from spiketype.datasets.waveforms.histograms import autocorrelogram, isi_histogram
+from spiketype.datasets.waveforms.histograms import LATEST_MS, autocorrelogram, isi_histogram
 from spiketype.datasets.waveforms.nwb_file import ALLEN_PEAK, OWN_NAME, Electrodes, File, blocks, placed, slices
 from spiketype.datasets.waveforms.nwb_hdf5 import MEAN
 from spiketype.datasets.waveforms.table import WaveformTable
@@ -347,6 +347,8 @@ def _spike_times(file: File, count: int) -> list[np.ndarray] | None:
     for row, part in enumerate(parts):
         if not file.is_left_out(row) and not np.isfinite(times_ms[part]).all():
             file.leave_out(row, "spike times that are not finite")
+        elif np.abs(times_ms[part]).max(initial=0) > LATEST_MS and not file.is_left_out(row):
+            file.leave_out(row, "spike times that no recording has")
     return [times_ms[part] for part in parts]
 
 

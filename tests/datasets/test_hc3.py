@@ -357,6 +357,7 @@ def emptied(xml):
         (lambda b: b.with_name("s.clu.1").unlink(), "s.clu.1 missing"),
         (lambda b: b.with_name("s.clu.1").write_text("5\n2\n3\n"), "s.spk.1 has 12, s.clu.1 has 2, s.res.1 has 12"),
         (lambda b: b.with_name("s.res.1").write_text("1\n2\n"), "s.res.1 has 2: one of the files is cut off"),
+        (lambda b: b.with_name("s.res.1").write_text(f"{2**62}\n" * 12), "s.res.1: a spike is 7.31e+06 years from"),
         (lambda b: b.with_name("s.res.1").write_text("1.5\n"), "s.res.1 cannot be read as a whole number a line"),
         (lambda b: b.with_name("s.clu.1").write_text(""), "s.clu.1 is empty"),
         (lambda b: b.with_name("s.spk.1").write_bytes(b""), "s.spk.1 has 0, s.clu.1 has 12"),

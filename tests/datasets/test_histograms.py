@@ -172,5 +172,7 @@ def test_what_cannot_be_samples_is_refused_with_the_likely_unit(tmp_path):
     ):
         with pytest.raises(UserError, match=rf"spike_times.npy must hold numbers of samples at 30000 Hz, but {told}"):
             check(wrong)
+    with pytest.raises(UserError, match=r"spike_times.npy: a spike is 9.74e\+06 years from .* start: it is damaged"):
+        check(np.r_[np.round(time_s[1:] * 30_000).astype(np.int64), 2**63 - 1])
     few = unit < 1
     histograms.check_samples(tmp_path, np.arange(50), unit[few][:50], 30_000.0)  # a burst at every sample

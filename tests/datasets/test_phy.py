@@ -434,6 +434,13 @@ def test_a_negative_template_is_no_template_from_the_end(tmp_path, capsys, dtype
     assert "cluster 2 left out: a spike has template -1, templates.npy has" in capsys.readouterr().err
 
 
+def test_a_time_that_no_recording_has_is_refused(tmp_path):
+    late = 300 * np.arange(len(SPIKES))
+    late[-1] = 2**62
+    with pytest.raises(UserError, match=r"spike_times.npy: a spike is 4.87e\+06 years from the recording's start"):
+        read(folder(tmp_path / "phy", spike_times=late))
+
+
 def test_times_in_seconds_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"spike_times.npy must hold numbers of samples at 30000 Hz, but one"):
         read(folder(tmp_path / "phy", spike_times=np.arange(len(SPIKES)) * 0.7))
