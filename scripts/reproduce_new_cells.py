@@ -34,6 +34,7 @@ STEPS: dict[str, dict[Features, int]] = {
     "binary": {"aw": 800, "waveform": 400},
     "mtype": {"aw": 2000, "waveform": 1000},
 }
+STREAMED: dict[Features, int] = {"aw": 1200, "waveform": 800}  # steps of batches that are simulated
 SURE = 0.8  # share of the samples that are the surest
 OTHER_LAYERS = ("L1_*", "L23_*", "L4_*", "L6_*")
 ALONE = ("*_TTPC2_*", "*_UTPC_*", "*_SBC_*")  # m-types of layer 5 of which no second model can be simulated
@@ -60,7 +61,13 @@ class Tested(NamedTuple):
     classes: tuple[str, ...]
 
 
-def main(cells: Path, out: Path = Path("runs/new-cells"), workers: int | None = None, seeds: int = 1) -> None:
+def main(
+    cells: Path,
+    out: Path = Path("runs/new-cells"),
+    workers: int | None = None,
+    seeds: int = 1,
+    stream: bool = False,
+) -> None:
     """Make what is missing, and print the tables.
 
     Args:
@@ -68,6 +75,7 @@ def main(cells: Path, out: Path = Path("runs/new-cells"), workers: int | None = 
         out: Folder of the stores and runs.
         workers: Processes at once; by default one per core.
         seeds: Networks of each run, whose probabilities are averaged.
+        stream: Simulate every batch of the first four runs anew, instead of drawing from the store.
     """
     both = EapConfig(per_cell=PER_CELL, seed=SEED, cell_models=("bbp", str(cells.resolve())), axon="full")
     stores = {
@@ -77,7 +85,7 @@ def main(cells: Path, out: Path = Path("runs/new-cells"), workers: int | None = 
     layer5 = replace(both, per_cell=3 * PER_CELL, axon="as-given", exclude=(*OTHER_LAYERS, *ALONE))
     of_types = generate(layer5, out / "layer5.zarr", workers)
     print(_told(stores[0.0]), end="\n\n")
-    print(_excitatory(stores, out, seeds), end="\n\n")
+    print(_excitatory(stores, out, seeds, stream), end="\n\n")
     print(_m_types(of_types, out, seeds))
 
 
@@ -92,13 +100,17 @@ def _told(path: Path) -> str:
     )
 
 
-def _excitatory(stores: dict[float, Path], out: Path, seeds: int) -> str:
+def _excitatory(stores: dict[float, Path], out: Path, seeds: int, stream: bool) -> str:
     """Return how well excitatory and inhibitory are told on types that were not trained on, and trained on 13 alone."""
     rows = []
     for noise_uV, path in stores.items():
         for features, steps in STEPS["binary"].items():
             config = EapTaskConfig(task="binary", data=path, features=features, split="type", steps=steps, seeds=seeds)
-            rows += _rows("other types", noise_uV, features, _run(config, out / f"binary-{features}-{noise_uV:g}uV"))
+            folder, trained = out / f"binary-{features}-{noise_uV:g}uV", "other types"
+            if stream:
+                config = replace(config, stream=True, steps=STREAMED[features])
+                folder, trained = folder.with_name(f"{folder.name}-stream"), "other types, samples never twice"
+            rows += _rows(trained, noise_uV, features, _run(config, folder))
     path = stores[0.0]
     lists = _thirteen(path, out / "13.json")
     few = EapTaskConfig(task="binary", data=path, split="lists", lists=lists, steps=STEPS["binary"]["aw"], seeds=seeds)

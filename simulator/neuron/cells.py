@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from spiketype.damage import readable
 from spiketype.edge import UserError, install, read_json
 from spiketype.reading import note, shortened
 from spiketype.simulator.neuron import netpyne, portal, variants
@@ -168,7 +169,7 @@ def _model_folders(root: Path) -> Iterator[Path]:
 
 
 def _present(folder: Path) -> set[str]:
-    return {piece for piece in _PIECES if any(map(portal.is_visible, folder.glob(piece)))}
+    return {piece for piece in _PIECES if any(p.is_file() and portal.is_visible(p) for p in folder.glob(piece))}
 
 
 def _read(folder: Path, axon: AxonOption) -> CellModel:
@@ -177,7 +178,8 @@ def _read(folder: Path, axon: AxonOption) -> CellModel:
         raise UserError(f"{folder}: not a complete cell model, missing {', '.join(missing)}")
     name = _parts(folder.name, str(folder))
     layer, m_type, excitatory = _cellinfo(folder / "cellinfo.json")
-    template = (folder / "template.hoc").read_text(errors="replace")
+    with readable(folder / "template.hoc", "text"):
+        template = (folder / "template.hoc").read_text(errors="replace")
     given = portal.axon(template)
     wanted = given if axon == "as-given" else axon
     portal.with_axon(template, wanted, str(folder / "template.hoc"))  # refused now, not in a child

@@ -55,10 +55,13 @@ def test_further_models_of_one_m_type_and_other_layers(tmp_path: Path) -> None:
     assert found["L1_NGC-DA_bNAC219_1"] == ("L1", "NGC-DA", "bNAC", False)
 
 
+@pytest.mark.parametrize("is_folder", [False, True])
 @pytest.mark.parametrize("piece", ["template.hoc", "cellinfo.json", "mechanisms/Ih.mod", "morphology/cell.asc"])
-def test_an_incomplete_folder_is_named_with_what_is_missing(tmp_path: Path, piece: str) -> None:
+def test_an_incomplete_folder_is_named_with_what_is_missing(tmp_path: Path, piece: str, is_folder: bool) -> None:
     folder = make_model(tmp_path)
     (folder / piece).unlink()
+    if is_folder:  # where the file should be
+        (folder / piece).mkdir()
     with pytest.raises(UserError, match=folder.name) as error:
         catalogue([tmp_path])
     assert piece.split("/")[0] in str(error.value)
