@@ -62,8 +62,8 @@ def _shapes(path: Path, specimen_id: np.ndarray) -> np.ndarray:
     with readable(path, "action potentials", "remove it, or get it again"):
         archive = Archive(path)
         spike_mV, sid = np.asarray(archive.read("w"), np.float64), np.asarray(archive.read("sid"), np.int64)
-        if spike_mV.shape != (len(sid), 150):
-            raise ValueError(f"w is {spike_mV.shape}, not ({len(sid)}, 150)")
+        if sid.ndim != 1 or spike_mV.shape != (len(sid), 150):
+            raise ValueError(f"w is {spike_mV.shape} and sid {sid.shape}, not (cells, 150) and (cells,)")
     row = {int(each): k for k, each in enumerate(sid)}
     has = np.array([int(each) in row for each in specimen_id], bool)
     found[has] = shape(spike_mV[[row[int(each)] for each in specimen_id[has]]])

@@ -16,6 +16,7 @@ from spiketype.datasets.waveforms.columns import ORIGIN
 from spiketype.datasets.waveforms.table import WaveformTable, build
 from spiketype.edge import Json, UserError
 
+MOST = 100_000  # channels, or segments: more are damage
 OPERATORS = ("average", "median")  # the first of the computed templates that is there counts
 RATE_TOLERANCE_HZ = 0.1  # SpikeInterface's own, between the recording's rate and the sorting's
 UM = {"um": 1.0, "mm": 1e3, "m": 1e6}  # of probeinterface's units
@@ -111,14 +112,14 @@ class _Analyzer:
                 f"{source.path}: the sorting has {self.rate_Hz:g} Hz, the recording {recorded_Hz:g} Hz: make the"
                 " analyzer again from a sorting of this recording"
             )
-        self.segments = int(self._number(sorting, "num_segments", "sorting"))
+        self.segments = self._count(sorting, "num_segments", "sorting")
         recorded = self.recording.get("num_samples")  # of each segment
         if isinstance(recorded, list) and len(recorded) != self.segments:
             raise UserError(
                 f"{source.path}: the sorting has {self.segments} segments, the recording {len(recorded)}: the files do"
                 " not belong together"
             )
-        self.channels = int(self._number(self.recording, "num_channels", "recording"))
+        self.channels = self._count(self.recording, "num_channels", "recording")
         said = settings.get("return_in_uV", settings.get("return_scaled"))
         if not isinstance(said, bool):
             raise self._incomplete("settings", "return_in_uV or return_scaled")
@@ -134,6 +135,12 @@ class _Analyzer:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < np.inf:
             raise self._incomplete(name, key)
         return float(value)
+
+    def _count(self, values: Json, key: str, name: str) -> int:
+        value = self._number(values, key, name)
+        if value > MOST or value != int(value):
+            raise self._incomplete(name, key)
+        return int(value)
 
     def _incomplete(self, name: str, key: str) -> UserError:
         return UserError(

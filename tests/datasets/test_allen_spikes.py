@@ -49,3 +49,6 @@ def test_damaged_action_potentials_are_named(tmp_path):
     np.savez(tmp_path / "single_spike.npz", w=np.zeros((2, 9)), sid=np.array([8, 9]))
     with pytest.raises(UserError, match=r"w is \(2, 9\)"):
         spikes.load(tmp_path, np.array([1]))
+    np.savez(tmp_path / "single_spike.npz", w=np.zeros((2, 150)), sid=np.array([[8, 9], [8, 9]]))
+    with pytest.raises(UserError, match=r"and sid \(2, 2\), not"):
+        spikes.load(tmp_path, np.array([1]))

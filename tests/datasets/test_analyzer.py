@@ -178,6 +178,9 @@ def test_what_does_not_fit_together_is_named(copied):
     before = attributes.read_text()
     edit(attributes, num_channels=7)
     refused(r"sparsity_mask is bool of shape \(5, 6\), expected bool of \(5, 7\)")
+    for number in (1e300, 2**70, 6.5):
+        edit(attributes, num_channels=number)
+        refused("its recording lacks num_channels, or holds no valid one")
     edit(attributes, num_channels=6, num_samples=[48000])
     refused("the sorting has 2 segments, the recording 1")
     edit(attributes, num_samples=[48000, 36000], sampling_frequency=30000.0)
