@@ -82,7 +82,8 @@ def check_times(where: Path, time_ms: Num[np.ndarray, " spike"]) -> None:
     latest_ms = float(np.abs(time_ms).max(initial=0))
     if latest_ms > LATEST_MS:
         raise UserError(
-            f"{where}: a spike is {latest_ms / YEAR_MS:.3g} years from the recording's start: it is damaged"
+            f"{where}: a spike is {latest_ms / YEAR_MS:.3g} years from the recording's start: it is damaged, export it"
+            " again"
         )
 
 
