@@ -65,6 +65,10 @@ class CheckedFiles(LocalStore):
             await asyncio.to_thread(self._check, key, self._files.get(key))
         return await super().get(key, prototype, byte_range)
 
+    def names(self) -> list[str]:
+        """Return the names of all files that the manifest knows."""
+        return list(self._files or ())
+
     def _check(self, key: str, expected: str | None) -> None:
         file = self.root / key
         state = manifest.state(file) if file.is_file() else None

@@ -16,7 +16,7 @@ from zarr.codecs import BloscCodec
 from zarr.storage import LocalStore
 
 from spiketype.damage import ALWAYS_BYTES, INFLATED, PICKLED, check_size, readable
-from spiketype.datasets.checked import CheckedObjects
+from spiketype.datasets.checked import CheckedFiles, CheckedObjects
 from spiketype.edge import UserError
 from spiketype.location import Location
 
@@ -40,12 +40,13 @@ def arrays(group: zarr.Group, folder: Location) -> "dict[str, zarr.Array[Any]]":
 
 
 def _folders(group: zarr.Group, folder: Location) -> list[str]:
-    """Return the names of what may be arrays, sorted."""
+    """Return the names of what may be arrays, or should be, sorted."""
+    here: set[str] = set()
     if isinstance(folder, Path):
-        return sorted(each.name for each in folder.iterdir() if any((each / mark).is_file() for mark in MARKS))
-    assert isinstance(group.store, CheckedObjects)
-    parts = [name.split("/") for name in group.store.names()]
-    return sorted(each[0] for each in parts if len(each) == 2 and each[1] in MARKS)
+        here = {each.name for each in folder.iterdir() if any((each / mark).is_file() for mark in MARKS)}
+    known = group.store.names() if isinstance(group.store, CheckedFiles | CheckedObjects) else []
+    parts = [name.split("/") for name in known]
+    return sorted(here | {each[0] for each in parts if len(each) == 2 and each[1] in MARKS})
 
 
 def check(array: "zarr.Array[Any]", where: str) -> None:

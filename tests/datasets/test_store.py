@@ -1,5 +1,6 @@
 """The store: template, blocks, resumption, and what is said of stores that are damaged or something else."""
 
+import gc
 import json
 import os
 import subprocess
@@ -230,6 +231,16 @@ def test_another_schema(whole, version):
 def test_missing_arrays_are_named_with_those_there_are(whole):
     with pytest.raises(UserError, match=r"has no width_ms, eap_uV; it has cell,.*value_uV"):
         store.validate(whole, "toy", ("cell", "width_ms", "eap_uV"))
+
+
+def test_arrays_that_a_whole_store_has_lost_are_named_in_one_sentence(whole, capfd):
+    for name in ("cell", "value_uV", "cell_name"):
+        (whole / name / "zarr.json").unlink()
+    for reads in (store.open_dataset, lambda path: store.validate(path, "toy", ("rank",))):
+        with pytest.raises(UserError, match=r"cell/zarr.json is missing.* delete .* and make it again"):
+            reads(whole)
+        gc.collect()  # Zarr opens all arrays at once, and then asyncio prints what failed beside the first
+    assert capfd.readouterr() == ("", "")
 
 
 def test_unfinished_blocks_are_named(tmp_path):

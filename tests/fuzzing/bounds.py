@@ -166,16 +166,20 @@ def run_apart(name: str, count: int, seed: int = 0, first: int = 0) -> Outcome:
     outcome, number, last = Outcome(), first, first + count
     while number < last:
         command = [sys.executable, "-m", __name__, name, str(number), str(last), str(seed)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        with (  # a file, because a pipe that nobody reads is full one day, and who writes into it waits for ever
+            tempfile.TemporaryFile("w+") as said_by_it,
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said_by_it, text=True) as child,
+        ):
             assert child.stdout is not None
-            assert child.stderr is not None
             timer = _Killer(child)
             for line in child.stdout:
                 timer.restart()
                 _keep(outcome, number, line.rstrip("\n").replace("\x1f", "\n"))
                 number += 1
             timer.stop()
-            said = child.stderr.read()
+            child.wait()
+            said_by_it.seek(0)
+            said = said_by_it.read()
         if number < last:
             outcome.findings[number] = f"the process ended with {child.returncode}\n{said[-2000:]}"
             number += 1
