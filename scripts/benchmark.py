@@ -32,7 +32,7 @@ import tyro
 from measuring import Results
 from tyro.conf import CascadeSubcommandArgs, OmitSubcommandPrefixes, arg, subcommand
 
-from spiketype.edge import Json, UserError, cores, guard, versions, write_json
+from spiketype.edge import Json, UserError, cores, guard, versions, whole, write_json
 
 SUBJECTS: dict[str, Callable[..., Results]] = {
     "start": benchmark_start.benchmark,
@@ -142,5 +142,5 @@ def main(
 
 
 if __name__ == "__main__":
-    with guard():
+    with guard(), whole():
         tyro.cli(main, prog="python scripts/benchmark.py", config=(CascadeSubcommandArgs, OmitSubcommandPrefixes))
