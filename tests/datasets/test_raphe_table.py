@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from spiketype.datasets import splits, store
+from spiketype.datasets import manifest, splits, store
 from spiketype.datasets.raphe import sources
 from spiketype.datasets.raphe import table as raphe
 from spiketype.datasets.raphe.__main__ import command_line
@@ -101,6 +101,9 @@ def test_a_written_store_says_what_time_is(cells, table):
 def test_a_store_of_an_older_version_tells_less(table, tmp_path):
     shutil.copytree(table.store, tmp_path / "old.zarr")
     shutil.rmtree(tmp_path / "old.zarr" / "clipped")
+    with pytest.raises(UserError, match=r"clipped/zarr.json is missing"):
+        raphe.load(tmp_path / "old.zarr")
+    manifest.write(tmp_path / "old.zarr")  # an older version knows of no such array
     assert raphe.load(tmp_path / "old.zarr").clipped.tolist() == [-1] * 4
     assert table.clipped.tolist() == [0] * 4
 
