@@ -53,7 +53,8 @@ def pool(workers: int) -> Iterator[Submit]:
         executor.shutdown()
     except BrokenProcessPool as error:
         raise UserError(
-            "a worker process died (out of memory?): what is finished is kept; use fewer --workers"
+            "a worker process died: what is finished is kept. Out of memory, use fewer workers (--workers);"
+            ' in a script, keep what it runs under `if __name__ == "__main__":`, for workers import the script'
         ) from error
     finally:
         ours.close()

@@ -102,7 +102,7 @@ def _one(reader: Reader, path: Path) -> str:
             return f"a message of {len(str(error))} letters\n{str(error)[:300]}" if long else "refusal"
         except (Exception, SystemExit, TookTooLong) as error:
             place = traceback.extract_tb(error.__traceback__)
-            own = [frame for frame in place if "/spiketype/" in frame.filename or "/wt-" in frame.filename] or place
+            own = [frame for frame in place if "/spiketype/" in frame.filename] or place
             kind = f"{type(error).__name__} in {Path(own[-1].filename).name}, {own[-1].name}"
             return f"{kind}\n{''.join(traceback.format_exception(error))[-3000:]}"
     return "answer"
