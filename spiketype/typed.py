@@ -1,5 +1,6 @@
 """Dataclasses of what JSON, TOML or a caller says: every value of the type that its field has, or a sentence."""
 
+import sys
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
@@ -62,7 +63,7 @@ def converted(kind: Any, value: object, where: str, whole: bool = False) -> obje
         if len(inside) != len(value):  # `fits` says so
             return tuple(value)
         return tuple(converted(of, item, where, whole) for of, item in zip(inside, value, strict=True))
-    return float(value) if kind is float and type(value) is int else value
+    return float(value) if kind is float and type(value) is int and fits(float, value) else value
 
 
 def unfit(hints: Json, values: Json) -> str:
@@ -82,8 +83,10 @@ def fits(kind: Any, value: object) -> bool:
         return isinstance(value, tuple) and len(value) == len(kinds) and all(map(fits, kinds, value))
     if origin is not None:  # a mapping or a list, whose content is its user's
         return isinstance(value, origin)
-    if kind in (int, float):
-        return isinstance(value, (int, float) if kind is float else int) and not isinstance(value, bool)
+    if kind is float and isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, kind)
 
 

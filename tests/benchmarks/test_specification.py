@@ -121,6 +121,7 @@ def test_dataclasses_are_made_of_values_of_their_types() -> None:
     for box, expected in (
         ({"x_um": [1, 2, 3]}, "here, box: x_um is"),
         ({"w_um": [1, 2]}, "here, box: w_um is unknown"),
+        ({"x_um": [0, 10**400]}, "here, box: x_um is"),
     ):
         with pytest.raises(UserError, match=expected):
             typed.make(EapConfig, {"box": box}, "here")
