@@ -19,6 +19,7 @@ from spiketype.edge import UserError, read_json, versions
 from spiketype.reading import note
 
 Task = TypeVar("Task")
+ATTEMPTS = 5  # to prepare all workers of which one dies meanwhile
 ANSWER_S = 30  # a scheduler that has not answered by then is taken for absent
 
 
@@ -65,7 +66,7 @@ def run(
     """
     address = _address(scheduler)
     with _client(address) as client:
-        client.register_plugin(OneThread(environment), name="spiketype-one-thread")
+        _prepare(client, address, OneThread(environment))
         if not client.nthreads():
             note("cluster", f"{address} has no workers yet: waiting for some")
         of = dict(zip(client.map(function, tasks, pure=False), tasks, strict=True))
@@ -77,6 +78,18 @@ def run(
             except (CancelledError, CommClosedError) as error:
                 raise UserError(f"the Dask scheduler at {address} is gone: what is finished is kept") from error
             yield of[future]
+
+
+def _prepare(client: Client, address: str, plugin: OneThread) -> None:
+    """Prepare the workers, and those that come later; one that dies meanwhile ends nothing."""
+    for _ in range(ATTEMPTS):
+        try:
+            client.register_plugin(plugin, name="spiketype-one-thread")
+        except OSError:  # CommClosedError, too: a worker died before the scheduler knew, or the scheduler did
+            check(address)
+        else:
+            return
+    raise UserError(f"workers of the Dask scheduler at {address} die one after another: their logs may say why")
 
 
 def check(scheduler: str) -> None:

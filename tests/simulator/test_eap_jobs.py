@@ -6,6 +6,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -258,6 +259,30 @@ def test_no_scheduler_is_said_in_a_sentence_before_anything_is_computed(tmp_path
         with pytest.raises(UserError, match=expected):
             generate.generate(config, tmp_path / "s", scheduler=scheduler)
     assert not (tmp_path / "s").exists()
+
+
+def test_a_worker_that_dies_while_it_is_prepared_ends_nothing(tmp_path):
+    """It has stopped, so that the program waits for its answer; then it is killed, and another comes."""
+    pytest.importorskip("distributed")
+    from spiketype.simulator.eap import cluster
+
+    script, done = tmp_path / "cluster.py", []
+    script.write_text(CLUSTER)
+    with subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "dask")],
+        cwd=HERE.parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    ) as process:  # fmt: skip
+        address, worker, _ = process.stdout.readline().split()
+        os.kill(int(worker), signal.SIGSTOP)
+        program = threading.Thread(target=lambda: done.extend(cluster.run(abs, [1, 2, 3], address, {})), daemon=True)
+        program.start()
+        program.join(3)
+        waited = program.is_alive()
+        os.kill(int(worker), signal.SIGKILL)
+        program.join(100)
+        process.stdin.close()
+    assert waited
+    assert sorted(done) == [1, 2, 3]
 
 
 @pytest.mark.slow
