@@ -92,7 +92,7 @@ def _kill_generation(given: argparse.Namespace) -> int:
             else:
                 kill = cluster.kill_workers if of == "worker" else cluster.kill_schedulers
                 outcome = kill(made, given.count, given.seed)
-            print(*outcome.findings, f"generation, {of}: {outcome.told()}", sep="\n", flush=True)
+            print(f"generation, {of}: {outcome.told()}", flush=True)
             found += len(outcome.findings)
     return found
 
@@ -101,7 +101,7 @@ def _kill_training(given: argparse.Namespace) -> int:
     with _folder() as folder:
         made = training.make(folder)
         outcome = killing.torture(made.victim(), given.count, given.seed, killing.kill_group)
-    print(*outcome.findings, f"training: {outcome.told()}", sep="\n")
+    print(f"training: {outcome.told()}")
     return len(outcome.findings)
 
 

@@ -27,9 +27,7 @@ CANARY = Path(tempfile.gettempdir()) / "spiketype-fuzzing-canary"
 """What hostile content makes where a reader runs it."""
 
 BLOWN_UP = 300_000  # bytes that repeating a part of a file may reach
-MOST_CHANGED = (
-    10**6
-)  # numbers of a dataset that is read to be changed: one that only promises 10^8 would be written out
+MOST_CHANGED = 10**6  # numbers of a dataset that is read to be changed: 10^8 promised ones would be written out
 PROMISED = (2**31, 2**40, 5 * 10**12, 2**62, 2**63 - 1, 10**30)  # elements that a file does not have
 NUMBERS = (
     *("nan", "inf", "-inf", "-1", "0", "1e999", "1e-320", "1e308", "-0.0", "1e20", "4294967296", "2147483648"),
